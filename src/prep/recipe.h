@@ -1,0 +1,88 @@
+/*
+ * recipe.h - from raw columns to features: fitted on training rows, stored as bytes, applied identically
+ * to a table in training and to one row in prediction.
+ *
+ * The bytes are the recipe: fit() writes them, open() verifies them (hostile bytes give an error) and
+ * gives a view, apply() follows the view.  Each input column gets one treatment (one step type):
+ *
+ *   drop          not used; the reason is kept (constant, duplicate of another, identifier, free text, ...)
+ *   number        the number, centred first where float32 would merge distinct values, infinities clipped
+ *   number text   text that reads as a number for nearly all rows, parsed
+ *   category      levels in order of falling count; rare levels and the tail beyond the cap pooled in "other";
+ *                 text markers of missing are missing; levels that differ only in case and blanks are one
+ *   boolean       0/1
+ *   date          number of days, year, month, day, weekday, day of year, hour (when times of day occur)
+ *   date text     text that reads as a date for nearly all rows, parsed, then as date
+ *   time, interval   seconds
+ */
+#ifndef PGML_PREP_RECIPE_H
+#define PGML_PREP_RECIPE_H
+
+#include "core/buf.h"
+#include "core/env.h"
+#include "data/matrix.h"
+#include "data/table.h"
+
+/* What to fit on and what not to use. */
+typedef struct PgmlRecipeSpec
+{
+    const int32_t *rows;  /* training rows */
+    int64_t n;
+    const bool *exclude;  /* per column of the table: not a feature (target, ids, groups, weights, excluded) */
+    const char *const *exclude_reason; /* per column, e.g. "the target"; NULL where not excluded */
+    const bool *keep;     /* per column: named in `features`, so not dropped as an identifier; may be NULL */
+    int max_levels;       /* cap of category levels, other included (default 1000) */
+} PgmlRecipeSpec;
+
+/* Fit and append the recipe's bytes to out. PGML_ERR_DATA when no usable feature remains. */
+extern PgmlStatus pgml_recipe_fit(const PgmlEnv *env, const PgmlTable *table,
+                                  const PgmlRecipeSpec *spec, PgmlBuf *out);
+
+/* A verified view of a recipe's bytes; points into them. */
+typedef struct PgmlRecipe
+{
+    const uint8_t *bytes;
+    size_t len;
+    int32_t n_inputs;   /* input columns, dropped ones included */
+    int32_t n_features;
+} PgmlRecipe;
+
+extern PgmlStatus pgml_recipe_open(const uint8_t *bytes, size_t len, PgmlRecipe *recipe,
+                                   PgmlError *err);
+
+/* An input column: what prediction has to supply. A dropped column need not be supplied (used = false). */
+typedef struct PgmlInput
+{
+    const char *name;
+    const char *type_name;
+    PgmlKind kind;
+    bool used;
+    int32_t first_feature;
+    int32_t n_features;
+} PgmlInput;
+
+extern PgmlInput pgml_recipe_input(const PgmlRecipe *recipe, int32_t i);
+
+/* Feature f; the name points into the bytes. */
+extern PgmlFeature pgml_recipe_feature(const PgmlRecipe *recipe, int32_t f);
+
+/*
+ * Compute the features of input i from one value and store them at features[first_feature ...].  The value may
+ * be of another kind than the column had in training: text is parsed, numbers are printed for categories,
+ * booleans read from 't', 'yes', '1' ...; PGML_ERR_DATA with a message that names the column when that fails
+ * ("column \"age\" needs a number, not \"abc\"").  No allocation.
+ */
+extern PgmlStatus pgml_recipe_apply_value(const PgmlRecipe *recipe, int32_t i, const PgmlValue *value,
+                                          float *features, PgmlError *err);
+
+/* Apply to every row of a table whose columns are the recipe's inputs in the same order. Allocates in arena. */
+extern PgmlStatus pgml_recipe_apply_table(const PgmlEnv *env, const PgmlRecipe *recipe,
+                                          const PgmlTable *table, PgmlArena *arena, PgmlMatrix *out);
+
+/*
+ * What was done to input i, in words: "category, 9 levels, 3 rare levels pooled as other, missing kept as its own level".
+ * step is the short name of the treatment ("drop", "number", ...).  Writes at most size bytes with the final zero.
+ */
+extern const char *pgml_recipe_describe(const PgmlRecipe *recipe, int32_t i, char *words, size_t size);
+
+#endif
