@@ -1,0 +1,112 @@
+# pgml_auto - in-database machine learning for PostgreSQL
+#
+#   make demo        install what is missing, build, and show the main job on a throw-away cluster
+#   make test        install what is missing, build, and run every test
+#   make             build only (needs the server headers of PG_CONFIG's PostgreSQL)
+#   make install     into that PostgreSQL
+#   make test-long   the long versions: fuzzing, crash rounds
+
+EXTENSION  = pgml_auto
+EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(srcdir)/$(EXTENSION).control)
+MODULE_big = $(EXTENSION)
+
+srcdir ?= .
+
+# No PostgreSQL header may be needed to compile these.
+CORE_DIRS = core data stats prep learner search model
+CORE_SRCS = $(sort $(foreach d,$(CORE_DIRS),$(wildcard $(srcdir)/src/$(d)/*.c)))
+GLUE_SRCS = $(sort $(wildcard $(srcdir)/src/pg/*.c) $(wildcard $(srcdir)/src/worker/*.c))
+OBJS      = $(patsubst $(srcdir)/%.c,%.o,$(CORE_SRCS) $(GLUE_SRCS))
+
+DATA       = $(wildcard $(srcdir)/sql/upgrade/*--*--*.sql)
+DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
+
+PG_CPPFLAGS = -I$(srcdir)/src -DPGML_VERSION='"$(EXTVERSION)"'
+# -ffp-contract=off: the same bytes on every CPU, whatever clone of a kernel runs.
+PG_CFLAGS   = -std=gnu11 -O3 -ffp-contract=off -fvisibility=hidden -pthread \
+              -Wno-declaration-after-statement -Wvla $(WERROR)
+SHLIB_LINK  = -pthread -ldl -lm
+
+REGRESS        = $(patsubst $(srcdir)/test/sql/%.sql,%,$(sort $(wildcard $(srcdir)/test/sql/*.sql)))
+REGRESS_OPTS   = --inputdir=$(srcdir)/test --outputdir=. --expecteddir=$(srcdir)
+ISOLATION      = $(patsubst $(srcdir)/test/isolation/specs/%.spec,%,$(sort $(wildcard $(srcdir)/test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=$(srcdir)/test/isolation --outputdir=output_iso
+TAP_TESTS      = 1
+PROVE_TESTS    = test/t/*.pl
+
+EXTRA_CLEAN = sql/$(EXTENSION)--$(EXTVERSION).sql results log tmp_check tmp_check_iso output_iso \
+              regression.diffs regression.out build
+
+# PGXS compiles LLVM bitcode without PG_CFLAGS; the JIT would inline a different build of this code.
+override with_llvm = no
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+# The script targets install what is missing first, so they must work before PGXS is there.
+.PHONY: demo test test-long unit fuzz lint bench
+demo:
+	@test/run demo
+test:
+	@test/run test
+test-long:
+	@test/run test-long
+
+ifneq ($(wildcard $(PGXS)),)
+# PostgreSQL 15 and older define PGDLLEXPORT as nothing.
+ifeq ($(shell test "`$(PG_CONFIG) --version | sed 's/[^0-9]*\([0-9]*\).*/\1/'`" -le 15 && echo old),old)
+PG_CPPFLAGS += '-DPGDLLEXPORT=__attribute__((visibility("default")))'
+REGRESS_OPTS := $(filter-out --expecteddir=%,$(REGRESS_OPTS))
+endif
+
+all: $(DATA_built)
+include $(PGXS)
+
+# VPATH builds need the object folders before the first compile.
+$(shell mkdir -p $(sort $(dir $(OBJS))) sql)
+
+# PGXS tracks no headers; ours are few and everything depends on them.
+$(OBJS): $(wildcard $(srcdir)/src/*/*.h)
+endif
+
+sql/$(EXTENSION)--$(EXTVERSION).sql: $(sort $(wildcard $(srcdir)/sql/parts/*.sql)) $(srcdir)/$(EXTENSION).control
+	cat $(sort $(wildcard $(srcdir)/sql/parts/*.sql)) > $@
+
+# ---- the PostgreSQL-free half, alone --------------------------------------------------------
+SAN         ?= -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+UNIT_CFLAGS  = -std=gnu11 -O1 -g -ffp-contract=off -pthread -Wall -Wextra -Werror -Wvla -I$(srcdir)/src \
+               -I$(srcdir)/test/unit
+UNIT_SRCS    = $(sort $(wildcard $(srcdir)/test/unit/*.c))
+UNIT_OBJS    = $(patsubst $(srcdir)/%.c,build/unit/%.o,$(CORE_SRCS) $(UNIT_SRCS))
+
+build/unit/%.o: $(srcdir)/%.c $(wildcard $(srcdir)/src/*/*.h) $(wildcard $(srcdir)/test/unit/*.h)
+	@mkdir -p $(dir $@)
+	$(CC) $(UNIT_CFLAGS) $(SAN) -c -o $@ $<
+
+build/unit/unit: $(UNIT_OBJS)
+	$(CC) $(SAN) -pthread -o $@ $^ -lcmocka -ldl -lm
+
+unit: build/unit/unit
+	build/unit/unit
+
+FUZZ_SRCS    = $(sort $(wildcard $(srcdir)/test/fuzz/fuzz_*.c))
+FUZZ_BINS    = $(patsubst $(srcdir)/test/fuzz/%.c,build/fuzz/%,$(FUZZ_SRCS))
+FUZZ_SECONDS ?= 10
+FUZZ_CC      ?= clang
+
+build/fuzz/%: $(srcdir)/test/fuzz/%.c $(CORE_SRCS) $(wildcard $(srcdir)/src/*/*.h)
+	@mkdir -p $(dir $@)
+	$(FUZZ_CC) $(UNIT_CFLAGS) -Wno-error -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		-o $@ $< $(CORE_SRCS) -ldl -lm
+
+fuzz: $(FUZZ_BINS)
+	@for f in $(FUZZ_BINS); do \
+		n=`basename $$f`; mkdir -p build/corpus/$$n; \
+		seeds=; test -d $(srcdir)/test/fuzz/corpus/$$n && seeds=$(srcdir)/test/fuzz/corpus/$$n; \
+		echo "fuzzing $$n for $(FUZZ_SECONDS) s"; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
+			build/corpus/$$n $$seeds || exit 1; \
+	done
+
+lint:
+	@for f in $(srcdir)/test/lint/*.sh; do echo "lint: `basename $$f .sh`"; sh $$f || exit 1; done
