@@ -28,7 +28,7 @@ PG_CFLAGS   = -std=gnu11 -O3 -ffp-contract=off -fvisibility=hidden -pthread \
 SHLIB_LINK  = -pthread -ldl -lm
 
 REGRESS        = $(patsubst $(srcdir)/test/sql/%.sql,%,$(sort $(wildcard $(srcdir)/test/sql/*.sql)))
-REGRESS_OPTS   = --inputdir=$(srcdir)/test --outputdir=. --expecteddir=$(srcdir)
+REGRESS_OPTS   = --inputdir=$(srcdir)/test
 ISOLATION      = $(patsubst $(srcdir)/test/isolation/specs/%.spec,%,$(sort $(wildcard $(srcdir)/test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=$(srcdir)/test/isolation --outputdir=output_iso
 TAP_TESTS      = 1
@@ -56,7 +56,6 @@ ifneq ($(wildcard $(PGXS)),)
 # PostgreSQL 15 and older define PGDLLEXPORT as nothing.
 ifeq ($(shell test "`$(PG_CONFIG) --version | sed 's/[^0-9]*\([0-9]*\).*/\1/'`" -le 15 && echo old),old)
 PG_CPPFLAGS += '-DPGDLLEXPORT=__attribute__((visibility("default")))'
-REGRESS_OPTS := $(filter-out --expecteddir=%,$(REGRESS_OPTS))
 endif
 
 all: $(DATA_built)

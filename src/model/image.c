@@ -1,0 +1,321 @@
+/*
+ * image.c - encode, verify and score model images; the layout is described in image.h.
+ *
+ * Trust ends at pgml_image_open(): the checksum finds accidents, but whoever can write the bytes can also
+ * write a matching checksum, so every count, offset and index is bounded as if it were hostile.
+ */
+#include "model/image.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/hash.h"
+
+static const uint8_t image_magic[8] = { 'P', 'G', 'M', 'L', 'I', 'M', 'G', '\0' };
+
+#define HEADER_SIZE    32
+#define DIRECTORY_SIZE 24
+#define ALIGNMENT      8
+#define MAX_CLASSES    100000
+
+enum
+{
+	SECTION_META = 1,
+	SECTION_RECIPE = 2,
+	SECTION_MEMBER = 3
+};
+
+/* Header offsets of the fields that are known only at the end. */
+enum
+{
+	OFFSET_LENGTH = 16,
+	OFFSET_CRC = 24
+};
+
+static void
+put_directory_entry(PgmlBuf *out, int section, uint32_t type, size_t start)
+{
+	size_t entry = HEADER_SIZE + (size_t) section * DIRECTORY_SIZE;
+
+	pgml_buf_set_u32(out, entry, type);
+	pgml_buf_set_u64(out, entry + 8, start);
+	pgml_buf_set_u64(out, entry + 16, out->len - start);
+	pgml_buf_align(out, ALIGNMENT);
+}
+
+static void
+put_meta(PgmlBuf *out, const PgmlImageSpec *spec)
+{
+	pgml_buf_put_u32(out, spec->task);
+	pgml_buf_put_u32(out, spec->n_classes);
+	pgml_buf_put_str(out, spec->target, strlen(spec->target));
+	pgml_buf_put_str(out, spec->metric, strlen(spec->metric));
+	for (int k = 0; spec->classes && k < spec->n_classes; k++)
+		pgml_buf_put_str(out, spec->classes[k], strlen(spec->classes[k]));
+}
+
+static void
+put_member(PgmlBuf *out, const PgmlMember *member)
+{
+	pgml_buf_put_f64(out, member->weight);
+	pgml_buf_put_str(out, member->learner->name, strlen(member->learner->name));
+	pgml_buf_align(out, ALIGNMENT);
+	pgml_buf_put(out, member->payload, member->payload_len);
+}
+
+PgmlStatus
+pgml_image_encode(const PgmlEnv *env, const PgmlImageSpec *spec, PgmlBuf *out)
+{
+	int n_sections = 2 + spec->n_members;
+	size_t start;
+
+	if (spec->n_members < 1 || spec->n_members > PGML_MAX_MEMBERS || out->len != 0)
+		return pgml_fail(env->error, PGML_ERR_INTERNAL,
+						 "a model image needs 1 to %d members, not %d", PGML_MAX_MEMBERS,
+						 spec->n_members);
+
+	pgml_buf_put(out, image_magic, sizeof(image_magic));
+	pgml_buf_put_u32(out, PGML_IMAGE_VERSION);
+	pgml_buf_put_u32(out, n_sections);
+	pgml_buf_put(out, NULL, HEADER_SIZE - OFFSET_LENGTH);
+	pgml_buf_put(out, NULL, (size_t) n_sections * DIRECTORY_SIZE);
+
+	start = out->len;
+	put_meta(out, spec);
+	put_directory_entry(out, 0, SECTION_META, start);
+
+	start = pgml_buf_put(out, spec->recipe, spec->recipe_len);
+	put_directory_entry(out, 1, SECTION_RECIPE, start);
+
+	for (int i = 0; i < spec->n_members; i++)
+	{
+		start = out->len;
+		put_member(out, &spec->members[i]);
+		put_directory_entry(out, 2 + i, SECTION_MEMBER, start);
+	}
+
+	if (out->failed)
+		return pgml_fail_nomem(env, "the model image");
+	pgml_buf_set_u64(out, OFFSET_LENGTH, out->len);
+	pgml_buf_set_u32(out, OFFSET_CRC,
+					 pgml_crc32c(0, out->data + HEADER_SIZE, out->len - HEADER_SIZE));
+	return PGML_OK;
+}
+
+static PgmlStatus
+corrupt(PgmlError *err, const char *what)
+{
+	PgmlStatus status = pgml_fail(err, PGML_ERR_CORRUPT, "model image is damaged: %s", what);
+
+	pgml_fail_hint(err, "Restore the model from a backup, or train it again.");
+	return status;
+}
+
+/* Check magic, version, length and checksum; leaves the reader after the header. */
+static PgmlStatus
+open_header(PgmlReader *r, uint32_t *n_sections, PgmlError *err)
+{
+	const uint8_t *magic = pgml_read(r, sizeof(image_magic));
+	uint32_t version = pgml_read_u32(r);
+	uint64_t length;
+	uint32_t crc;
+
+	*n_sections = pgml_read_u32(r);
+	length = pgml_read_u64(r);
+	crc = pgml_read_u32(r);
+	pgml_read_u32(r);
+	if (r->failed || memcmp(magic, image_magic, sizeof(image_magic)) != 0)
+		return corrupt(err, "it does not begin like a model image");
+	if (version != PGML_IMAGE_VERSION)
+	{
+		PgmlStatus status =
+			pgml_fail(err, PGML_ERR_CORRUPT,
+					  "model image has format version %u, this release reads version %d", version,
+					  PGML_IMAGE_VERSION);
+
+		pgml_fail_hint(err, "Install the release of pgml_auto that wrote it, or a newer one.");
+		return status;
+	}
+	if (length != r->len)
+		return corrupt(err, "its length is wrong");
+	if (crc != pgml_crc32c(0, r->data + HEADER_SIZE, r->len - HEADER_SIZE))
+		return corrupt(err, "its checksum is wrong");
+	if (*n_sections < 3 || *n_sections > 2 + PGML_MAX_MEMBERS ||
+		r->len < HEADER_SIZE + (size_t) *n_sections * DIRECTORY_SIZE)
+		return corrupt(err, "its number of sections is wrong");
+	return PGML_OK;
+}
+
+static PgmlStatus
+open_meta(const uint8_t *bytes, size_t len, PgmlArena *arena, PgmlImage *image, PgmlError *err)
+{
+	PgmlReader r;
+	uint32_t task, n_classes;
+
+	pgml_reader_init(&r, bytes, len);
+	task = pgml_read_u32(&r);
+	n_classes = pgml_read_u32(&r);
+	image->target = pgml_read_str(&r, NULL);
+	image->metric = pgml_read_str(&r, NULL);
+	if (r.failed || !((task == PGML_TASK_REGRESSION && n_classes == 1) ||
+					  (task == PGML_TASK_BINARY && n_classes == 2) ||
+					  (task == PGML_TASK_MULTICLASS && n_classes >= 2 && n_classes <= MAX_CLASSES)))
+		return corrupt(err, "its description cannot be read");
+	image->task = task;
+	image->n_classes = n_classes;
+	image->classes = NULL;
+	if (task == PGML_TASK_REGRESSION)
+		return PGML_OK;
+
+	image->classes = pgml_array(arena, n_classes, sizeof(char *));
+	if (!image->classes)
+		return pgml_fail(err, PGML_ERR_NOMEM, "out of memory for the model image");
+	for (uint32_t k = 0; k < n_classes; k++)
+		image->classes[k] = pgml_read_str(&r, NULL);
+	return r.failed ? corrupt(err, "its class labels cannot be read") : PGML_OK;
+}
+
+/* Per-feature facts in the form in which learners check payloads. */
+static PgmlStatus
+open_shape(PgmlArena *arena, PgmlImage *image, PgmlError *err)
+{
+	int32_t d = image->recipe.n_features;
+	bool *categorical = pgml_array(arena, d, sizeof(bool));
+	int32_t *n_levels = pgml_array(arena, d, sizeof(int32_t));
+
+	if (!categorical || !n_levels)
+		return pgml_fail(err, PGML_ERR_NOMEM, "out of memory for the model image");
+	for (int32_t f = 0; f < d; f++)
+	{
+		PgmlFeature feature = pgml_recipe_feature(&image->recipe, f);
+
+		categorical[f] = feature.categorical;
+		n_levels[f] = feature.n_levels;
+	}
+	image->shape = (PgmlShape){ image->task, image->n_classes, d, categorical, n_levels };
+	return PGML_OK;
+}
+
+static PgmlStatus
+open_member(const uint8_t *bytes, size_t len, PgmlImage *image, PgmlError *err)
+{
+	PgmlMember *member = &image->members[image->n_members];
+	PgmlReader r;
+	const char *name;
+
+	pgml_reader_init(&r, bytes, len);
+	member->weight = pgml_read_f64(&r);
+	name = pgml_read_str(&r, NULL);
+	pgml_read_align(&r, ALIGNMENT);
+	if (r.failed || !isfinite(member->weight) || member->weight < 0)
+		return corrupt(err, "a learner's section cannot be read");
+	member->learner = pgml_learner_find(name);
+	if (!member->learner || !(member->learner->tasks & image->task))
+	{
+		PgmlStatus status =
+			pgml_fail(err, PGML_ERR_CORRUPT,
+					  "model image needs the learner \"%.64s\", unknown to this release", name);
+
+		pgml_fail_hint(err, "Install the release of pgml_auto that wrote it, or a newer one.");
+		return status;
+	}
+	member->payload = bytes + r.pos;
+	member->payload_len = len - r.pos;
+	image->n_members++;
+	return member->learner->verify(member->payload, member->payload_len, &image->shape, err);
+}
+
+/* Section number i: type and a slice inside the image. */
+static bool
+read_section(const uint8_t *bytes, size_t len, uint32_t i, uint32_t *type, const uint8_t **start,
+			 size_t *size)
+{
+	PgmlReader r;
+	uint64_t offset, length;
+
+	pgml_reader_init(&r, bytes + HEADER_SIZE + (size_t) i * DIRECTORY_SIZE, DIRECTORY_SIZE);
+	*type = pgml_read_u32(&r);
+	pgml_read_u32(&r);
+	offset = pgml_read_u64(&r);
+	length = pgml_read_u64(&r);
+	if (offset % ALIGNMENT != 0 || offset > len || length > len - offset)
+		return false;
+	*start = bytes + offset;
+	*size = length;
+	return true;
+}
+
+PgmlStatus
+pgml_image_open(const uint8_t *bytes, size_t len, PgmlArena *arena, PgmlImage *image,
+				PgmlError *err)
+{
+	PgmlReader r;
+	uint32_t n_sections;
+
+	memset(image, 0, sizeof(*image));
+	image->bytes = bytes;
+	image->len = len;
+	pgml_reader_init(&r, bytes, len);
+	PGML_TRY(open_header(&r, &n_sections, err));
+
+	for (uint32_t i = 0; i < n_sections; i++)
+	{
+		uint32_t expected = i == 0 ? SECTION_META : i == 1 ? SECTION_RECIPE : SECTION_MEMBER;
+		uint32_t type;
+		const uint8_t *start;
+		size_t size;
+
+		if (!read_section(bytes, len, i, &type, &start, &size) || type != expected)
+			return corrupt(err, "its directory is wrong");
+		if (type == SECTION_META)
+			PGML_TRY(open_meta(start, size, arena, image, err));
+		else if (type == SECTION_RECIPE)
+		{
+			PGML_TRY(pgml_recipe_open(start, size, &image->recipe, err));
+			PGML_TRY(open_shape(arena, image, err));
+		}
+		else
+			PGML_TRY(open_member(start, size, image, err));
+	}
+	return PGML_OK;
+}
+
+int
+pgml_image_outputs(const PgmlImage *image)
+{
+	return pgml_task_outputs(image->task, image->n_classes);
+}
+
+void
+pgml_image_predict(const PgmlImage *image, const float *x, int64_t n, double *out, double *scratch)
+{
+	int64_t size = n * pgml_image_outputs(image);
+	const PgmlMember *first = &image->members[0];
+
+	first->learner->predict(first->payload, &image->shape, x, n, out);
+	if (image->n_members == 1)
+		return;
+	for (int64_t j = 0; j < size; j++)
+		out[j] *= first->weight;
+	for (int i = 1; i < image->n_members; i++)
+	{
+		const PgmlMember *member = &image->members[i];
+
+		member->learner->predict(member->payload, &image->shape, x, n, scratch);
+		for (int64_t j = 0; j < size; j++)
+			out[j] += member->weight * scratch[j];
+	}
+}
+
+int
+pgml_image_class(const PgmlImage *image, const double *out)
+{
+	int best = 0;
+
+	if (image->task == PGML_TASK_BINARY)
+		return out[0] >= 0.5;
+	for (int k = 1; k < image->n_classes; k++)
+		if (out[k] > out[best])
+			best = k;
+	return best;
+}
