@@ -2,13 +2,21 @@
  * blas.h - OpenBLAS, loaded on the first training that needs it.
  *
  * Not linked: the library's constructor starts threads with signals unblocked, and raises SIGINT when it
- * cannot, in any process that loads it.  pgml_blas_load() therefore masks every signal, asks for one
- * thread, and only then opens the library.  Call it from the driver thread only.
+ * cannot, in any process that loads it.  pgml_blas_load() therefore opens it with every signal masked, and
+ * only when OPENBLAS_NUM_THREADS is 1 in the environment, so that it starts no thread and gives the same
+ * bytes for any number of ours.  It does not set the variable: setenv() beside another thread's getenv() is
+ * a race, so the main thread does, before it starts the driver:
+ *
+ *     setenv(PGML_BLAS_THREADS_VARIABLE, "1", 1);
+ *
+ * The library stays loaded until the process ends; loading it again is cheap (dlopen counts).
  */
 #ifndef PGML_CORE_BLAS_H
 #define PGML_CORE_BLAS_H
 
-#include "core/env.h"
+#include "core/status.h"
+
+#define PGML_BLAS_THREADS_VARIABLE "OPENBLAS_NUM_THREADS"
 
 /* The routines we use (CBLAS conventions, column- or row-major by `order`; LAPACK by reference). */
 typedef struct PgmlBlas
@@ -38,7 +46,8 @@ enum
 
 /*
  * Fill *blas with the library's entry points; library_name NULL means "libopenblas.so.0".
- * PGML_ERR_UNAVAILABLE with a hint that names the package when it cannot be loaded.
+ * PGML_ERR_UNAVAILABLE with a hint that names the package when it cannot be loaded, PGML_ERR_INTERNAL when
+ * the main thread forgot the variable.
  */
 extern PgmlStatus pgml_blas_load(PgmlBlas *blas, const char *library_name, PgmlError *err);
 

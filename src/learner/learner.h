@@ -60,6 +60,7 @@ typedef struct PgmlDataset
     const int32_t *valid_rows; /* rows for early stopping; NULL: none */
     int64_t n_valid;
     const PgmlBins *bins; /* of all rows of x with the wanted max_bin; NULL: the learner makes its own */
+    const PgmlBlas *blas; /* loaded once a training; NULL: not available, learners with needs_blas fail */
 } PgmlDataset;
 
 typedef struct PgmlFit
