@@ -1,0 +1,194 @@
+/* registry.c - the learners by name, and their settings by name. */
+#include "learner/learner.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Longest name compared when a suggestion is looked for. */
+#define MAX_NAME 40
+
+/* In the order in which they are tried: from what always works to what takes longest. */
+static const PgmlLearner *const learners[] = {
+	&pgml_learner_constant,
+	&pgml_learner_linear,
+	&pgml_learner_gradient_boosting,
+};
+
+#define N_LEARNERS ((int) (sizeof(learners) / sizeof(learners[0])))
+
+const PgmlLearner *const *
+pgml_learners(int *n)
+{
+	*n = N_LEARNERS;
+	return learners;
+}
+
+/* The learner of that name; NULL when there is none. */
+const PgmlLearner *
+pgml_learner_find(const char *name)
+{
+	for (int i = 0; name != NULL && i < N_LEARNERS; i++)
+		if (strcmp(learners[i]->name, name) == 0)
+			return learners[i];
+	return NULL;
+}
+
+void
+pgml_params_default(const PgmlLearner *learner, PgmlParams *params)
+{
+	memset(params, 0, sizeof(*params));
+	for (int i = 0; i < learner->n_params; i++)
+		params->v[i] = learner->params[i].def;
+}
+
+/* The next word of a list separated by blanks: its length at *word, 0 at the end. */
+static size_t
+next_word(const char **word)
+{
+	while (**word == ' ')
+		(*word)++;
+	return strcspn(*word, " ");
+}
+
+/* True when name is the setting's name or one of its aliases. */
+static bool
+param_has_name(const PgmlParam *param, const char *name)
+{
+	size_t len = strlen(name);
+
+	if (strcmp(param->name, name) == 0)
+		return true;
+	if (param->aliases == NULL)
+		return false;
+	const char *word = param->aliases;
+	for (size_t n = next_word(&word); n > 0; word += n, n = next_word(&word))
+		if (n == len && memcmp(word, name, n) == 0)
+			return true;
+	return false;
+}
+
+/* Index of the setting called name, -1 when there is none. */
+static int
+param_index(const PgmlLearner *learner, const char *name)
+{
+	for (int i = 0; i < learner->n_params; i++)
+		if (param_has_name(&learner->params[i], name))
+			return i;
+	return -1;
+}
+
+/* Insertions, deletions and replacements that turn a into b (Levenshtein 1966), case ignored. */
+static int
+edit_distance(const char *a, size_t na, const char *b, size_t nb)
+{
+	int row[MAX_NAME + 1];
+
+	if (na > MAX_NAME || nb > MAX_NAME)
+		return MAX_NAME;
+	for (size_t j = 0; j <= nb; j++)
+		row[j] = (int) j;
+	for (size_t i = 1; i <= na; i++)
+	{
+		int diagonal = row[0];
+
+		row[0] = (int) i;
+		for (size_t j = 1; j <= nb; j++)
+		{
+			/* Letters differ from their capitals in this bit; other characters may match wrongly, harmlessly. */
+			int best = diagonal + ((a[i - 1] | 32) != (b[j - 1] | 32));
+
+			diagonal = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+		}
+	}
+	return row[nb];
+}
+
+/* The setting whose name or alias is nearest to a wrong one; NULL when none is near. */
+static const PgmlParam *
+nearest_param(const PgmlLearner *learner, const char *name)
+{
+	const PgmlParam *nearest = NULL;
+	size_t len = strlen(name);
+	int limit = (int) (len < 6 ? 2 : 3) + 1;
+
+	for (int i = 0; i < learner->n_params; i++)
+	{
+		const PgmlParam *param = &learner->params[i];
+		int distance = edit_distance(name, len, param->name, strlen(param->name));
+		const char *word = param->aliases != NULL ? param->aliases : "";
+
+		for (size_t n = next_word(&word); n > 0; word += n, n = next_word(&word))
+		{
+			int d = edit_distance(name, len, word, n);
+
+			if (d < distance)
+				distance = d;
+		}
+		if (distance < limit && distance < (int) len)
+		{
+			limit = distance;
+			nearest = param;
+		}
+	}
+	return nearest;
+}
+
+/* Say that a setting does not exist, which ones do, and which one was perhaps meant. */
+static PgmlStatus
+fail_unknown(const PgmlLearner *learner, const char *name, PgmlError *err)
+{
+	char list[400] = "";
+	size_t len = 0;
+	const PgmlParam *nearest = nearest_param(learner, name);
+
+	for (int i = 0; i < learner->n_params && len < sizeof(list); i++)
+		len += (size_t) snprintf(list + len, sizeof(list) - len, "%s%s", i > 0 ? ", " : "",
+								 learner->params[i].name);
+	pgml_fail(err, PGML_ERR_BADARG, "learner \"%s\" has no setting named \"%s\"", learner->name,
+			  name);
+	if (learner->n_params == 0)
+		pgml_fail_hint(err, "It has no settings.");
+	else if (nearest != NULL)
+		pgml_fail_hint(err, "Did you mean \"%s\"? Its settings are: %s.", nearest->name, list);
+	else
+		pgml_fail_hint(err, "Its settings are: %s.", list);
+	return PGML_ERR_BADARG;
+}
+
+PgmlStatus
+pgml_params_set(const PgmlLearner *learner, PgmlParams *params, const char *name, double value,
+				PgmlError *err)
+{
+	int i = param_index(learner, name);
+
+	if (i < 0)
+		return fail_unknown(learner, name, err);
+
+	const PgmlParam *param = &learner->params[i];
+
+	if (!(value >= param->min && value <= param->max))
+		return pgml_fail(err, PGML_ERR_BADARG,
+						 "setting \"%s\" of learner \"%s\" must be between %g and %g, not %g", name,
+						 learner->name, param->min, param->max, value);
+	if (param->type != PGML_PARAM_REAL && value != floor(value))
+		return pgml_fail(err, PGML_ERR_BADARG,
+						 "setting \"%s\" of learner \"%s\" must be a whole number, not %g", name,
+						 learner->name, value);
+	params->v[i] = value;
+	params->given[i] = true;
+	return PGML_OK;
+}
+
+double
+pgml_param(const PgmlLearner *learner, const PgmlParams *params, const char *name)
+{
+	int i = param_index(learner, name);
+
+	return i >= 0 ? params->v[i] : NAN;
+}
