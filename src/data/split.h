@@ -46,6 +46,7 @@ typedef struct PgmlSplit
     bool fixed;           /* thresholds come from an earlier version */
     int n_classes;        /* thresholds in use (1 unless stratified) */
     uint64_t *threshold;  /* per class: test when the salted hash is below; 0: none */
+    const char **labels;  /* stratified: the class each threshold belongs to (kept by the caller) */
     int n_windows;        /* time: windows of earlier versions; the new one is appended */
     PgmlWindow *windows;
 } PgmlSplit;

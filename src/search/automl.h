@@ -20,106 +20,109 @@
 /* One entry of `hyperparams`: applies to every selected learner that knows the name. */
 typedef struct PgmlHyperparam
 {
-    const char *name;
-    double value;
+	const char *name;
+	double value;
 } PgmlHyperparam;
 
 typedef struct PgmlTrainOptions
 {
-    const char *target;          /* column name */
-    int task;                    /* PgmlTask, 0 = infer */
-    const char *metric;          /* NULL = default of the task */
-    const char *positive_class;  /* NULL = last label */
-    double time_budget;          /* seconds from now; 0 = none (max_trials decides alone) */
-    int max_trials;              /* 0 = no bound */
-    const char *const *features; /* only these columns; NULL = all */
-    int n_features;
-    const char *const *exclude;  /* never these */
-    int n_exclude;
-    const char *const *id_columns;
-    int n_id_columns;
-    const char *time_column;     /* NULL = none; also a feature (its date parts) unless excluded */
-    const char *group_column;    /* NULL = none; never a feature */
-    const char *weight_column;   /* NULL = none; never a feature */
-    double test_size;            /* 0 <= test_size < 1 */
-    const char *const *algorithms; /* only these learners; "-name" excludes one; NULL = all */
-    int n_algorithms;
-    const PgmlHyperparam *hyperparams;
-    int n_hyperparams;
-    int folds;                   /* 0 = choose; 1 = one holdout part; k >= 2 = cross-validation */
-    int max_levels;              /* 0 = default */
-    const char *blas_library;    /* NULL = libopenblas.so.0 */
-    PgmlSplit *split;            /* in/out: rules fixed by earlier versions of the model */
-    const uint8_t *champion;     /* image of the deployed version, to be scored on the same test rows; NULL = none */
-    size_t champion_len;
+	const char *target;          /* column name */
+	int task;                    /* PgmlTask, 0 = infer */
+	const char *metric;          /* NULL = default of the task */
+	const char *positive_class;  /* NULL = last label */
+	double time_budget;          /* seconds from now; 0 = none (max_trials decides alone) */
+	int max_trials;              /* 0 = no bound */
+	const char *const *features; /* only these columns; NULL = all */
+	int n_features;
+	const char *const *exclude; /* never these */
+	int n_exclude;
+	const char *const *id_columns;
+	int n_id_columns;
+	const char *time_column;   /* NULL = none; also a feature (its date parts) unless excluded */
+	const char *group_column;  /* NULL = none; never a feature */
+	const char *weight_column; /* NULL = none; never a feature */
+	double test_size;          /* 0 <= test_size < 1 */
+	const char *const *algorithms; /* only these learners; "-name" excludes one; NULL = all */
+	int n_algorithms;
+	const PgmlHyperparam *hyperparams;
+	int n_hyperparams;
+	int folds;                /* 0 = choose; 1 = one holdout part; k >= 2 = cross-validation */
+	int max_levels;           /* 0 = default */
+	const char *blas_library; /* NULL = libopenblas.so.0 */
+	PgmlSplit *split;         /* in/out: rules fixed by earlier versions of the model */
+	const uint8_t *
+		champion; /* image of the deployed version, to be scored on the same test rows; NULL = none */
+	size_t champion_len;
 } PgmlTrainOptions;
 
 typedef enum PgmlTrialStatus
 {
-    PGML_TRIAL_OK,
-    PGML_TRIAL_FAILED,
-    PGML_TRIAL_TIMEOUT, /* ended by the deadline with a usable model */
-    PGML_TRIAL_SKIPPED  /* not tried, error says why */
+	PGML_TRIAL_OK,
+	PGML_TRIAL_FAILED,
+	PGML_TRIAL_TIMEOUT, /* ended by the deadline with a usable model */
+	PGML_TRIAL_SKIPPED  /* not tried, error says why */
 } PgmlTrialStatus;
 
 typedef struct PgmlTrial
 {
-    int number;              /* from 1, in the order tried */
-    const PgmlLearner *learner;
-    PgmlParams params;
-    PgmlTrialStatus status;
-    double validation_score; /* of the metric on validation rows / out of fold; NaN when failed */
-    int64_t rows;            /* rows learned from (per fold) */
-    int folds;               /* 1 = holdout */
-    int best_iteration;      /* mean over folds */
-    double fit_cpu;          /* seconds, all folds */
-    double fit_wall;
-    bool chosen;
-    char error[256];
+	int number; /* from 1, in the order tried */
+	const PgmlLearner *learner;
+	PgmlParams params;
+	PgmlTrialStatus status;
+	double validation_score; /* of the metric on validation rows / out of fold; NaN when failed */
+	int64_t rows;            /* rows learned from (per fold) */
+	int folds;               /* 1 = holdout */
+	int best_iteration;      /* mean over folds */
+	double fit_cpu;          /* seconds, all folds */
+	double fit_wall;
+	bool chosen;
+	char error[256];
 } PgmlTrial;
 
 /* A metric on a part of the data. */
 typedef struct PgmlScore
 {
-    const PgmlMetric *metric;
-    double value; /* NaN when undefined there */
-    double low;
-    double high;
+	const PgmlMetric *metric;
+	double value; /* NaN when undefined there */
+	double low;
+	double high;
 } PgmlScore;
 
-#define PGML_MAX_TRIALS 200
-#define PGML_MAX_SCORES 16
-#define PGML_MAX_LEAKS  16
+#define PGML_MAX_TRIALS  200
+#define PGML_MAX_SCORES  16
+#define PGML_MAX_LEAKS   16
+#define PGML_MAX_NOTICES 64
 
 typedef struct PgmlTrainResult
 {
-    PgmlTask task;
-    int n_classes;
-    const char **classes;
-    const PgmlMetric *metric;
-    const char *algorithm;         /* name of the winner's learner */
-    int64_t rows_total, rows_read; /* of the source; held in memory */
-    int64_t rows_train, rows_test, rows_reserved, rows_no_target;
-    int32_t n_inputs, n_features;
-    int n_trials;
-    PgmlTrial *trials;
-    int n_test_scores;             /* all metrics of the task on the test rows; 0 without test rows */
-    PgmlScore test_scores[PGML_MAX_SCORES];
-    PgmlScore score;               /* the metric on the test rows; without test rows, the validation score */
-    bool score_is_validation;
-    double baseline;               /* the metric of the constant predictor on the same rows */
-    bool champion_scored;
-    double champion_score;         /* of the deployed version on the same test rows */
-    char champion_error[256];      /* why it could not be scored */
-    int n_leaks;
-    PgmlLeak leaks[PGML_MAX_LEAKS];
-    int n_notices;                 /* sentences for the user, in order */
-    const char *notices[64];
-    PgmlBuf image;
+	PgmlTask task;
+	int n_classes;
+	const char **classes;
+	const PgmlMetric *metric;
+	const char *algorithm;         /* name of the winner's learner */
+	int64_t rows_total, rows_read; /* of the source; held in memory */
+	int64_t rows_train, rows_test, rows_reserved, rows_no_target;
+	int32_t n_inputs, n_features;
+	int n_trials;
+	PgmlTrial *trials;
+	int n_test_scores; /* all metrics of the task on the test rows; 0 without test rows */
+	PgmlScore test_scores[PGML_MAX_SCORES];
+	PgmlScore score; /* the metric on the test rows; without test rows, the validation score */
+	bool score_is_validation;
+	double baseline; /* the metric of the constant predictor on the same rows */
+	bool champion_scored;
+	double champion_score;    /* of the deployed version on the same test rows */
+	char champion_error[256]; /* why it could not be scored */
+	int n_leaks;
+	PgmlLeak leaks[PGML_MAX_LEAKS];
+	int n_notices; /* sentences for the user, in order */
+	const char *notices[PGML_MAX_NOTICES];
+	bool notice_is_warning[PGML_MAX_NOTICES];
+	PgmlBuf image;
 } PgmlTrainResult;
 
 /* Train. Result strings live in arena; result->image must be freed with pgml_buf_free. */
 extern PgmlStatus pgml_automl(const PgmlEnv *env, const PgmlTable *table, PgmlTrainOptions *options,
-                              PgmlArena *arena, PgmlTrainResult *result);
+							  PgmlArena *arena, PgmlTrainResult *result);
 
 #endif

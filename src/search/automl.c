@@ -1,0 +1,389 @@
+/*
+ * automl.c - the training as a whole: prepare, try, choose, evaluate.
+ */
+#include "search/training.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Share of the time budget kept back for refitting and scoring. */
+#define RESERVED_SHARE 0.1
+
+void
+training_notice(Training *t, bool warning, const char *fmt, ...)
+{
+	PgmlTrainResult *r = t->result;
+	char text[1200];
+	va_list args;
+
+	if (r->n_notices >= PGML_MAX_NOTICES)
+		return;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	r->notices[r->n_notices] = pgml_strdup(t->arena, text);
+	if (!r->notices[r->n_notices])
+		return;
+	r->notice_is_warning[r->n_notices++] = warning;
+}
+
+double
+training_seconds_left(const Training *t)
+{
+	return t->env->deadline > 0 ? t->env->deadline - pgml_now() : 1e9;
+}
+
+/* True when the user's list of algorithms (NULL: all) selects the learner. */
+static bool
+selected(const PgmlTrainOptions *o, const char *name)
+{
+	bool any_wanted = false;
+
+	for (int i = 0; i < o->n_algorithms; i++)
+	{
+		const char *a = o->algorithms[i];
+
+		if (a[0] == '-' && strcmp(a + 1, name) == 0)
+			return false;
+		if (a[0] != '-' && strcmp(a, name) == 0)
+			return true;
+		any_wanted |= a[0] != '-';
+	}
+	return !any_wanted;
+}
+
+/* Every name in algorithms must be a learner; the error lists them. */
+static PgmlStatus
+check_algorithms(const Training *t)
+{
+	int n;
+	const PgmlLearner *const *learners = pgml_learners(&n);
+	char list[300] = "";
+	size_t used = 0;
+
+	for (int i = 0; i < n && used < sizeof(list) - 60; i++)
+		used +=
+			snprintf(list + used, sizeof(list) - used, "%s%.50s", i ? ", " : "", learners[i]->name);
+	for (int i = 0; i < t->options->n_algorithms; i++)
+	{
+		const char *a = t->options->algorithms[i];
+
+		if (!pgml_learner_find(a[0] == '-' ? a + 1 : a))
+		{
+			PgmlStatus status =
+				pgml_fail(t->env->error, PGML_ERR_BADARG, "unknown algorithm \"%.100s\"", a);
+
+			pgml_fail_hint(t->env->error,
+						   "The algorithms are %s; a name after a minus sign is left out.", list);
+			return status;
+		}
+	}
+	return PGML_OK;
+}
+
+/* Every hyperparameter must be known to, and in the range of, at least one selected learner. */
+static PgmlStatus
+check_hyperparams(const Training *t)
+{
+	int n;
+	const PgmlLearner *const *learners = pgml_learners(&n);
+
+	for (int h = 0; h < t->options->n_hyperparams; h++)
+	{
+		const PgmlHyperparam *hp = &t->options->hyperparams[h];
+		bool accepted = false;
+		PgmlStatus status = PGML_OK;
+
+		for (int i = n - 1; i >= 0 && !accepted; i--)
+		{
+			PgmlParams params;
+
+			if (!selected(t->options, learners[i]->name) || learners[i]->n_params == 0)
+				continue;
+			pgml_params_default(learners[i], &params);
+			if (status == PGML_OK)
+				status = pgml_params_set(learners[i], &params, hp->name, hp->value, t->env->error);
+			else
+				accepted =
+					pgml_params_set(learners[i], &params, hp->name, hp->value, NULL) == PGML_OK;
+			accepted |= status == PGML_OK;
+		}
+		if (!accepted)
+			return status != PGML_OK ?
+					   status :
+					   pgml_fail(t->env->error, PGML_ERR_BADARG,
+								 "no selected algorithm has the hyperparameter \"%.100s\"",
+								 hp->name);
+	}
+	return PGML_OK;
+}
+
+static PgmlStatus
+choose_metric(Training *t)
+{
+	PgmlTrainResult *r = t->result;
+	const char *name = t->options->metric;
+	char list[400] = "";
+	size_t used = 0;
+	int n;
+	const PgmlMetric *metrics = pgml_metrics(&n);
+	PgmlStatus status;
+
+	r->metric = name ? pgml_metric_find(name) : pgml_metric_default(t->target.task);
+	if (r->metric && (r->metric->tasks & t->target.task))
+		return PGML_OK;
+	for (int i = 0; i < n; i++)
+		if (metrics[i].tasks & t->target.task)
+			used += snprintf(list + used, sizeof(list) - used, "%s%s", used ? ", " : "",
+							 metrics[i].name);
+	status = pgml_fail(
+		t->env->error, PGML_ERR_BADARG,
+		r->metric ? "metric \"%.60s\" is not for this task" : "unknown metric \"%.60s\"", name);
+	pgml_fail_hint(t->env->error, "The metrics of this task are %s.", list);
+	return status;
+}
+
+/* The trials of a training, the best so far kept. */
+typedef struct Search
+{
+	Training *t;
+	TrialModel baseline;
+	TrialModel best; /* fit[0] unused while best.trial is NULL */
+	int tried;       /* trials after the baseline */
+	double longest;  /* wall seconds of the longest boosting trial */
+} Search;
+
+/* Keep the better of the best so far and a new model; the other one is freed. */
+static void
+keep_better(Search *s, TrialModel *model)
+{
+	const PgmlMetric *metric = s->t->result->metric;
+	bool usable =
+		model->trial->status == PGML_TRIAL_OK || model->trial->status == PGML_TRIAL_TIMEOUT;
+
+	if (usable && (!s->best.trial || pgml_metric_better(metric, model->trial->validation_score,
+														s->best.trial->validation_score)))
+	{
+		if (s->best.trial)
+			training_free_model(&s->best);
+		s->best = *model;
+	}
+	else
+		training_free_model(model);
+}
+
+/* A trial that cannot be tried, recorded with the reason. */
+static void
+record_skipped(Training *t, const PgmlLearner *learner, const PgmlParams *params, const char *why)
+{
+	PgmlTrial *trial = &t->result->trials[t->result->n_trials];
+
+	*trial = (PgmlTrial){ .number = ++t->result->n_trials,
+						  .learner = learner,
+						  .params = *params,
+						  .status = PGML_TRIAL_SKIPPED,
+						  .validation_score = NAN };
+	snprintf(trial->error, sizeof(trial->error), "%s", why);
+}
+
+/* Fitting would take more memory than is left: better not begin. */
+static bool
+fits_in_memory(Training *t, const PgmlLearner *learner, const PgmlParams *params)
+{
+	PgmlDataset data;
+	int side_by_side = t->folds > 1 ? pgml_pool_threads(t->env->pool) : 1;
+
+	if (!learner->memory ||
+		training_dataset(t, learner, params, t->train, t->n_train, NULL, 0, &data) != PGML_OK)
+		return true;
+	return learner->memory(&data, params) * side_by_side <= pgml_budget_left(t->env->budget);
+}
+
+static PgmlStatus
+try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params)
+{
+	Training *t = s->t;
+	TrialModel model;
+	double left = training_seconds_left(t) - RESERVED_SHARE * t->options->time_budget;
+	char step[100];
+	PgmlStatus status;
+
+	if (learner->needs_blas && !t->have_blas)
+	{
+		record_skipped(t, learner, params, "OpenBLAS is not installed");
+		return PGML_OK;
+	}
+	if (!fits_in_memory(t, learner, params))
+	{
+		record_skipped(t, learner, params,
+					   "it would need more memory than pgml_auto.max_memory allows");
+		return PGML_OK;
+	}
+	snprintf(step, sizeof(step), "trial %d: %s", t->result->n_trials + 1, learner->name);
+	pgml_progress(t->env, 0.1 + 0.7 * s->tried / (s->tried + 3.0), step);
+	s->tried++;
+	/* One part is followed by a refit, which takes about as long as the trial. */
+	if (t->folds == 1)
+		left *= 0.55;
+	PGML_TRY(
+		training_run_trial(t, learner, params, t->options->time_budget > 0 ? left : 0, &model));
+	if (strcmp(learner->name, "gradient_boosting") == 0 && model.trial->fit_wall > s->longest)
+		s->longest = model.trial->fit_wall;
+	keep_better(s, &model);
+	return PGML_OK;
+}
+
+/* True while another trial is allowed and has a chance to end in time. */
+static bool
+may_go_on(const Search *s)
+{
+	const PgmlTrainOptions *o = s->t->options;
+
+	if (o->max_trials > 0 && s->tried >= o->max_trials)
+		return false;
+	if (s->t->result->n_trials >= PGML_MAX_TRIALS)
+		return false;
+	return o->time_budget <= 0 ||
+		   training_seconds_left(s->t) >
+			   RESERVED_SHARE * o->time_budget + 1.1 * s->longest * (s->t->folds == 1 ? 2 : 1);
+}
+
+/* The constant predictor, which gives the score that must be beaten. */
+static PgmlStatus
+run_baseline(Search *s)
+{
+	PgmlParams params;
+
+	pgml_params_default(&pgml_learner_constant, &params);
+	return training_run_trial(s->t, &pgml_learner_constant, &params, 0, &s->baseline);
+}
+
+static PgmlStatus
+run_search(Search *s)
+{
+	int n;
+	const PgmlLearner *const *learners = pgml_learners(&n);
+
+	for (int i = 0; i < n; i++)
+	{
+		PgmlParams params;
+
+		if (learners[i] == &pgml_learner_constant || !selected(s->t->options, learners[i]->name) ||
+			!(learners[i]->tasks & s->t->target.task))
+			continue;
+		for (int j = 0; may_go_on(s) && training_portfolio(s->t, learners[i], j, &params); j++)
+			PGML_TRY(try_setting(s, learners[i], &params));
+	}
+	return PGML_OK;
+}
+
+/* OpenBLAS is optional: what needs it is skipped with a warning, unless nothing else was asked for. */
+static PgmlStatus
+load_blas(Training *t)
+{
+	int n, wanting = 0, others = 0;
+	const PgmlLearner *const *learners = pgml_learners(&n);
+
+	for (int i = 0; i < n; i++)
+		if (learners[i] != &pgml_learner_constant && selected(t->options, learners[i]->name))
+			*(learners[i]->needs_blas ? &wanting : &others) += 1;
+	if (wanting == 0)
+		return PGML_OK;
+	t->have_blas = pgml_blas_load(&t->blas, t->options->blas_library, t->env->error) == PGML_OK;
+	if (t->have_blas)
+		return PGML_OK;
+	if (others == 0)
+		return PGML_ERR_UNAVAILABLE;
+	training_notice(t, true,
+					"%s; learners that need it are skipped (install the package libopenblas0)",
+					t->env->error->message);
+	return PGML_OK;
+}
+
+/* The winner: the best by validation, else the baseline. */
+static PgmlStatus
+finish(Search *s)
+{
+	Training *t = s->t;
+	TrialModel *winner = s->best.trial ? &s->best : &s->baseline;
+
+	if (s->baseline.trial->status != PGML_TRIAL_OK)
+		return pgml_fail(t->env->error, PGML_ERR_DATA,
+						 "not even the constant predictor could be fitted: %.200s",
+						 s->baseline.trial->error);
+	if (s->best.trial && selected(t->options, "constant") &&
+		pgml_metric_better(t->result->metric, s->baseline.trial->validation_score,
+						   s->best.trial->validation_score))
+		winner = &s->baseline;
+	if (winner == &s->baseline && s->tried > 0)
+		training_notice(t, false, "no algorithm predicts better than the constant predictor");
+	winner->trial->chosen = true;
+	t->result->algorithm = winner->trial->learner->name;
+	return training_evaluate(t, winner, &s->baseline);
+}
+
+static PgmlStatus
+train(Training *t, Search *s)
+{
+	PGML_TRY(check_algorithms(t));
+	PGML_TRY(check_hyperparams(t));
+	PGML_TRY(training_prepare(t));
+	PGML_TRY(choose_metric(t));
+	PGML_TRY(load_blas(t));
+	PGML_TRY(training_choose_folds(t));
+	PGML_TRY(run_baseline(s));
+	PGML_TRY(run_search(s));
+	return finish(s);
+}
+
+/* What is known of the data, for the result. */
+static void
+fill_result(const Training *t)
+{
+	PgmlTrainResult *r = t->result;
+
+	r->task = t->target.task;
+	r->n_classes = t->target.n_classes;
+	r->classes = t->target.classes;
+	r->rows_total = t->table->nrows_total;
+	r->rows_read = t->table->nrows;
+	r->rows_no_target = t->target.n_missing;
+	r->n_inputs = t->recipe.n_inputs;
+	r->n_features = t->recipe.n_features;
+}
+
+PgmlStatus
+pgml_automl(const PgmlEnv *env, const PgmlTable *table, PgmlTrainOptions *options, PgmlArena *arena,
+			PgmlTrainResult *result)
+{
+	Training *t = pgml_zalloc(arena, 1, sizeof(Training));
+	Search s = { .t = t };
+	PgmlEnv own = *env;
+	PgmlStatus status;
+
+	memset(result, 0, sizeof(*result));
+	pgml_buf_init(&result->image, env->budget);
+	result->baseline = result->champion_score = NAN;
+	result->score = (PgmlScore){ .value = NAN, .low = NAN, .high = NAN };
+	result->trials = pgml_zalloc(arena, PGML_MAX_TRIALS, sizeof(PgmlTrial));
+	if (!t || !result->trials)
+		return pgml_fail_nomem(env, "the training");
+	*t = (Training){
+		.env = &own, .table = table, .options = options, .arena = arena, .result = result
+	};
+	t->started = pgml_now();
+	if (options->time_budget > 0 && own.deadline == 0)
+		own.deadline = t->started + options->time_budget;
+	pgml_buf_init(&t->recipe_bytes, env->budget);
+
+	status = train(t, &s);
+	fill_result(t);
+	training_free_model(&s.baseline);
+	training_free_model(&s.best);
+	pgml_buf_free(&t->recipe_bytes);
+	if (status != PGML_OK)
+		pgml_buf_free(&result->image);
+	return status;
+}

@@ -1,0 +1,95 @@
+/*
+ * training.h - the state of one training, shared by the files of search/.
+ */
+#ifndef PGML_SEARCH_TRAINING_H
+#define PGML_SEARCH_TRAINING_H
+
+#include "core/blas.h"
+#include "core/par.h"
+#include "prep/recipe.h"
+#include "prep/target.h"
+#include "search/automl.h"
+
+#define PGML_MAX_FOLDS 10
+
+/* What a trial leaves behind: one payload per fold, and predictions for the rows it was validated on. */
+typedef struct TrialModel
+{
+	PgmlTrial *trial;
+	PgmlFit fit[PGML_MAX_FOLDS];
+	int n_fits;
+	PgmlArena *arena; /* of the predictions */
+	double *oof;      /* n_train x outputs, NaN for rows that were not validated */
+} TrialModel;
+
+typedef struct Training
+{
+	const PgmlEnv *env;
+	const PgmlTable *table;
+	PgmlTrainOptions *options;
+	PgmlArena *arena;
+	PgmlTrainResult *result;
+	double started;
+	double
+		seconds_per_round; /* of boosting on all training rows with one thread's work; 0 = unknown */
+
+	int target_col;
+	PgmlTarget target;
+	int outputs;
+	double *weight;  /* per table row or NULL */
+	uint64_t *group; /* per table row or NULL */
+	double *time;    /* per table row or NULL */
+
+	int32_t *train; /* table rows */
+	int64_t n_train;
+	int32_t *test;
+	int64_t n_test;
+
+	PgmlBuf recipe_bytes;
+	PgmlRecipe recipe;
+	PgmlMatrix x;
+	PgmlShape shape;
+
+	int folds;     /* 1 = one holdout part (fold 0) */
+	uint8_t *fold; /* per training row; with one holdout part, 0 = validation, 1 = not */
+
+	PgmlBlas blas;
+	bool have_blas;
+	PgmlBins *bins; /* of max_bin bins, made by the first trial that needs them */
+	int bins_max_bin;
+} Training;
+
+/* Add a sentence for the user. */
+extern void training_notice(Training *t, bool warning, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Seconds left before env->deadline; a large number without one. */
+extern double training_seconds_left(const Training *t);
+
+/* prepare.c: columns, target, split, recipe, matrix, leaks. */
+extern PgmlStatus training_prepare(Training *t);
+
+/* folds.c: how validation is done. */
+extern PgmlStatus training_choose_folds(Training *t);
+
+/* portfolio.c: settings number i of the learner, user-fixed ones applied; false when there are no more. */
+extern bool training_portfolio(const Training *t, const PgmlLearner *learner, int i,
+							   PgmlParams *params);
+
+/* trial.c: fit on every fold, score, record. A failed fit is recorded and is not an error. */
+extern PgmlStatus training_run_trial(Training *t, const PgmlLearner *learner,
+									 const PgmlParams *params, double seconds, TrialModel *model);
+extern void training_free_model(TrialModel *model);
+
+/* The dataset of a fit: rows to learn from, rows to validate on (NULL: none). */
+extern PgmlStatus training_dataset(Training *t, const PgmlLearner *learner,
+								   const PgmlParams *params, const int32_t *rows, int64_t n,
+								   const int32_t *valid_rows, int64_t n_valid, PgmlDataset *data);
+
+/* evaluate.c: predictions of features' rows, scores, champion. */
+extern void training_predict(const Training *t, const PgmlLearner *learner, const uint8_t *payload,
+							 const int32_t *rows, int64_t n, float *block, double *out);
+extern PgmlStatus training_evaluate(Training *t, const TrialModel *winner,
+									const TrialModel *baseline);
+
+#endif

@@ -1,0 +1,292 @@
+/*
+ * trial.c - one setting of one learner: fitted on every fold, scored on the rows that were left out.
+ */
+#include "search/training.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/hash.h"
+
+#define PREDICT_BLOCK  1024
+#define LARGE_FIT      5000000.0 /* rows x features above which a fit gets all threads for itself */
+#define SEED_OF_TRIALS 0x7472
+
+/* Everything a fold needs; blocks of a parallel loop write only their own entries. */
+typedef struct FoldTask
+{
+	Training *t;
+	const PgmlLearner *learner;
+	const PgmlParams *params;
+	TrialModel *model;
+	int threads; /* folds that run at the same time */
+	double start;
+	double seconds; /* for all folds; 0 = no limit */
+	PgmlDataset data[PGML_MAX_FOLDS];
+	PgmlError error[PGML_MAX_FOLDS];
+	float *block[PGML_MAX_FOLDS]; /* scratch rows */
+	double *out[PGML_MAX_FOLDS];
+	double cpu[PGML_MAX_FOLDS];
+} FoldTask;
+
+PgmlStatus
+training_dataset(Training *t, const PgmlLearner *learner, const PgmlParams *params,
+				 const int32_t *rows, int64_t n, const int32_t *valid_rows, int64_t n_valid,
+				 PgmlDataset *data)
+{
+	*data = (PgmlDataset){ .x = &t->x,
+						   .y = t->target.y,
+						   .w = t->weight,
+						   .task = t->target.task,
+						   .n_classes = t->target.n_classes,
+						   .rows = rows,
+						   .n = n,
+						   .valid_rows = valid_rows,
+						   .n_valid = n_valid,
+						   .blas = t->have_blas ? &t->blas : NULL };
+	for (int i = 0; i < learner->n_params; i++)
+	{
+		int max_bin = (int) params->v[i];
+
+		if (strcmp(learner->params[i].name, "max_bin") != 0)
+			continue;
+		if (t->bins && t->bins_max_bin != max_bin)
+			break; /* rare: the learner makes its own */
+		if (!t->bins)
+			PGML_TRY(
+				pgml_bins_create(t->env, t->arena, &t->x, t->train, t->n_train, max_bin, &t->bins));
+		t->bins_max_bin = max_bin;
+		data->bins = t->bins;
+	}
+	return PGML_OK;
+}
+
+void
+training_predict(const Training *t, const PgmlLearner *learner, const uint8_t *payload,
+				 const int32_t *rows, int64_t n, float *block, double *out)
+{
+	int32_t d = t->x.nfeatures;
+
+	for (int64_t start = 0; start < n; start += PREDICT_BLOCK)
+	{
+		int64_t size = n - start < PREDICT_BLOCK ? n - start : PREDICT_BLOCK;
+
+		for (int32_t f = 0; f < d; f++)
+			for (int64_t i = 0; i < size; i++)
+				block[i * d + f] = t->x.col[f][rows[start + i]];
+		learner->predict(payload, &t->shape, block, size, out + start * t->outputs);
+	}
+}
+
+/* Time at which fold number f has to be ready, so that every fold gets the same share. */
+static double
+fold_deadline(const FoldTask *task, int f)
+{
+	int waves = (task->model->n_fits + task->threads - 1) / task->threads;
+	double end;
+
+	if (task->seconds <= 0)
+		return task->t->env->deadline;
+	end = task->start + task->seconds * (f / task->threads + 1) / waves;
+	return task->t->env->deadline > 0 && task->t->env->deadline < end ? task->t->env->deadline :
+																		end;
+}
+
+/* Fit fold f and predict the rows it was validated on. */
+static PgmlStatus
+run_fold(void *arg, int64_t f, int thread)
+{
+	FoldTask *task = arg;
+	Training *t = task->t;
+	PgmlFit *fit = &task->model->fit[f];
+	const PgmlDataset *data = &task->data[f];
+	PgmlEnv env = *t->env;
+	double cpu = pgml_thread_cpu();
+	PgmlStatus status;
+
+	(void) thread;
+	env.error = &task->error[f];
+	env.seed = pgml_hash_combine(env.seed, SEED_OF_TRIALS + (uint64_t) f);
+	env.deadline = fold_deadline(task, (int) f);
+	env.progress = NULL;
+	status = task->learner->fit(&env, data, task->params, fit);
+	task->cpu[f] = pgml_thread_cpu() - cpu;
+	if (status != PGML_OK)
+		return status;
+
+	training_predict(t, task->learner, fit->payload.data, data->valid_rows, data->n_valid,
+					 task->block[f], task->out[f]);
+	return PGML_OK;
+}
+
+/* Rows and scratch memory of fold f. */
+static PgmlStatus
+prepare_fold(FoldTask *task, int f)
+{
+	Training *t = task->t;
+	PgmlArena *arena = task->model->arena;
+	int32_t *rows = pgml_array(arena, t->n_train, sizeof(int32_t));
+	int32_t *valid = pgml_array(arena, t->n_train, sizeof(int32_t));
+	int64_t n = 0, n_valid = 0;
+
+	if (!rows || !valid)
+		return pgml_fail_nomem(t->env, "a trial");
+	for (int64_t i = 0; i < t->n_train; i++)
+	{
+		if (t->fold[i] == f)
+			valid[n_valid++] = t->train[i];
+		else
+			rows[n++] = t->train[i];
+	}
+	task->block[f] = pgml_array(arena, (size_t) PREDICT_BLOCK * t->x.nfeatures, sizeof(float));
+	task->out[f] = pgml_array(arena, n_valid * t->outputs + 1, sizeof(double));
+	if (!task->block[f] || !task->out[f])
+		return pgml_fail_nomem(t->env, "a trial");
+	return training_dataset(t, task->learner, task->params, rows, n, valid, n_valid,
+							&task->data[f]);
+}
+
+/* Put the folds' predictions in the order of the training rows. */
+static void
+collect_predictions(FoldTask *task)
+{
+	Training *t = task->t;
+	int64_t next[PGML_MAX_FOLDS] = { 0 };
+
+	for (int64_t i = 0; i < t->n_train; i++)
+	{
+		int f = t->fold[i];
+
+		for (int k = 0; k < t->outputs; k++)
+			task->model->oof[i * t->outputs + k] =
+				f < task->model->n_fits ? task->out[f][next[f] * t->outputs + k] : NAN;
+		if (f < task->model->n_fits)
+			next[f]++;
+	}
+}
+
+/* The training's metric on the validated rows. */
+static PgmlStatus
+score_trial(Training *t, TrialModel *model)
+{
+	int64_t n = 0;
+	double *y = pgml_array(model->arena, t->n_train, sizeof(double));
+	double *w = t->weight ? pgml_array(model->arena, t->n_train, sizeof(double)) : NULL;
+	double *p = pgml_array(model->arena, t->n_train * t->outputs, sizeof(double));
+	PgmlPredictions preds = { t->target.task, t->target.n_classes, 0, y, p, w };
+
+	if (!y || !p || (t->weight && !w))
+		return pgml_fail_nomem(t->env, "a trial");
+	for (int64_t i = 0; i < t->n_train; i++)
+	{
+		if (t->folds == 1 && t->fold[i] != 0)
+			continue;
+		y[n] = t->target.y[t->train[i]];
+		if (w)
+			w[n] = t->weight[t->train[i]];
+		memcpy(p + n * t->outputs, model->oof + i * t->outputs, t->outputs * sizeof(double));
+		n++;
+	}
+	preds.n = n;
+	return pgml_metric_compute(t->env, t->result->metric, &preds, &model->trial->validation_score);
+}
+
+/* Run the folds: side by side when fits are small, one after the other with all threads when they are large. */
+static PgmlStatus
+run_folds(FoldTask *task)
+{
+	Training *t = task->t;
+	int n_fits = task->model->n_fits;
+	bool large = (double) t->n_train * t->x.nfeatures > LARGE_FIT;
+
+	task->threads = large || n_fits == 1 ? 1 : pgml_pool_threads(t->env->pool);
+	if (!large && n_fits > 1)
+		return pgml_par_for(t->env, n_fits, run_fold, task);
+	for (int f = 0; f < n_fits; f++)
+		PGML_TRY(run_fold(task, f, 0));
+	return PGML_OK;
+}
+
+/* What the first failed fold said, or the training itself. */
+static const char *
+first_error(const FoldTask *task, PgmlStatus status)
+{
+	for (int f = 0; f < task->model->n_fits; f++)
+		if (task->error[f].status == status)
+			return task->error[f].message;
+	return task->t->env->error->message;
+}
+
+/* Note the outcome in the trial's row. */
+static void
+record(FoldTask *task, PgmlStatus status)
+{
+	PgmlTrial *trial = task->model->trial;
+	double iterations = 0;
+
+	trial->fit_wall = pgml_now() - task->start;
+	trial->status = PGML_TRIAL_OK;
+	for (int f = 0; f < task->model->n_fits; f++)
+	{
+		trial->fit_cpu += task->cpu[f];
+		iterations += task->model->fit[f].best_iteration;
+		trial->rows = task->data[f].n > trial->rows ? task->data[f].n : trial->rows;
+		if (task->model->fit[f].out_of_time)
+			trial->status = PGML_TRIAL_TIMEOUT;
+	}
+	trial->best_iteration = (int) (iterations / task->model->n_fits + 0.5);
+	if (status == PGML_OK)
+		return;
+	trial->status = PGML_TRIAL_FAILED;
+	trial->validation_score = NAN;
+	snprintf(trial->error, sizeof(trial->error), "%.255s", first_error(task, status));
+}
+
+PgmlStatus
+training_run_trial(Training *t, const PgmlLearner *learner, const PgmlParams *params,
+				   double seconds, TrialModel *model)
+{
+	FoldTask task = {
+		.t = t, .learner = learner, .params = params, .model = model, .seconds = seconds
+	};
+	PgmlTrial *trial = &t->result->trials[t->result->n_trials];
+	PgmlStatus status = PGML_OK;
+
+	memset(model, 0, sizeof(*model));
+	model->trial = trial;
+	model->n_fits = t->folds;
+	*trial = (PgmlTrial){ .number = ++t->result->n_trials,
+						  .learner = learner,
+						  .params = *params,
+						  .folds = t->folds,
+						  .validation_score = NAN };
+	task.start = pgml_now();
+	for (int f = 0; f < model->n_fits; f++)
+		pgml_buf_init(&model->fit[f].payload, t->env->budget);
+	model->arena = pgml_arena_create(t->env->budget);
+	if (model->arena)
+		model->oof = pgml_array(model->arena, t->n_train * t->outputs, sizeof(double));
+	if (!model->oof)
+		status = pgml_fail_nomem(t->env, "a trial");
+	for (int f = 0; status == PGML_OK && f < model->n_fits; f++)
+		status = prepare_fold(&task, f);
+	if (status == PGML_OK)
+		status = run_folds(&task);
+	if (status == PGML_OK)
+	{
+		collect_predictions(&task);
+		status = score_trial(t, model);
+	}
+	record(&task, status);
+	return pgml_stopped(t->env) ? pgml_fail_cancelled(t->env) : PGML_OK;
+}
+
+void
+training_free_model(TrialModel *model)
+{
+	for (int f = 0; f < model->n_fits; f++)
+		pgml_buf_free(&model->fit[f].payload);
+	pgml_arena_destroy(model->arena);
+	memset(model, 0, sizeof(*model));
+}
