@@ -227,8 +227,12 @@ try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params)
 	/* One part is followed by a refit, which takes about as long as the trial. */
 	if (t->folds == 1)
 		left *= 0.55;
-	PGML_TRY(
-		training_run_trial(t, learner, params, t->options->time_budget > 0 ? left : 0, &model));
+	status = training_run_trial(t, learner, params, t->options->time_budget > 0 ? left : 0, &model);
+	if (status != PGML_OK)
+	{
+		training_free_model(&model);
+		return status;
+	}
 	if (strcmp(learner->name, "gradient_boosting") == 0 && model.trial->fit_wall > s->longest)
 		s->longest = model.trial->fit_wall;
 	keep_better(s, &model);
