@@ -49,4 +49,34 @@ extern bool pgml_parse_date(const char *s, uint32_t len, bool day_first, double 
 /* A text that means "missing": empty, blanks, ?, -, NA, N/A, NaN, null, none, unknown, missing, #N/A ... (any case). */
 extern bool pgml_is_missing_marker(const char *s, uint32_t len);
 
+/* The markers that are no words (?, -, NA, null, ...): "none" and "unknown" may be the name of a category. */
+extern bool pgml_is_pure_missing_marker(const char *s, uint32_t len);
+
+/*
+ * The text that PostgreSQL shows for a value that is not missing: integers plain, other numbers with the fewest
+ * digits that read back the same, booleans true/false, ISO dates; TEXT is copied. Writes at most size bytes
+ * with the final zero, returns the length written.
+ */
+extern uint32_t pgml_value_print(const PgmlValue *value, char *buf, uint32_t size);
+
+/* ASCII blanks that are ignored around numbers, dates, categories and labels. */
+static inline bool
+pgml_is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* ASCII lower case; other bytes stay as they are. */
+static inline char
+pgml_fold(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char) (c + ('a' - 'A')) : c;
+}
+
+/* Move *s and *len past the blanks around a text. */
+extern void pgml_trim(const char **s, uint32_t *len);
+
+/* At most max bytes of a text, cut between UTF-8 characters: for messages. */
+extern uint32_t pgml_clip(const char *s, uint32_t len, uint32_t max);
+
 #endif
