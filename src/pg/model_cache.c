@@ -1,0 +1,466 @@
+/*
+ * model_cache.c - the models a session has loaded, and what their names mean at the moment.
+ *
+ * Two caches, both local to the backend.
+ *
+ * Images.  A version never changes, so a loaded image stays valid for ever; the cache is bounded by
+ * pgml_auto.model_cache_size and drops the least recently used images that no call site holds.  The key holds the
+ * registry's OID and the image's checksum besides the version number, because DROP EXTENSION and CREATE EXTENSION
+ * start the numbers again.
+ *
+ * References.  What 'churn' means can change at any time, and so can the right to use it.  One rule keeps the
+ * answer equal to what reading pgml_auto.deployed with the active snapshot would give:
+ *
+ *   - An answer holds for the snapshot it was read with, whatever happens meanwhile; so one statement sees one version.
+ *   - For a later snapshot it holds as long as no invalidation has arrived.  Every change of the registry invalidates
+ *     the relcache entry of pgml_auto.deployed (PostgreSQL sends that at COMMIT, replays it on standbys, and
+ *     applies it locally at each command of the changing transaction and again when that rolls back); changes
+ *     of roles arrive through the syscache.  A new answer is shared between statements only when it
+ *     was read with a snapshot that was still the newest afterwards: an old snapshot's answer may be
+ *     outdated already, and the message saying so processed before.
+ *   - For an earlier snapshot (a cursor opened before the change) it does not hold.
+ *   - In REPEATABLE READ and SERIALIZABLE answers are not shared: between a commit becoming visible and its
+ *     message arriving there is an instant in which a shared answer could contradict the transaction's snapshot for good.
+ *     In READ COMMITTED that instant concerns one statement, before the change has been reported as committed.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "pg/error.h"
+#include "pg/model_cache.h"
+
+#define MAX_SHARED_REFERENCES 256
+#define MAX_REFERENCE_LENGTH  (NAMEDATALEN + 16) /* a name, '@' and a version */
+
+/* Key of a loaded image; cleared before it is filled, since it is hashed as bytes. */
+typedef struct ModelKey
+{
+	int64 version_id;
+	int64 image_bytes;
+	uint32 image_crc;
+	Oid registry;
+} ModelKey;
+
+typedef struct ModelEntry
+{
+	ModelKey key;
+	PgmlModel *model;
+} ModelEntry;
+
+/* Key of a shared answer: the reference padded with zeros, and for whom privileges were checked. */
+typedef struct ReferenceKey
+{
+	Oid user;
+	char reference[MAX_REFERENCE_LENGTH];
+} ReferenceKey;
+
+typedef struct ReferenceEntry
+{
+	ReferenceKey key;
+	PgmlResolved resolved;
+	TimestampTz transaction; /* start of the transaction that read it */
+	Oid registry;
+	CatalogVersion version;
+} ReferenceEntry;
+
+static int model_cache_size = 64 * 1024; /* kB */
+
+static MemoryContext cache_context; /* parent of everything below */
+static HTAB *models;
+static HTAB *references;
+static dlist_head lru = DLIST_STATIC_INIT(lru);
+static int64 total_bytes;
+static uint64 last_serial;
+
+static Oid registry_relid;    /* pgml_auto.deployed, as of the last resolution */
+static uint64 generation = 1; /* counts invalidations that may change what a reference means */
+static uint64 rollbacks; /* counts aborted subtransactions: command numbers may repeat after one */
+
+/* Relcache callback: the registry has changed, or everything may have (InvalidOid). */
+static void
+registry_changed(Datum arg, Oid relid)
+{
+	(void) arg;
+	if (relid == InvalidOid || relid == registry_relid)
+		generation++;
+}
+
+/* Syscache callback: a role or a membership has changed, and privileges with it. */
+static void
+roles_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	(void) arg;
+	(void) cacheid;
+	(void) hashvalue;
+	generation++;
+}
+
+/* Count rolled back subtransactions, so that a snapshot taken before one is never taken for one taken after it. */
+static void
+subtransaction_ended(SubXactEvent event, SubTransactionId self, SubTransactionId parent, void *arg)
+{
+	(void) self;
+	(void) parent;
+	(void) arg;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		rollbacks++;
+}
+
+void
+pgml_model_cache_init(void)
+{
+	DefineCustomIntVariable(
+		"pgml_auto.model_cache_size", "Memory that loaded models may take in each session.",
+		"Models in use stay loaded even beyond it; the others go, least recently used first.",
+		&model_cache_size, 64 * 1024, 0, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, NULL, NULL, NULL);
+	CacheRegisterRelcacheCallback(registry_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, roles_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, roles_changed, (Datum) 0);
+	RegisterSubXactCallback(subtransaction_ended, NULL);
+}
+
+/* Make the hash tables on first use. */
+static void
+create_caches(void)
+{
+	HASHCTL model_ctl = { .keysize = sizeof(ModelKey), .entrysize = sizeof(ModelEntry) };
+	HASHCTL reference_ctl = { .keysize = sizeof(ReferenceKey),
+							  .entrysize = sizeof(ReferenceEntry) };
+
+	if (cache_context == NULL)
+		cache_context =
+			AllocSetContextCreate(TopMemoryContext, "pgml_auto model cache", ALLOCSET_SMALL_SIZES);
+	model_ctl.hcxt = reference_ctl.hcxt = cache_context;
+	if (models == NULL)
+		models =
+			hash_create("pgml_auto models", 16, &model_ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	if (references == NULL)
+		references = hash_create("pgml_auto model references", 16, &reference_ctl,
+								 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/* ---- images -------------------------------------------------------------------------------- */
+
+static ModelKey
+model_key(const CatalogVersion *version, Oid registry)
+{
+	ModelKey key;
+
+	memset(&key, 0, sizeof(key));
+	key.version_id = version->version_id;
+	key.image_bytes = version->image_bytes;
+	key.image_crc = version->image_crc;
+	key.registry = registry;
+	return key;
+}
+
+/* Context callback of a model: its arena is malloc'ed, so deleting the context alone would leak it. */
+static void
+destroy_arena(void *arg)
+{
+	PgmlModel *model = arg;
+
+	pgml_arena_destroy(model->arena);
+	model->arena = NULL;
+}
+
+/* Drop unused models, oldest first, until the cache is within its bound. */
+static void
+evict_models(void)
+{
+	int64 limit = (int64) model_cache_size * 1024;
+	dlist_node *node = dlist_is_empty(&lru) ? NULL : dlist_tail_node(&lru);
+
+	while (total_bytes > limit && node != NULL)
+	{
+		PgmlModel *model = dlist_container(PgmlModel, lru, node);
+		ModelKey key = model_key(&model->version, model->registry);
+
+		node = dlist_has_prev(&lru, node) ? dlist_prev_node(&lru, node) : NULL;
+		if (model->refs > 0)
+			continue;
+		hash_search(models, &key, HASH_REMOVE, NULL);
+		dlist_delete(&model->lru);
+		total_bytes -= model->bytes;
+		MemoryContextDelete(model->context);
+	}
+}
+
+static void
+release_model(PgmlModel *model)
+{
+	model->refs--;
+	if (total_bytes > (int64) model_cache_size * 1024)
+		evict_models();
+}
+
+/* Verify the image and describe it in model; on failure everything is freed before the error is raised. */
+static void
+open_image(PgmlModel *model, const uint8 *bytes)
+{
+	PgmlError error = { .status = PGML_OK };
+
+	/* The arrays are small beside the image; the bound stops a damaged one from asking for the moon. */
+	pgml_budget_init(&model->budget, 4 * model->version.image_bytes + 16 * 1024 * 1024);
+	model->arena = pgml_arena_create(&model->budget);
+	if (model->arena == NULL)
+		pgml_fail(&error, PGML_ERR_NOMEM, "out of memory");
+	else
+		pgml_image_open(bytes, (size_t) model->version.image_bytes, model->arena, &model->image,
+						&error);
+	if (error.status != PGML_OK)
+	{
+		MemoryContextDelete(model->context);
+		pgml_raise(&error);
+	}
+}
+
+/*
+ * Read and verify a version's image.  Built in a child of the current context, and moved to the cache when
+ * nothing can fail any more, so that an error leaves nothing behind.
+ */
+static PgmlModel *
+load_model(const CatalogVersion *version, Oid registry)
+{
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "pgml_auto model", ALLOCSET_SMALL_SIZES);
+	PgmlModel *model = MemoryContextAllocZero(context, sizeof(PgmlModel));
+	MemoryContextCallback *callback =
+		MemoryContextAllocZero(context, sizeof(MemoryContextCallback));
+	char name[64];
+
+	snprintf(name, sizeof(name), "version_id " INT64_FORMAT, version->version_id);
+	MemoryContextCopyAndSetIdentifier(context, name);
+	model->context = context;
+	model->version = *version;
+	model->registry = registry;
+	model->serial = ++last_serial;
+	dlist_init(&model->bindings);
+	callback->func = destroy_arena;
+	callback->arg = model;
+	MemoryContextRegisterResetCallback(context, callback);
+	open_image(model, catalog_read_image(version, context));
+	model->bytes = version->image_bytes + model->budget.used;
+	return model;
+}
+
+/* The loaded model of a version, pinned; read from the registry when the cache does not have it. */
+static PgmlModel *
+acquire_model(const CatalogVersion *version, Oid registry)
+{
+	ModelKey key = model_key(version, registry);
+	ModelEntry *entry = hash_search(models, &key, HASH_FIND, NULL);
+	PgmlModel *model;
+
+	if (entry == NULL)
+	{
+		model = load_model(version, registry);
+		entry = hash_search(models, &key, HASH_ENTER, NULL);
+		entry->model = model;
+		MemoryContextSetParent(model->context, cache_context);
+		dlist_push_head(&lru, &model->lru);
+		total_bytes += model->bytes;
+		model->refs++;
+		evict_models();
+		return model;
+	}
+	model = entry->model;
+	model->refs++;
+	dlist_move_head(&lru, &model->lru);
+	return model;
+}
+
+/* ---- references ---------------------------------------------------------------------------- */
+
+/* The state of the world as the active snapshot shows it now. */
+static PgmlResolved
+current_state(void)
+{
+	Snapshot snapshot = GetActiveSnapshot();
+
+	return (PgmlResolved){ .generation = generation,
+						   .rollbacks = rollbacks,
+						   .xmin = snapshot->xmin,
+						   .xmax = snapshot->xmax,
+						   .xcnt = snapshot->xcnt,
+						   .curcid = snapshot->curcid,
+						   .completed = snapshot->snapXactCompletionCount };
+}
+
+/* Whether two states were seen through snapshots that show the same rows. */
+static inline bool
+same_snapshot(const PgmlResolved *a, const PgmlResolved *b)
+{
+	return a->completed == b->completed && a->curcid == b->curcid && a->xmin == b->xmin &&
+		   a->xmax == b->xmax && a->xcnt == b->xcnt && a->rollbacks == b->rollbacks;
+}
+
+/* Whether a shared answer holds for the active snapshot; invalidations have been accepted. */
+static bool
+shared_answer_holds(const ReferenceEntry *entry, const PgmlResolved *now)
+{
+	if (same_snapshot(&entry->resolved, now))
+		return true;
+	if (entry->resolved.generation != now->generation || now->completed < entry->resolved.completed)
+		return false;
+	return entry->transaction != GetCurrentTransactionStartTimestamp() ||
+		   (entry->resolved.curcid <= now->curcid && entry->resolved.rollbacks == now->rollbacks);
+}
+
+/*
+ * Whether nothing has been committed, and no command finished in this transaction, since the snapshot
+ * of the answer was taken.  Parallel workers may not take snapshots, and do not live long enough to profit.
+ */
+static bool
+is_newest_state(const PgmlResolved *state)
+{
+	if (IsInParallelMode() || state->curcid != GetCurrentCommandId(false))
+		return false;
+	return GetLatestSnapshot()->snapXactCompletionCount == state->completed;
+}
+
+/* Keep an answer for later statements. */
+static void
+share_answer(const ReferenceKey *key, const PgmlResolved *state, const CatalogVersion *version)
+{
+	ReferenceEntry *entry;
+
+	if (hash_get_num_entries(references) >= MAX_SHARED_REFERENCES)
+	{
+		hash_destroy(references);
+		references = NULL;
+		create_caches();
+	}
+	entry = hash_search(references, key, HASH_ENTER, NULL);
+	entry->resolved = *state;
+	entry->transaction = GetCurrentTransactionStartTimestamp();
+	entry->registry = registry_relid;
+	entry->version = *version;
+}
+
+/*
+ * The version a reference means to the active snapshot and current user: the shared answer, or the catalog's.
+ * state->generation becomes 0, which no later state has, when the answer holds for this snapshot only.
+ */
+static CatalogVersion
+resolve_reference(const char *reference, Size length, PgmlResolved *state)
+{
+	bool shareable = length < MAX_REFERENCE_LENGTH && !IsolationUsesXactSnapshot();
+	ReferenceKey key;
+	CatalogVersion version;
+
+	AcceptInvalidationMessages();
+	*state = current_state();
+	memset(&key, 0, sizeof(key));
+	if (shareable)
+	{
+		ReferenceEntry *entry;
+
+		key.user = GetUserId();
+		memcpy(key.reference, reference, length);
+		entry = hash_search(references, &key, HASH_FIND, NULL);
+		if (entry != NULL && shared_answer_holds(entry, state))
+			return entry->version;
+	}
+	registry_relid = catalog_extension()->deployed_table;
+	catalog_resolve(reference, &version);
+	state->generation = generation;
+	if (shareable && is_newest_state(state))
+		share_answer(&key, state, &version);
+	return version;
+}
+
+/* ---- call sites ---------------------------------------------------------------------------- */
+
+/* Context callback of a hold. */
+static void
+unpin_model(void *arg)
+{
+	PgmlModelRef *ref = arg;
+
+	if (ref->model != NULL)
+		release_model(ref->model);
+	ref->model = NULL;
+}
+
+PgmlModelRef *
+pgml_model_ref_create(MemoryContext context)
+{
+	PgmlModelRef *ref = MemoryContextAllocZero(context, sizeof(PgmlModelRef));
+
+	ref->context = context;
+	ref->unpin.func = unpin_model;
+	ref->unpin.arg = ref;
+	MemoryContextRegisterResetCallback(context, &ref->unpin);
+	create_caches();
+	return ref;
+}
+
+/* Whether what the call site holds is still the answer: the path taken for every row but the first. */
+static bool
+hold_is_current(PgmlModelRef *ref, const char *reference, Size length)
+{
+	PgmlResolved now;
+
+	if (ref->model == NULL || ref->length != length || ref->user != GetUserId() ||
+		memcmp(ref->reference, reference, length) != 0)
+		return false;
+	now = current_state();
+	if (same_snapshot(&ref->resolved, &now))
+		return true;
+	AcceptInvalidationMessages();
+	if (ref->resolved.generation != generation)
+		return false;
+	ref->resolved = now;
+	return true;
+}
+
+/* Point the hold at what the reference means now. */
+static void
+refresh_hold(PgmlModelRef *ref, const char *reference, Size length)
+{
+	char *name = MemoryContextAlloc(ref->context, length + 1);
+	PgmlResolved state;
+	CatalogVersion version;
+	PgmlModel *model;
+
+	memcpy(name, reference, length);
+	name[length] = '\0';
+	version = resolve_reference(name, length, &state);
+	model = acquire_model(&version, registry_relid);
+	if (ref->model != NULL)
+		release_model(ref->model);
+	if (ref->reference != NULL)
+		pfree(ref->reference);
+	ref->model = model;
+	ref->reference = name;
+	ref->length = length;
+	ref->user = GetUserId();
+	ref->resolved = state;
+}
+
+PgmlModel *
+pgml_model_ref_get(PgmlModelRef *ref, const char *reference, Size length)
+{
+	bool pushed = false;
+
+	if (!ActiveSnapshotSet())
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		pushed = true;
+	}
+	if (!hold_is_current(ref, reference, length))
+		refresh_hold(ref, reference, length);
+	if (pushed)
+		PopActiveSnapshot();
+	return ref->model;
+}

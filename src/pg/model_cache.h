@@ -1,0 +1,69 @@
+/*
+ * model_cache.h - from a reference ('churn', 'churn@3') to a verified image, fast and never stale.
+ */
+#ifndef PGML_PG_MODEL_CACHE_H
+#define PGML_PG_MODEL_CACHE_H
+
+#include "postgres.h"
+#include "lib/ilist.h"
+
+#include "model/image.h"
+#include "pg/catalog.h"
+
+/* A loaded model.  Stays where it is while anything refers to it. */
+typedef struct PgmlModel
+{
+	CatalogVersion version;
+	Oid registry;  /* OID of pgml_auto.deployed when loaded: another one is another registry */
+	uint64 serial; /* differs between any two loads, for caches of what was derived from this one */
+	PgmlImage image;
+	PgmlBudget budget;     /* of the arena */
+	PgmlArena *arena;      /* holds the image's small arrays */
+	MemoryContext context; /* holds the image, this struct and the bindings */
+	int64 bytes;
+	int refs;
+	dlist_node lru;      /* most recently used first */
+	dlist_head bindings; /* of predict_input.c, most recently used first */
+	int n_bindings;
+} PgmlModel;
+
+/*
+ * What the visible state of the registry depended on when a reference was resolved.  The same
+ * snapshot always gives the same answer; another one only while no invalidation has arrived.
+ */
+typedef struct PgmlResolved
+{
+	uint64 generation;
+	uint64 rollbacks;
+	TransactionId xmin;
+	TransactionId xmax;
+	uint32 xcnt;
+	CommandId curcid;
+	uint64 completed;
+} PgmlResolved;
+
+/* One call site's hold on a model: made once per execution, asked for every row. */
+typedef struct PgmlModelRef
+{
+	PgmlModel *model; /* pinned; NULL before the first use */
+	char *reference;  /* as the user wrote it, zero-terminated */
+	Size length;
+	Oid user; /* whose privilege was checked */
+	PgmlResolved resolved;
+	MemoryContext context;
+	MemoryContextCallback unpin;
+} PgmlModelRef;
+
+/* Define pgml_auto.model_cache_size and register for invalidations; called once, from _PG_init. */
+extern void pgml_model_cache_init(void);
+
+/* An empty hold living in context; the model it comes to hold is released when context is reset or deleted. */
+extern PgmlModelRef *pgml_model_ref_create(MemoryContext context);
+
+/*
+ * The model that the reference means to the active snapshot and the current user, pinned until the next call or the end
+ * of the context.  Errors are those of catalog_resolve() and catalog_read_image(), and XX001 for a damaged image.
+ */
+extern PgmlModel *pgml_model_ref_get(PgmlModelRef *ref, const char *reference, Size length);
+
+#endif
