@@ -1,0 +1,546 @@
+/*
+ * linear_design.c - features as the linear learner sees them.
+ *
+ * Numbers: clipped to the training range without its outermost 0.1 % on each side, widened by a quarter, so that
+ * one wild value moves neither the fit nor a prediction; heavily skewed ones through a signed logarithm; then
+ * centred and scaled by the weighted mean and standard deviation.  Missing is 0 after scaling, plus a
+ * coefficient of its own when missing values were seen.  Quantiles and skewness come from at most
+ * SAMPLE_ROWS evenly spaced rows, mean and deviation from all.
+ *
+ * Blocks of rows are computed from the matrix in every pass, or read from a float32 copy when that is
+ * small enough; both give the same numbers.
+ */
+#include "learner/linear_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/par.h"
+
+#define SAMPLE_ROWS 10000
+#define POLL_ROWS   65536
+
+/* A feature is taken through the logarithm when it is skewed beyond this and that lessens it to this share. */
+#define SKEW_LIMIT  1.0
+#define SKEW_LESSEN 0.7
+
+/* Numbers in a block, and what a copy of the design may take. */
+#define BLOCK_NUMBERS 262144
+#define CACHE_BYTES   ((int64_t) 256 << 20)
+#define CHUNK_NUMBERS ((int64_t) 4 << 20)
+
+/* Weight of a row of the matrix. */
+static double
+weight_of(const PgmlDataset *data, int32_t row)
+{
+	return data->w != NULL ? data->w[row] : 1.0;
+}
+
+static int
+compare_floats(const void *a, const void *b)
+{
+	float x = *(const float *) a;
+	float y = *(const float *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* ---- measuring one feature ---- */
+
+typedef struct Measure
+{
+	const PgmlEnv *env;
+	PgmlLinearDesign *design;
+	float *samples; /* SAMPLE_ROWS per thread */
+	bool *late;     /* per feature: the deadline came first */
+} Measure;
+
+/* Values of evenly spaced rows, missing left out, sorted; returns how many. */
+static int64_t
+sample_values(const PgmlDataset *data, const float *col, float *sample)
+{
+	int64_t stride = (data->n + SAMPLE_ROWS - 1) / SAMPLE_ROWS;
+	int64_t m = 0;
+
+	for (int64_t i = 0; i < data->n; i += stride)
+	{
+		int32_t row = data->rows[i];
+
+		if (!isnan(col[row]) && weight_of(data, row) > 0)
+			sample[m++] = col[row];
+	}
+	qsort(sample, (size_t) m, sizeof(float), compare_floats);
+	return m;
+}
+
+/* Range and presence of missing values over all rows with a weight. PGML_ERR_CANCELLED when stopped. */
+static PgmlStatus
+measure_range(const Measure *m, const float *col, float *low, float *high, bool *missing)
+{
+	const PgmlDataset *data = m->design->data;
+
+	*low = INFINITY;
+	*high = -INFINITY;
+	*missing = false;
+	for (int64_t i = 0; i < data->n; i++)
+	{
+		int32_t row = data->rows[i];
+
+		if (i % POLL_ROWS == 0 && pgml_stopped(m->env))
+			return PGML_ERR_CANCELLED;
+		if (!(weight_of(data, row) > 0))
+			continue;
+		if (isnan(col[row]))
+			*missing = true;
+		*low = fminf(*low, col[row]);
+		*high = fmaxf(*high, col[row]);
+	}
+	return PGML_OK;
+}
+
+/* Skewness of the sample as the feature transforms it (mean 0 and factor 1 are enough); 0 when constant. */
+static double
+sample_skewness(const PgmlLinearFeature *f, const float *sample, int64_t n)
+{
+	double mean = 0;
+	double m2 = 0;
+	double m3 = 0;
+
+	for (int64_t i = 0; i < n; i++)
+		mean += pgml_linear_transform(f, sample[i]) / (double) n;
+	for (int64_t i = 0; i < n; i++)
+	{
+		double d = pgml_linear_transform(f, sample[i]) - mean;
+
+		m2 += d * d / (double) n;
+		m3 += d * d * d / (double) n;
+	}
+	return m2 > 0 ? m3 / (m2 * sqrt(m2)) : 0;
+}
+
+/* The smallest tenth of the absolute values that are not 0 ends here: about where the logarithm should bend. */
+static double
+typical_unit(const float *sample, int64_t n, float *scratch)
+{
+	int64_t m = 0;
+
+	for (int64_t i = 0; i < n; i++)
+		if (sample[i] != 0)
+			scratch[m++] = fabsf(sample[i]);
+	if (m == 0)
+		return 1;
+	qsort(scratch, (size_t) m, sizeof(float), compare_floats);
+	return scratch[m / 10];
+}
+
+/* Clip range and, for skewed features, the logarithm. */
+static void
+choose_transform(PgmlLinearFeature *f, const float *sample, int64_t n, float *scratch)
+{
+	if (n > 0)
+	{
+		double low = sample[(int64_t) floor(0.001 * (double) (n - 1))];
+		double high = sample[(int64_t) ceil(0.999 * (double) (n - 1))];
+
+		if (low < high)
+		{
+			f->low = low - 0.25 * (high - low);
+			f->high = high + 0.25 * (high - low);
+		}
+	}
+
+	PgmlLinearFeature logged = *f;
+	double skew = fabs(sample_skewness(f, sample, n));
+
+	if (skew <= SKEW_LIMIT)
+		return;
+	logged.kind = PGML_LINEAR_LOG;
+	logged.unit = typical_unit(sample, n, scratch);
+	if (fabs(sample_skewness(&logged, sample, n)) < SKEW_LESSEN * skew)
+		*f = logged;
+}
+
+/*
+ * Weighted mean and deviation of the transformed values, into mean and factor; factor 0 when the
+ * feature is constant.  Sums are taken around a typical value, so that nothing cancels.
+ */
+static PgmlStatus
+measure_scale(const Measure *m, PgmlLinearFeature *f, const float *col, double typical)
+{
+	const PgmlDataset *data = m->design->data;
+	double shift = pgml_linear_transform(f, typical);
+	double total = 0;
+	double sum = 0;
+	double squares = 0;
+
+	for (int64_t i = 0; i < data->n; i++)
+	{
+		int32_t row = data->rows[i];
+		double w = weight_of(data, row);
+
+		if (i % POLL_ROWS == 0 && pgml_stopped(m->env))
+			return PGML_ERR_CANCELLED;
+		if (isnan(col[row]) || !(w > 0))
+			continue;
+		double d = pgml_linear_transform(f, col[row]) - shift;
+		total += w;
+		sum += w * d;
+		squares += w * d * d;
+	}
+
+	double mean = sum / total;
+	double sd = sqrt(fmax(0, squares / total - mean * mean));
+	double size = fmax(fabs(shift), fabs(shift + mean));
+
+	f->mean = shift + mean;
+	f->factor = sd > 1e-9 * size && isfinite(1 / sd) ? 1 / sd : 0;
+	return PGML_OK;
+}
+
+/* Measure one numeric feature; row and missing_row are 1 where a coefficient row is wanted. */
+static PgmlStatus
+measure_number(const Measure *m, int64_t number, float *sample)
+{
+	const PgmlDataset *data = m->design->data;
+	const float *col = data->x->col[number];
+	PgmlLinearFeature *f = &m->design->features[number];
+	float low;
+	float high;
+	bool missing;
+
+	PGML_TRY(measure_range(m, col, &low, &high, &missing));
+	if (!(low < high)) /* constant, or all missing */
+	{
+		f->missing_row = missing && low == high;
+		return PGML_OK;
+	}
+	f->low = low;
+	f->high = high;
+
+	int64_t n = sample_values(data, col, sample);
+
+	choose_transform(f, sample, n, sample + SAMPLE_ROWS);
+	PGML_TRY(measure_scale(m, f, col, n > 0 ? sample[n / 2] : low));
+	f->row = f->factor > 0;
+	f->missing_row = missing;
+	return PGML_OK;
+}
+
+/* A feature, as a block of a parallel loop.  After the deadline features are left unused. */
+static PgmlStatus
+measure_feature(void *arg, int64_t number, int thread)
+{
+	Measure *m = arg;
+	const PgmlFeature *feature = &m->design->data->x->features[number];
+	PgmlLinearFeature *f = &m->design->features[number];
+
+	f->kind = PGML_LINEAR_NUMBER;
+	f->unit = 1;
+	if (feature->categorical)
+	{
+		f->kind = PGML_LINEAR_CATEGORY;
+		f->levels = (uint32_t) feature->n_levels;
+		return PGML_OK;
+	}
+	if (pgml_out_of_time(m->env) && !pgml_stopped(m->env))
+	{
+		m->late[number] = true;
+		return PGML_OK;
+	}
+	return measure_number(m, number, m->samples + (int64_t) thread * 2 * SAMPLE_ROWS);
+}
+
+/* ---- the layout ---- */
+
+int64_t
+pgml_linear_max_rows(const PgmlMatrix *x)
+{
+	int64_t rows = 1;
+
+	for (int32_t f = 0; f < x->nfeatures; f++)
+		rows += x->features[f].categorical ? (int64_t) x->features[f].n_levels + 1 : 2;
+	return rows;
+}
+
+/* Give coefficient rows to the features that want them. */
+static void
+lay_out(PgmlLinearDesign *design)
+{
+	int32_t nfeatures = design->data->x->nfeatures;
+	uint32_t next = 1;
+
+	design->n_categories = 0;
+	for (int32_t i = 0; i < nfeatures; i++)
+	{
+		PgmlLinearFeature *f = &design->features[i];
+
+		if (f->kind == PGML_LINEAR_CATEGORY)
+			continue;
+		f->row = f->row != 0 ? next++ : 0;
+		f->missing_row = f->missing_row != 0 ? next++ : 0;
+	}
+	design->n_dense = (int) next - 1;
+	for (int32_t i = 0; i < nfeatures; i++)
+	{
+		PgmlLinearFeature *f = &design->features[i];
+
+		if (f->kind != PGML_LINEAR_CATEGORY)
+			continue;
+		f->row = next;
+		f->missing_row = next + f->levels;
+		next += f->levels + 1;
+		design->n_categories++;
+	}
+	design->n_rows = next;
+}
+
+/* Centre and scale of a regression's target; divided by the largest value first, so that no square overflows. */
+static PgmlStatus
+measure_target(const PgmlEnv *env, PgmlLinearDesign *design)
+{
+	const PgmlDataset *data = design->data;
+	double total = 0;
+	double largest = 0;
+
+	design->y_unit = 1;
+	design->y_mean = 0;
+	design->y_sd = 1;
+	if (data->task != PGML_TASK_REGRESSION)
+		return PGML_OK;
+	for (int64_t i = 0; i < data->n; i++)
+	{
+		if (i % POLL_ROWS == 0 && pgml_stopped(env))
+			return pgml_fail_cancelled(env);
+		total += weight_of(data, data->rows[i]);
+		largest = fmax(largest, fabs(data->y[data->rows[i]]));
+	}
+	if (largest > 0)
+		design->y_unit = largest;
+
+	double mean = 0;
+	double variance = 0;
+
+	for (int64_t i = 0; i < data->n; i++)
+		mean += weight_of(data, data->rows[i]) / total * (data->y[data->rows[i]] / design->y_unit);
+	if (pgml_stopped(env))
+		return pgml_fail_cancelled(env);
+	for (int64_t i = 0; i < data->n; i++)
+	{
+		double d = data->y[data->rows[i]] / design->y_unit - mean;
+
+		variance += weight_of(data, data->rows[i]) / total * d * d;
+	}
+	design->y_mean = mean;
+	design->y_sd = variance > 1e-24 ? sqrt(variance) : 1;
+	return PGML_OK;
+}
+
+PgmlStatus
+pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data,
+				   PgmlLinearDesign *design)
+{
+	size_t nfeatures = (size_t) data->x->nfeatures;
+	size_t threads = (size_t) pgml_pool_threads(env->pool);
+	Measure m = { .env = env, .design = design };
+
+	memset(design, 0, sizeof(*design));
+	design->data = data;
+	design->outputs = pgml_task_outputs(data->task, data->n_classes);
+	if (pgml_linear_max_rows(data->x) * design->outputs > INT32_MAX)
+		return pgml_fail(env->error, PGML_ERR_LIMIT,
+						 "learner \"linear\" cannot have more than %d coefficients", INT32_MAX);
+	design->features = pgml_zalloc(arena, nfeatures + 1, sizeof(PgmlLinearFeature));
+	m.samples = pgml_array(arena, threads * 2 * SAMPLE_ROWS, sizeof(float));
+	m.late = pgml_zalloc(arena, nfeatures + 1, sizeof(bool));
+	if (design->features == NULL || m.samples == NULL || m.late == NULL)
+		return pgml_fail_nomem(env, "learner \"linear\"");
+	if (pgml_par_for(env, data->x->nfeatures, measure_feature, &m) != PGML_OK)
+		return pgml_fail_cancelled(env);
+	for (size_t i = 0; i < nfeatures; i++)
+		design->out_of_time |= m.late[i];
+	lay_out(design);
+	return measure_target(env, design);
+}
+
+/* ---- rows and blocks ---- */
+
+/* Design numbers of one row as float32, and the coefficient rows of its categories. */
+static void
+fill_rows(const PgmlLinearDesign *design, const int32_t *row, int64_t n, float *dense,
+		  int32_t *level)
+{
+	const PgmlMatrix *x = design->data->x;
+	int category = 0;
+
+	for (int32_t number = 0; number < x->nfeatures; number++)
+	{
+		const PgmlLinearFeature *f = &design->features[number];
+		const float *col = x->col[number];
+
+		if (f->kind == PGML_LINEAR_CATEGORY)
+		{
+			for (int64_t i = 0; i < n; i++)
+				level[i * design->n_categories + category] =
+					(int32_t) pgml_linear_level_row(f, col[row[i]]);
+			category++;
+			continue;
+		}
+		if (f->row != 0)
+			for (int64_t i = 0; i < n; i++)
+			{
+				float v = col[row[i]];
+
+				dense[i * design->n_dense + f->row - 1] =
+					isnan(v) ? 0.0f : (float) pgml_linear_transform(f, v);
+			}
+		if (f->missing_row != 0)
+			for (int64_t i = 0; i < n; i++)
+				dense[i * design->n_dense + f->missing_row - 1] = isnan(col[row[i]]) ? 1.0f : 0.0f;
+	}
+}
+
+typedef struct CacheFill
+{
+	const PgmlEnv *env;
+	const PgmlLinearDesign *design;
+	PgmlLinearRows *rows;
+} CacheFill;
+
+/* One block of the copy. */
+static PgmlStatus
+fill_cache(void *arg, int64_t b, int thread)
+{
+	CacheFill *fill = arg;
+	PgmlLinearRows *rows = fill->rows;
+	int64_t first = b * rows->block_rows;
+	int64_t n = rows->n - first < rows->block_rows ? rows->n - first : rows->block_rows;
+
+	(void) thread;
+	fill_rows(fill->design, rows->row + first, n, rows->dense + first * fill->design->n_dense,
+			  rows->level + first * fill->design->n_categories);
+	return PGML_OK;
+}
+
+/* How the passes over n rows are cut: from the shape of the data alone, never from the threads. */
+static void
+cut_rows(const PgmlLinearDesign *design, PgmlLinearRows *rows)
+{
+	int64_t width = design->n_dense + design->n_categories + design->outputs + 1;
+	int64_t coefs = design->n_rows * design->outputs;
+	int64_t most = CHUNK_NUMBERS / coefs;
+
+	rows->block_rows = BLOCK_NUMBERS / width;
+	if (rows->block_rows > 2048)
+		rows->block_rows = 2048;
+	if (rows->block_rows < 16)
+		rows->block_rows = 16;
+	rows->n_blocks = (rows->n + rows->block_rows - 1) / rows->block_rows;
+	if (most > PGML_LINEAR_MAX_CHUNKS)
+		most = PGML_LINEAR_MAX_CHUNKS;
+	if (most < 1)
+		most = 1;
+	rows->n_chunks = rows->n_blocks < most ? rows->n_blocks : most;
+}
+
+PgmlStatus
+pgml_linear_rows(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign *design,
+				 const int32_t *row, int64_t n, PgmlLinearRows *rows)
+{
+	int64_t width = design->n_dense + design->n_categories;
+
+	memset(rows, 0, sizeof(*rows));
+	rows->row = row;
+	rows->n = n;
+	for (int64_t i = 0; i < n; i++)
+	{
+		double w = weight_of(design->data, row[i]);
+
+		if (i % POLL_ROWS == 0 && pgml_stopped(env))
+			return pgml_fail_cancelled(env);
+		rows->weight += w;
+		rows->n_weighted += w > 0;
+	}
+	cut_rows(design, rows);
+	if (n * width * (int64_t) sizeof(float) > CACHE_BYTES)
+		return PGML_OK;
+	rows->dense = pgml_array(arena, (size_t) (n * design->n_dense) + 1, sizeof(float));
+	rows->level = pgml_array(arena, (size_t) (n * design->n_categories) + 1, sizeof(int32_t));
+	if (rows->dense == NULL || rows->level == NULL)
+		return pgml_fail_nomem(env, "learner \"linear\"");
+
+	CacheFill fill = { .design = design, .rows = rows };
+
+	if (pgml_par_for(env, rows->n_blocks, fill_cache, &fill) != PGML_OK)
+		return pgml_fail_cancelled(env);
+	return PGML_OK;
+}
+
+PgmlLinearBlock *
+pgml_linear_blocks(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign *design,
+				   const PgmlLinearRows *rows)
+{
+	int threads = pgml_pool_threads(env->pool);
+	size_t n = (size_t) rows->block_rows;
+	PgmlLinearBlock *blocks = pgml_zalloc(arena, (size_t) threads, sizeof(PgmlLinearBlock));
+
+	for (int t = 0; blocks != NULL && t < threads; t++)
+	{
+		PgmlLinearBlock *b = &blocks[t];
+
+		b->narrow = pgml_array(arena, n * (size_t) design->n_dense + 1, sizeof(float));
+		b->dense = pgml_array(arena, n * (size_t) design->n_dense + 1, sizeof(double));
+		b->level = pgml_array(arena, n * (size_t) design->n_categories + 1, sizeof(int32_t));
+		b->y = pgml_array(arena, n, sizeof(double));
+		b->w = pgml_array(arena, n, sizeof(double));
+		b->z = pgml_array(arena, n * (size_t) design->outputs, sizeof(double));
+		if (b->narrow == NULL || b->dense == NULL || b->level == NULL || b->y == NULL ||
+			b->w == NULL || b->z == NULL)
+			return NULL;
+	}
+	return blocks;
+}
+
+void
+pgml_linear_load(const PgmlLinearDesign *design, const PgmlLinearRows *rows, int64_t b,
+				 PgmlLinearBlock *block)
+{
+	const PgmlDataset *data = design->data;
+	int64_t first = b * rows->block_rows;
+	int64_t n = rows->n - first < rows->block_rows ? rows->n - first : rows->block_rows;
+	const float *narrow = block->narrow;
+
+	block->n = n;
+	if (rows->dense != NULL)
+	{
+		narrow = rows->dense + first * design->n_dense;
+		memcpy(block->level, rows->level + first * design->n_categories,
+			   (size_t) (n * design->n_categories) * sizeof(int32_t));
+	}
+	else
+		fill_rows(design, rows->row + first, n, block->narrow, block->level);
+	for (int64_t i = 0; i < n * design->n_dense; i++)
+		block->dense[i] = narrow[i];
+	for (int64_t i = 0; i < n; i++)
+	{
+		int32_t row = rows->row[first + i];
+
+		block->w[i] = weight_of(data, row) / rows->weight;
+		block->y[i] = (data->y[row] / design->y_unit - design->y_mean) / design->y_sd;
+	}
+}
+
+int64_t
+pgml_linear_design_memory(const PgmlDataset *data)
+{
+	int64_t width = 0;
+	int64_t rows = data->n + (data->valid_rows != NULL ? data->n_valid : 0);
+
+	for (int32_t f = 0; f < data->x->nfeatures; f++)
+		width += data->x->features[f].categorical ? 1 : 2;
+
+	int64_t cache = rows * width * (int64_t) sizeof(float);
+
+	if (cache > 2 * CACHE_BYTES)
+		cache = 2 * CACHE_BYTES;
+	return cache + data->x->nfeatures * (int64_t) (sizeof(PgmlLinearFeature) + 1);
+}

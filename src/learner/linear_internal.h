@@ -1,0 +1,205 @@
+/*
+ * linear_internal.h - what the files of learner `linear` share.
+ *
+ * The design matrix is never written down.  Its columns, which are also the rows of the coefficient table:
+ *   0                   the intercept, never penalised
+ *   1 .. n_dense        numeric features after their transform, each followed by its missing indicator when
+ *                       missing values were seen
+ *   the rest            categorical features, one column a level and one for missing: a row of data has a
+ *                       single 1 among them, so it is kept as one index
+ * Coefficients are row-major, `outputs` numbers a row (classes of a multiclass task, else 1).
+ */
+#ifndef PGML_LEARNER_LINEAR_INTERNAL_H
+#define PGML_LEARNER_LINEAR_INTERNAL_H
+
+#include <math.h>
+
+#include "core/arena.h"
+#include "learner/learner.h"
+
+/* Stored in payloads: never renumber. */
+enum
+{
+	PGML_LINEAR_NUMBER = 1, /* (clip(x) - mean) * factor */
+	PGML_LINEAR_LOG =
+		2, /* (sign(x) log(1 + |clip(x)| / unit) - mean) * factor: heavily skewed features */
+	PGML_LINEAR_CATEGORY = 3 /* the coefficient row of the level */
+};
+
+/* How one feature meets its coefficients; stored as it is. */
+typedef struct PgmlLinearFeature
+{
+	uint32_t kind;
+	uint32_t row; /* first coefficient row; 0: the value is not used (constant in training) */
+	uint32_t
+		missing_row;  /* number: row of the missing indicator, 0: none; category: row + levels */
+	uint32_t levels;  /* category: number of levels */
+	double low, high; /* number: values are clipped to this range */
+	double unit;
+	double mean;
+	double factor;
+} PgmlLinearFeature;
+
+/* Start of a payload; n_features PgmlLinearFeature and rows x outputs coefficients (f64) follow. */
+typedef struct PgmlLinearHeader
+{
+	uint32_t version;
+	uint32_t task;
+	uint32_t outputs;
+	uint32_t nfeatures;
+	uint32_t rows;
+	uint32_t reserved;
+	double alpha; /* the penalty the coefficients were fitted with */
+} PgmlLinearHeader;
+
+#define PGML_LINEAR_VERSION 1u
+
+/* log(1 + |x| / unit) with the sign of x. */
+static inline double
+pgml_linear_log(double x, double unit)
+{
+	return x < 0 ? -log1p(-x / unit) : log1p(x / unit);
+}
+
+/* A number that is not missing, as its coefficient meets it. */
+static inline double
+pgml_linear_transform(const PgmlLinearFeature *f, double x)
+{
+	x = x < f->low ? f->low : (x > f->high ? f->high : x);
+	if (f->kind == PGML_LINEAR_LOG)
+		x = pgml_linear_log(x, f->unit);
+	return (x - f->mean) * f->factor;
+}
+
+/* Coefficient row of a categorical value; anything that is no level counts as missing. */
+static inline uint32_t
+pgml_linear_level_row(const PgmlLinearFeature *f, float x)
+{
+	return x >= 0 && x < (float) f->levels ? f->row + (uint32_t) x : f->missing_row;
+}
+
+/* Runs of blocks a pass is cut into at most. */
+#define PGML_LINEAR_MAX_CHUNKS 16
+
+/* ---- linear_design.c: from the matrix to blocks of the design ---- */
+
+typedef struct PgmlLinearDesign
+{
+	const PgmlDataset *data;
+	PgmlLinearFeature *features; /* per feature of the matrix */
+	int64_t n_rows;              /* coefficient rows, the intercept included */
+	int n_dense;
+	int n_categories;
+	int outputs;
+	double y_unit, y_mean, y_sd; /* regression learns ((y / y_unit) - y_mean) / y_sd */
+	bool out_of_time;            /* some features were left unused because the deadline came */
+} PgmlLinearDesign;
+
+/* Rows of the dataset, their weights scaled to add up to 1, and how passes over them are cut. */
+typedef struct PgmlLinearRows
+{
+	const int32_t *row;
+	int64_t n;
+	int64_t n_weighted; /* rows with a weight above 0 */
+	double weight;      /* sum of the weights before scaling */
+	int64_t block_rows;
+	int64_t n_blocks;
+	int64_t n_chunks; /* runs of blocks that are summed up separately; independent of the threads */
+	float *dense;     /* n x n_dense, NULL: computed in every pass */
+	int32_t *level;   /* n x n_categories coefficient rows, NULL as well */
+} PgmlLinearRows;
+
+/* A block of rows ready for arithmetic; one per thread. */
+typedef struct PgmlLinearBlock
+{
+	int64_t n;
+	float *narrow; /* scratch for rows that are not cached */
+	double *dense; /* n x n_dense */
+	int32_t *level;
+	double *y;
+	double *w;
+	double *z; /* n x outputs */
+} PgmlLinearBlock;
+
+/* Measure every feature on the training rows and lay out the coefficients. */
+extern PgmlStatus pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data,
+									 PgmlLinearDesign *design);
+
+/* Prepare rows for passes; weight is 0 when none has a weight. */
+extern PgmlStatus pgml_linear_rows(const PgmlEnv *env, PgmlArena *arena,
+								   const PgmlLinearDesign *design, const int32_t *row, int64_t n,
+								   PgmlLinearRows *rows);
+
+/* Block memory for each thread of env->pool; NULL when memory is short. */
+extern PgmlLinearBlock *pgml_linear_blocks(const PgmlEnv *env, PgmlArena *arena,
+										   const PgmlLinearDesign *design,
+										   const PgmlLinearRows *rows);
+
+/* Load block number b of rows. */
+extern void pgml_linear_load(const PgmlLinearDesign *design, const PgmlLinearRows *rows, int64_t b,
+							 PgmlLinearBlock *block);
+
+/* Bytes that a design, its training rows and their caches take at most. */
+extern int64_t pgml_linear_design_memory(const PgmlDataset *data);
+
+/* Coefficient rows at most. */
+extern int64_t pgml_linear_max_rows(const PgmlMatrix *x);
+
+/* ---- linear_loss.c: loss, gradient and curvature over all rows ---- */
+
+typedef struct PgmlLinearPass
+{
+	const PgmlEnv *env;
+	const PgmlBlas *blas;
+	const PgmlLinearDesign *design;
+	PgmlLinearBlock *blocks;
+	double *chunk_sums; /* room for the sums of every chunk */
+	double *chunk_loss;
+	bool *chunk_late;
+} PgmlLinearPass;
+
+extern PgmlStatus pgml_linear_pass_init(const PgmlEnv *env, PgmlArena *arena,
+										const PgmlLinearDesign *design, const PgmlLinearRows *rows,
+										PgmlLinearPass *pass);
+
+/*
+ * Mean loss of the coefficients on rows (half the squared error, or log loss) and, unless gradient is NULL, its
+ * gradient.  *late is set, and the numbers are meaningless, when the deadline came first.
+ */
+extern PgmlStatus pgml_linear_loss(PgmlLinearPass *pass, const PgmlLinearRows *rows,
+								   const double *coef, double *loss, double *gradient, bool *late);
+
+/*
+ * Weighted cross products of all design columns (n_rows x n_rows, lower triangle in row-major order), or with
+ * gram false only the n_rows sums of squares.  *late as above.
+ */
+extern PgmlStatus pgml_linear_moments(PgmlLinearPass *pass, const PgmlLinearRows *rows, bool gram,
+									  double *out, bool *late);
+
+/* ---- linear_solve.c: minimise loss + penalty ---- */
+
+typedef struct PgmlLinearSolver PgmlLinearSolver;
+
+/* curvature: typical second derivative of a row's loss by its score; it need not be right, only near. */
+extern PgmlStatus pgml_linear_solver(PgmlLinearPass *pass, PgmlArena *arena,
+									 const PgmlLinearRows *rows, double curvature,
+									 PgmlLinearSolver **out);
+
+/*
+ * Move coef to the minimum of loss + alpha / 2 * sum of squared coefficients (intercepts left out); alpha is
+ * relative to the sum of the weights.  Leaves the best coefficients so far and sets *late when the deadline comes.
+ */
+extern PgmlStatus pgml_linear_solve(PgmlLinearSolver *solver, double alpha, int max_iter,
+									double tol, double *coef, bool *late);
+
+/* Bytes of a solver and its passes at most. */
+extern int64_t pgml_linear_solver_memory(int64_t n_rows, int outputs);
+
+/* ---- linear_payload.c: the stored form ---- */
+
+extern PgmlStatus pgml_linear_verify(const uint8_t *payload, size_t len, const PgmlShape *shape,
+									 PgmlError *err);
+extern void pgml_linear_predict(const uint8_t *payload, const PgmlShape *shape, const float *x,
+								int64_t n, double *out);
+
+#endif
