@@ -1,0 +1,16 @@
+/* guc.h - settings of the extension; pgml_auto.model_cache_size belongs to model_cache.c. */
+#ifndef PGML_PG_GUC_H
+#define PGML_PG_GUC_H
+
+#include "postgres.h"
+
+/* Define the settings; called once, from _PG_init. */
+extern void pgml_guc_init(void);
+
+/* Bytes that one training may use. */
+extern int64 pgml_max_memory(void);
+
+/* Threads that one training of the current user may use. */
+extern int pgml_max_threads(void);
+
+#endif

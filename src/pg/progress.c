@@ -1,0 +1,191 @@
+/*
+ * progress.c - trainings that run, seen from any session.
+ *
+ * A backend's entry in the backend status table has a progress command and 20 numbers, free for one command at a time.
+ * We use a command number outside of PostgreSQL's own, so that no pg_stat_progress view shows it, and keep names as
+ * text in the numbers:
+ *
+ *   0       magic, telling our layout from anybody else's
+ *   1       start, a TimestampTz
+ *   2       fraction done, in millionths
+ *   3       unused
+ *   4-11    model, 64 bytes
+ *   12-19   step, 64 bytes
+ *
+ * PostgreSQL clears the command when a transaction or subtransaction aborts, so errors need no handling here.  Another
+ * command's progress (COPY (SELECT ... FROM automl_train(...)) TO ...) is left alone.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/backend_progress.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "commands/dbcommands.h"
+#include "pg/compat.h"
+#include "pg/progress.h"
+
+#define PROGRESS_COMMAND_TRAINING ((ProgressCommandType) 0x504d)
+#define PROGRESS_MAGIC            INT64CONST(0x31474f52504c4d50)
+
+enum
+{
+	SLOT_MAGIC = 0,
+	SLOT_START = 1,
+	SLOT_FRACTION = 2,
+	SLOT_MODEL = 4,
+	SLOT_STEP = 12,
+	TEXT_SLOTS = 8,
+	TEXT_BYTES = TEXT_SLOTS * 8
+};
+
+StaticAssertDecl(SLOT_STEP + TEXT_SLOTS <= PGSTAT_NUM_PROGRESS_PARAM, "progress slots");
+
+PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_progress);
+
+/* The training shown last, for pgml_progress_resume(). */
+static char current_model[TEXT_BYTES];
+static TimestampTz current_start;
+
+/* Put a text into TEXT_SLOTS numbers, cut at a whole character. */
+static void
+pack_text(int64 *slots, const char *text)
+{
+	char bytes[TEXT_BYTES] = { 0 };
+
+	memcpy(bytes, text, pg_mbcliplen(text, strlen(text), TEXT_BYTES - 1));
+	memcpy(slots, bytes, TEXT_BYTES);
+}
+
+/* Write value into consecutive slots in one change, so that readers never see half of it. */
+static void
+write_slots(int first, int n, const int64 *values)
+{
+	int index[PGSTAT_NUM_PROGRESS_PARAM];
+
+	for (int i = 0; i < n; i++)
+		index[i] = first + i;
+	pgstat_progress_update_multi_param(n, index, values);
+}
+
+bool
+pgml_progress_active(void)
+{
+	return MyBEEntry != NULL && MyBEEntry->st_progress_command == PROGRESS_COMMAND_TRAINING &&
+		   MyBEEntry->st_progress_param[SLOT_MAGIC] == PROGRESS_MAGIC;
+}
+
+/* Show the training in current_model unless another command's progress is shown. */
+void
+pgml_progress_resume(void)
+{
+	int64 slots[SLOT_STEP] = { [SLOT_MAGIC] = PROGRESS_MAGIC, [SLOT_START] = current_start };
+
+	if (MyBEEntry == NULL || (MyBEEntry->st_progress_command != PROGRESS_COMMAND_INVALID &&
+							  MyBEEntry->st_progress_command != PROGRESS_COMMAND_TRAINING))
+		return;
+	memcpy(slots + SLOT_MODEL, current_model, TEXT_BYTES);
+	pgstat_progress_start_command(PROGRESS_COMMAND_TRAINING, InvalidOid);
+	write_slots(0, SLOT_STEP, slots);
+}
+
+void
+pgml_progress_start(const char *model)
+{
+	int64 slots[TEXT_SLOTS];
+
+	pack_text(slots, model);
+	memcpy(current_model, slots, TEXT_BYTES);
+	current_start = GetCurrentTimestamp();
+	pgml_progress_resume();
+}
+
+void
+pgml_progress_report(double fraction, const char *step)
+{
+	int64 slots[TEXT_SLOTS];
+	int64 millionths = (int64) (Min(Max(fraction, 0.0), 1.0) * 1e6);
+
+	if (!pgml_progress_active())
+		return;
+	pack_text(slots, step);
+	write_slots(SLOT_FRACTION, 1, &millionths);
+	write_slots(SLOT_STEP, TEXT_SLOTS, slots);
+}
+
+void
+pgml_progress_end(void)
+{
+	if (pgml_progress_active())
+		pgstat_progress_end_command();
+}
+
+/* The text in TEXT_SLOTS numbers as a datum. */
+static Datum
+unpack_text(const int64 *slots)
+{
+	char bytes[TEXT_BYTES];
+
+	memcpy(bytes, slots, TEXT_BYTES);
+	bytes[TEXT_BYTES - 1] = '\0';
+	return CStringGetTextDatum(bytes);
+}
+
+/* Add the row of a training to the result. */
+static void
+put_training(ReturnSetInfo *rsinfo, const PgBackendStatus *entry)
+{
+	const int64 *slots = entry->st_progress_param;
+	char *database = get_database_name(entry->st_databaseid);
+	char *user = GetUserNameFromId(entry->st_userid, true);
+	Datum values[8];
+	bool nulls[8] = { false };
+
+	values[0] = Int32GetDatum(entry->st_procpid);
+	nulls[1] = database == NULL;
+	values[1] = database != NULL ? CStringGetTextDatum(database) : (Datum) 0;
+	nulls[2] = user == NULL;
+	values[2] = user != NULL ? CStringGetTextDatum(user) : (Datum) 0;
+	values[3] = unpack_text(slots + SLOT_MODEL);
+	values[4] = TimestampTzGetDatum(slots[SLOT_START]);
+	values[5] =
+		Float8GetDatum((double) (GetCurrentTimestamp() - slots[SLOT_START]) / USECS_PER_SEC);
+	values[6] = Float8GetDatum((double) slots[SLOT_FRACTION] / 1e4);
+	values[7] = unpack_text(slots + SLOT_STEP);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/*
+ * pgml_auto_progress() - trainings that run now, in any database, which the current user may see: their own, those of
+ * roles they are a member of, all with pg_read_all_stats.  Like pg_stat_activity, frozen within a transaction.
+ */
+Datum
+pgml_auto_progress(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool sees_all = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
+	int n;
+
+	InitMaterializedSRF(fcinfo, 0);
+	n = pgstat_fetch_stat_numbackends();
+	for (int i = 1; i <= n; i++)
+	{
+		LocalPgBackendStatus *local = pgstat_get_local_beentry_by_index(i);
+		const PgBackendStatus *entry = local != NULL ? &local->backendStatus : NULL;
+
+		if (entry == NULL || entry->st_procpid <= 0 ||
+			entry->st_progress_command != PROGRESS_COMMAND_TRAINING ||
+			entry->st_progress_param[SLOT_MAGIC] != PROGRESS_MAGIC)
+			continue;
+		if (sees_all || has_privs_of_role(GetUserId(), entry->st_userid))
+			put_training(rsinfo, entry);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,21 @@
+/*
+ * progress.h - what a training says about itself to other sessions, without shared memory of our own.
+ */
+#ifndef PGML_PG_PROGRESS_H
+#define PGML_PG_PROGRESS_H
+
+#include "postgres.h"
+
+/* A training of the model begins; it is shown until pgml_progress_end() or the end of the transaction by an error. */
+extern void pgml_progress_start(const char *model);
+
+/* fraction in [0, 1], step in a few words. Does nothing when no training is shown. */
+extern void pgml_progress_report(double fraction, const char *step);
+
+/* Whether a training is shown; and show it again after an error caught inside it has taken it away. */
+extern bool pgml_progress_active(void);
+extern void pgml_progress_resume(void);
+
+extern void pgml_progress_end(void);
+
+#endif
