@@ -8,6 +8,7 @@
 #define PGML_CORE_ARENA_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ typedef struct PgmlBudget
     _Atomic int64_t used;
     _Atomic int64_t peak;
     _Atomic int64_t fail_at; /* tests: when > 0, counts down; the allocation that reaches 0 fails */
+    _Atomic int64_t refused; /* bytes the limit refused last; 0 when the last failure was malloc's */
 } PgmlBudget;
 
 typedef struct PgmlArena PgmlArena;
@@ -27,6 +29,13 @@ extern void pgml_budget_init(PgmlBudget *budget, int64_t limit);
 
 /* Bytes that may still be taken (INT64_MAX when unlimited). */
 extern int64_t pgml_budget_left(const PgmlBudget *budget);
+
+/* Charge memory that is not an arena's (false: the limit forbids it), and give it back. */
+extern bool pgml_budget_take(PgmlBudget *budget, size_t size);
+extern void pgml_budget_give(PgmlBudget *budget, size_t size);
+
+/* Count one allocation for fail_at; true when it must fail. */
+extern bool pgml_budget_fault(PgmlBudget *budget);
 
 /* New empty arena, NULL when malloc fails. budget must outlive it. */
 extern PgmlArena *pgml_arena_create(PgmlBudget *budget);

@@ -18,4 +18,7 @@ extern uint64_t pgml_hash_combine(uint64_t a, uint64_t b);
 /* CRC of data appended to a running value; start with 0. */
 extern uint32_t pgml_crc32c(uint32_t crc, const void *data, size_t len);
 
+/* The same without special instructions: what pgml_crc32c falls back to, and tests compare with. */
+extern uint32_t pgml_crc32c_portable(uint32_t crc, const void *data, size_t len);
+
 #endif
