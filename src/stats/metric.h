@@ -1,9 +1,9 @@
 /*
  * metric.h - how good predictions are, with an interval.
  *
- * Inputs are n rows.  Regression: y and p are values.  Binary: y is 0/1, p the probability of class 1; a row
- * counts as predicted 1 when p >= 0.5.  Multiclass: y is 0 .. k-1, p has k probabilities a row, the
- * predicted class is the first of the largest.  w: weights, NULL for 1.
+ * Inputs are n rows.  Regression: y and p are values.  Binary: y is 0/1, p the probability of
+ * class 1; a row counts as predicted 1 when p >= 0.5.  Multiclass: y is 0 .. k-1, p has k
+ * probabilities a row, the predicted class is the first of the largest.  w: weights, NULL for 1.
  */
 #ifndef PGML_STATS_METRIC_H
 #define PGML_STATS_METRIC_H
@@ -13,22 +13,21 @@
 
 typedef struct PgmlPredictions
 {
-    PgmlTask task;
-    int n_classes; /* 1 for regression, 2 for binary */
-    int64_t n;
-    const double *y;
-    const double *p; /* n x (k for multiclass, else 1) */
-    const double *w; /* n or NULL */
+	PgmlTask task;
+	int n_classes; /* 1 for regression, 2 for binary */
+	int64_t n;
+	const double *y;
+	const double *p; /* n x (k for multiclass, else 1) */
+	const double *w; /* n or NULL */
 } PgmlPredictions;
 
 typedef struct PgmlMetric
 {
-    const char *name;      /* scikit-learn's name: roc_auc, log_loss, ... */
-    unsigned tasks;        /* PGML_TASK_* it is defined for */
-    bool higher_is_better;
-    const char *summary;   /* one sentence for the documentation */
-    /* NaN when undefined on these rows (one class, no positives, zero weight). */
-    double (*compute)(const PgmlPredictions *p);
+	const char *name; /* scikit-learn's name: roc_auc, log_loss, ... */
+	unsigned tasks;   /* PGML_TASK_* it is defined for */
+	bool higher_is_better;
+	const char *summary;             /* one sentence for the documentation */
+	const struct PgmlMethod *method; /* private to stats/ */
 } PgmlMetric;
 
 /* All metrics; *n their number. */
@@ -44,13 +43,23 @@ extern const PgmlMetric *pgml_metric_default(PgmlTask task);
 extern bool pgml_metric_better(const PgmlMetric *metric, double a, double b);
 
 /*
- * Percentile bootstrap interval (Efron 1979) of level `level` over rows, or over whole groups when group
- * (group number 0 .. n_groups-1 of each row) is given; `rounds` resamples, seeded, cut short when the
- * deadline passes (never below 50).  low = high = the value when n < 2.
+ * *value: NaN when undefined on these rows (no rows, one class, no positives, zero weight, a
+ * number that is not finite).  PGML_ERR_BADARG when the metric is of another task, PGML_ERR_DATA
+ * for a label that is no class.
+ */
+extern PgmlStatus pgml_metric_compute(const PgmlEnv *env, const PgmlMetric *metric,
+									  const PgmlPredictions *p, double *value);
+
+/*
+ * Percentile bootstrap interval (Efron 1979) of level `level` over rows, or over whole groups when
+ * group (group number 0 .. n_groups-1 of each row) is given; `rounds` resamples, seeded, cut short
+ * when the deadline passes (never below 50).  Above 100,000 rows (groups), a Poisson bootstrap:
+ * each is drawn a Poisson(1) number of times (Hanley and MacGibbon 2006).  Resamples without a
+ * value are left out. low = high = the value when n < 2; NaN when no resample has a value.
  */
 extern PgmlStatus pgml_metric_interval(const PgmlEnv *env, const PgmlMetric *metric,
-                                       const PgmlPredictions *p, const int32_t *group,
-                                       int32_t n_groups, double level, int rounds, uint64_t seed,
-                                       double *low, double *high);
+									   const PgmlPredictions *p, const int32_t *group,
+									   int32_t n_groups, double level, int rounds, uint64_t seed,
+									   double *low, double *high);
 
 #endif
