@@ -1,0 +1,360 @@
+#include "data/split.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/hash.h"
+#include "core/sort.h"
+
+/* Items between two looks at the stop flag. */
+#define POLL_MASK 0xffff
+
+/* What one split works with; everything in scratch memory but the split itself. */
+typedef struct Work
+{
+	const PgmlEnv *env;
+	PgmlArena *arena; /* of the result */
+	PgmlSplit *split;
+	const PgmlSplitInput *in;
+	uint8_t *role;
+	PgmlKeyed *items; /* n, and n more to sort with */
+	PgmlKeyed *tmp;
+} Work;
+
+static bool
+is_stopped(const PgmlEnv *env, int64_t i)
+{
+	return (i & POLL_MASK) == 0 && pgml_stopped(env);
+}
+
+/* Where a row, or its group, stands in this model's order. */
+static uint64_t
+salted_hash(const Work *w, int64_t row)
+{
+	bool grouped = w->split->method == PGML_SPLIT_GROUP;
+
+	return pgml_hash_combine(grouped ? w->in->group[row] : w->in->row_hash[row], w->split->salt);
+}
+
+/*
+ * The test rows that test_size asks for: at least one, and at least one left to train, of two or
+ * more.
+ */
+static int64_t
+wanted_rows(double test_size, int64_t n)
+{
+	int64_t wanted = (int64_t) floor(test_size * (double) n + 0.5);
+
+	if (test_size <= 0 || n < 2)
+		return 0;
+	if (wanted < 1)
+		return 1;
+	return wanted < n ? wanted : n - 1;
+}
+
+/*
+ * The threshold that makes `wanted` of n sorted rows test, or as few more as keep equal hashes
+ * together; one distinct hash at least stays to train, so 0 (no test rows) when there is only one.
+ * It lies just above the last test row: the lower the highest threshold, the more rows later
+ * versions may train on.
+ */
+static uint64_t
+cut(const PgmlKeyed *sorted, int64_t n, int64_t wanted)
+{
+	int64_t last = wanted - 1; /* the last test row */
+
+	if (wanted < 1)
+		return 0;
+	if (sorted[last].key == sorted[n - 1].key)
+	{
+		while (last >= 0 && sorted[last].key == sorted[n - 1].key)
+			last--;
+		if (last < 0)
+			return 0;
+	}
+	return sorted[last].key + 1;
+}
+
+/*
+ * Sort all rows by salted hash, within classes when there are labels: items come out class after
+ * class.
+ */
+static PgmlStatus
+sort_hashes(Work *w, int64_t *class_rows)
+{
+	const int32_t *label = w->split->method == PGML_SPLIT_STRATIFIED ? w->in->label : NULL;
+	int64_t n = w->in->n;
+	int64_t at = 0;
+
+	for (int64_t i = 0; i < n; i++)
+	{
+		if (is_stopped(w->env, i))
+			return pgml_fail_cancelled(w->env);
+		w->tmp[i].key = salted_hash(w, i);
+		w->tmp[i].row = i;
+		class_rows[label ? label[i] : 0]++;
+	}
+	/* Deal to classes, then sort each. */
+	for (int c = 0; c < w->split->n_classes; c++)
+	{
+		int64_t rows = class_rows[c];
+
+		class_rows[c] = at;
+		at += rows;
+	}
+	for (int64_t i = 0; i < n; i++)
+		w->items[class_rows[label ? label[i] : 0]++] = w->tmp[i];
+	for (int c = 0; c < w->split->n_classes; c++)
+	{
+		int64_t from = c == 0 ? 0 : class_rows[c - 1];
+
+		PGML_TRY(pgml_sort_keyed(w->env, w->items + from, w->tmp, class_rows[c] - from));
+		if (pgml_stopped(w->env))
+			return pgml_fail_cancelled(w->env);
+	}
+	return PGML_OK;
+}
+
+/* First version: one threshold per class (or group order), from the rows that are there. */
+static PgmlStatus
+fix_thresholds(Work *w, PgmlArena *scratch)
+{
+	PgmlSplit *split = w->split;
+	int64_t *upto = pgml_zalloc(scratch, (size_t) split->n_classes, sizeof(int64_t));
+
+	split->threshold = pgml_zalloc(w->arena, (size_t) split->n_classes, sizeof(uint64_t));
+	if (!upto || !split->threshold)
+		return pgml_fail_nomem(w->env, "the split");
+	PGML_TRY(sort_hashes(w, upto));
+	for (int c = 0; c < split->n_classes; c++)
+	{
+		int64_t from = c == 0 ? 0 : upto[c - 1];
+		int64_t rows = upto[c] - from;
+
+		split->threshold[c] = cut(w->items + from, rows, wanted_rows(split->test_size, rows));
+	}
+	if (split->method == PGML_SPLIT_GROUP && split->test_size > 0 && w->in->n > 0 &&
+		split->threshold[0] == 0)
+	{
+		pgml_fail(w->env->error, PGML_ERR_DATA, "group_column has a single group");
+		pgml_fail_hint(w->env->error,
+					   "Test rows are whole groups, so at least two are needed; name "
+					   "another column, or none.");
+		return PGML_ERR_DATA;
+	}
+	return PGML_OK;
+}
+
+static uint64_t
+highest_threshold(const PgmlSplit *split)
+{
+	uint64_t highest = 0;
+
+	for (int c = 0; c < split->n_classes; c++)
+		if (split->threshold[c] > highest)
+			highest = split->threshold[c];
+	return highest;
+}
+
+/*
+ * Below the threshold of its class a row tests.  Above, it trains; but once thresholds are fixed
+ * it must be above the highest, as it may have been tested under another label.
+ */
+static PgmlStatus
+assign_by_hash(Work *w)
+{
+	const PgmlSplit *split = w->split;
+	const int32_t *label = split->method == PGML_SPLIT_STRATIFIED ? w->in->label : NULL;
+	uint64_t highest = highest_threshold(split);
+
+	for (int64_t i = 0; i < w->in->n; i++)
+	{
+		uint64_t hash = salted_hash(w, i);
+		int c = label ? label[i] : 0;
+		uint64_t threshold = c < split->n_classes ? split->threshold[c] : highest;
+
+		if (is_stopped(w->env, i))
+			return pgml_fail_cancelled(w->env);
+		if (hash < threshold)
+			w->role[i] = PGML_ROLE_TEST;
+		else if (split->fixed && hash < highest)
+			w->role[i] = PGML_ROLE_RESERVED;
+		else
+			w->role[i] = PGML_ROLE_TRAIN;
+	}
+	return PGML_OK;
+}
+
+/*
+ * First version: rows of one identity under several labels may lie on both sides of their
+ * thresholds; those that would train although a twin tests are reserved.
+ */
+static PgmlStatus
+reserve_twins(Work *w)
+{
+	int64_t n = w->in->n;
+	int64_t next;
+
+	for (int64_t i = 0; i < n; i++)
+	{
+		w->items[i].key = w->in->row_hash[i];
+		w->items[i].row = i;
+	}
+	PGML_TRY(pgml_sort_keyed(w->env, w->items, w->tmp, n));
+	for (int64_t i = 0; i < n; i = next)
+	{
+		bool tested = false;
+
+		for (next = i; next < n && w->items[next].key == w->items[i].key; next++)
+			tested = tested || w->role[w->items[next].row] == PGML_ROLE_TEST;
+		for (int64_t j = i; j < next && tested; j++)
+			if (w->role[w->items[j].row] == PGML_ROLE_TRAIN)
+				w->role[w->items[j].row] = PGML_ROLE_RESERVED;
+	}
+	return PGML_OK;
+}
+
+/* Random, stratified and group splits. */
+static PgmlStatus
+split_by_hash(Work *w, PgmlArena *scratch)
+{
+	if (!w->split->fixed)
+		PGML_TRY(fix_thresholds(w, scratch));
+	PGML_TRY(assign_by_hash(w));
+	if (!w->split->fixed && w->split->method == PGML_SPLIT_STRATIFIED && w->split->n_classes > 1)
+		PGML_TRY(reserve_twins(w));
+	return PGML_OK;
+}
+
+/* The window of the newest rows, whole moments only; some older moment must be left to train on. */
+static PgmlStatus
+newest_window(Work *w, PgmlWindow *window)
+{
+	int64_t n = w->in->n;
+	int64_t first; /* the oldest test row */
+
+	for (int64_t i = 0; i < n; i++)
+	{
+		w->items[i].key = pgml_key_of_double(w->in->time[i]);
+		w->items[i].row = i;
+	}
+	PGML_TRY(pgml_sort_keyed(w->env, w->items, w->tmp, n));
+	first = n - wanted_rows(w->split->test_size, n);
+	while (first > 0 && first < n && w->items[first].key == w->items[0].key)
+		first++;
+	if (first == n)
+	{
+		pgml_fail(w->env->error, PGML_ERR_DATA, "time_column has the same time in all rows");
+		pgml_fail_hint(w->env->error,
+					   "Test rows are the newest, so at least two different times are "
+					   "needed; name another column, or none.");
+		return PGML_ERR_DATA;
+	}
+	window->from = w->in->time[w->items[first].row];
+	window->upto = w->in->time[w->items[n - 1].row];
+	return PGML_OK;
+}
+
+static bool
+in_window(const PgmlWindow *window, double time)
+{
+	return time >= window->from && time <= window->upto;
+}
+
+/* Time: append the new window; older ones stay out of training. NaN lies in no window. */
+static PgmlStatus
+split_by_time(Work *w)
+{
+	PgmlSplit *split = w->split;
+	int earlier = split->n_windows;
+	bool holds_out = split->test_size > 0 && w->in->n > 0;
+	PgmlWindow *windows = pgml_array(w->arena, (size_t) earlier + 1, sizeof(PgmlWindow));
+
+	if (!windows)
+		return pgml_fail_nomem(w->env, "the split");
+	if (earlier > 0)
+		memcpy(windows, split->windows, (size_t) earlier * sizeof(PgmlWindow));
+	if (holds_out)
+		PGML_TRY(newest_window(w, &windows[earlier]));
+	for (int64_t i = 0; i < w->in->n; i++)
+	{
+		double time = w->in->time[i];
+
+		if (is_stopped(w->env, i))
+			return pgml_fail_cancelled(w->env);
+		w->role[i] = PGML_ROLE_TRAIN;
+		for (int k = 0; k < earlier; k++)
+			if (in_window(&windows[k], time))
+				w->role[i] = PGML_ROLE_RESERVED;
+		if (holds_out && in_window(&windows[earlier], time))
+			w->role[i] = PGML_ROLE_TEST;
+	}
+	split->windows = windows;
+	split->n_windows = earlier + holds_out;
+	return PGML_OK;
+}
+
+/* The rules and inputs fit together, and labels can be used as indexes. */
+static PgmlStatus
+check_split(const PgmlEnv *env, const PgmlSplit *split, const PgmlSplitInput *in)
+{
+	bool by_hash = split->method != PGML_SPLIT_TIME;
+	bool stratified = split->method == PGML_SPLIT_STRATIFIED;
+
+	if (!(split->test_size >= 0 && split->test_size < 1))
+		return pgml_fail(env->error, PGML_ERR_BADARG,
+						 "test_size must be at least 0 and less than 1");
+	if (split->method < PGML_SPLIT_RANDOM || split->method > PGML_SPLIT_TIME)
+		return pgml_fail(env->error, PGML_ERR_BADARG, "unknown way to split: %d",
+						 (int) split->method);
+	if ((stratified && !in->label) || (split->method == PGML_SPLIT_GROUP ? !in->group :
+									   by_hash                           ? !in->row_hash :
+																		   !in->time))
+		return pgml_fail(env->error, PGML_ERR_INTERNAL, "a split lacks its input");
+	if (by_hash && (split->n_classes < 1 || (!stratified && split->n_classes != 1) ||
+					(split->fixed && !split->threshold)))
+		return pgml_fail(env->error, PGML_ERR_INTERNAL, "a split lacks its thresholds");
+	for (int64_t i = 0; stratified && i < in->n; i++)
+		if (in->label[i] < 0 || (!split->fixed && in->label[i] >= split->n_classes))
+			return pgml_fail(env->error, PGML_ERR_INTERNAL, "class %d of %d in a split",
+							 in->label[i], split->n_classes);
+	return PGML_OK;
+}
+
+/* A later version may find nothing but rows that earlier ones were tested on. */
+static PgmlStatus
+check_training_rows(const Work *w)
+{
+	if (w->in->n == 0 || memchr(w->role, PGML_ROLE_TRAIN, (size_t) w->in->n))
+		return PGML_OK;
+	pgml_fail(w->env->error, PGML_ERR_DATA, "no rows are left to train on");
+	pgml_fail_detail(w->env->error, "All rows are test rows of this version or of earlier ones.");
+	pgml_fail_hint(w->env->error, "Add newer rows, or train under a new model name.");
+	return PGML_ERR_DATA;
+}
+
+PgmlStatus
+pgml_split(const PgmlEnv *env, PgmlArena *arena, PgmlSplit *split, const PgmlSplitInput *in,
+		   uint8_t *role)
+{
+	Work w = { .env = env, .arena = arena, .split = split, .in = in, .role = role };
+	PgmlArena *scratch;
+	PgmlStatus status;
+
+	if (!split->fixed && (split->method == PGML_SPLIT_RANDOM || split->method == PGML_SPLIT_GROUP))
+		split->n_classes = 1;
+	PGML_TRY(check_split(env, split, in));
+	scratch = pgml_arena_create(env->budget);
+	if (!scratch)
+		return pgml_fail_nomem(env, "the split");
+	w.items = pgml_array(scratch, (size_t) in->n + 1, sizeof(PgmlKeyed));
+	w.tmp = pgml_array(scratch, (size_t) in->n + 1, sizeof(PgmlKeyed));
+	if (!w.items || !w.tmp)
+		status = pgml_fail_nomem(env, "the split");
+	else if (split->method == PGML_SPLIT_TIME)
+		status = split_by_time(&w);
+	else
+		status = split_by_hash(&w, scratch);
+	pgml_arena_destroy(scratch);
+	return status == PGML_OK ? check_training_rows(&w) : status;
+}
