@@ -37,7 +37,7 @@ static const PgmlParam linear_params[N_PARAMS] = {
 							  "Use the path's penalty with this number, from 1, without choosing; 0: choose." },
 	[PARAM_MAX_ITER] = { "max_iter", "max_iterations", PGML_PARAM_INT, 1, 100000, 200, true,
 						 "Steps of the optimiser for each penalty." },
-	[PARAM_TOL] = { "tol", NULL, PGML_PARAM_REAL, 0, 1, 1e-7, true,
+	[PARAM_TOL] = { "tol", NULL, PGML_PARAM_REAL, 0, 1, 1e-5, true,
 					"Stop when a step gains less than this share of the objective." },
 };
 

@@ -2,9 +2,10 @@
  * linear_design.c - features as the linear learner sees them.
  *
  * Numbers: clipped to the training range without its outermost 0.1 % on each side, widened by a quarter, so that
- * one wild value moves neither the fit nor a prediction; heavily skewed ones through a signed logarithm; then
- * centred and scaled by the weighted mean and standard deviation.  Missing is 0 after scaling, plus a
- * coefficient of its own when missing values were seen.  Quantiles and skewness come from at most
+ * one wild value moves neither the fit nor a prediction, then centred and scaled by the weighted mean and
+ * standard deviation.  Heavily skewed ones have their signed logarithm as a second column: on real data now the
+ * one, now the other is nearer to the target, and the penalty shares the weight out.  Missing is 0 after
+ * scaling, plus a coefficient of its own when missing values were seen.  Quantiles and skewness come from at most
  * SAMPLE_ROWS evenly spaced rows, mean and deviation from all.
  *
  * Blocks of rows are computed from the matrix in every pass, or read from a float32 copy when that is
@@ -20,7 +21,7 @@
 #define SAMPLE_ROWS 10000
 #define POLL_ROWS   65536
 
-/* A feature is taken through the logarithm when it is skewed beyond this and that lessens it to this share. */
+/* A feature has a logarithm beside it when it is skewed beyond this and that lessens it to this share. */
 #define SKEW_LIMIT  1.0
 #define SKEW_LESSEN 0.7
 
@@ -47,30 +48,38 @@ compare_floats(const void *a, const void *b)
 
 /* ---- measuring one feature ---- */
 
+/* Sampled values of a feature and room to work on them; one per thread. */
+typedef struct Sample
+{
+	int64_t n;
+	float value[SAMPLE_ROWS];
+	float size[SAMPLE_ROWS];
+	double scratch[SAMPLE_ROWS];
+} Sample;
+
 typedef struct Measure
 {
 	const PgmlEnv *env;
 	PgmlLinearDesign *design;
-	float *samples; /* SAMPLE_ROWS per thread */
-	bool *late;     /* per feature: the deadline came first */
+	Sample *samples; /* per thread */
+	bool *late;      /* per feature: the deadline came first */
 } Measure;
 
-/* Values of evenly spaced rows, missing left out, sorted; returns how many. */
-static int64_t
-sample_values(const PgmlDataset *data, const float *col, float *sample)
+/* Values of evenly spaced rows into s->value, missing left out, sorted. */
+static void
+take_sample(const PgmlDataset *data, const float *col, Sample *s)
 {
 	int64_t stride = (data->n + SAMPLE_ROWS - 1) / SAMPLE_ROWS;
-	int64_t m = 0;
 
+	s->n = 0;
 	for (int64_t i = 0; i < data->n; i += stride)
 	{
 		int32_t row = data->rows[i];
 
 		if (!isnan(col[row]) && weight_of(data, row) > 0)
-			sample[m++] = col[row];
+			s->value[s->n++] = col[row];
 	}
-	qsort(sample, (size_t) m, sizeof(float), compare_floats);
-	return m;
+	qsort(s->value, (size_t) s->n, sizeof(float), compare_floats);
 }
 
 /* Range and presence of missing values over all rows with a weight. PGML_ERR_CANCELLED when stopped. */
@@ -98,19 +107,19 @@ measure_range(const Measure *m, const float *col, float *low, float *high, bool 
 	return PGML_OK;
 }
 
-/* Skewness of the sample as the feature transforms it (mean 0 and factor 1 are enough); 0 when constant. */
+/* Skewness of n numbers; 0 when they are all equal. */
 static double
-sample_skewness(const PgmlLinearFeature *f, const float *sample, int64_t n)
+skewness(const double *v, int64_t n)
 {
 	double mean = 0;
 	double m2 = 0;
 	double m3 = 0;
 
 	for (int64_t i = 0; i < n; i++)
-		mean += pgml_linear_transform(f, sample[i]) / (double) n;
+		mean += v[i] / (double) n;
 	for (int64_t i = 0; i < n; i++)
 	{
-		double d = pgml_linear_transform(f, sample[i]) - mean;
+		double d = v[i] - mean;
 
 		m2 += d * d / (double) n;
 		m3 += d * d * d / (double) n;
@@ -120,58 +129,93 @@ sample_skewness(const PgmlLinearFeature *f, const float *sample, int64_t n)
 
 /* The smallest tenth of the absolute values that are not 0 ends here: about where the logarithm should bend. */
 static double
-typical_unit(const float *sample, int64_t n, float *scratch)
+typical_unit(Sample *s)
 {
 	int64_t m = 0;
 
-	for (int64_t i = 0; i < n; i++)
-		if (sample[i] != 0)
-			scratch[m++] = fabsf(sample[i]);
+	for (int64_t i = 0; i < s->n; i++)
+		if (s->value[i] != 0)
+			s->size[m++] = fabsf(s->value[i]);
 	if (m == 0)
 		return 1;
-	qsort(scratch, (size_t) m, sizeof(float), compare_floats);
-	return scratch[m / 10];
+	qsort(s->size, (size_t) m, sizeof(float), compare_floats);
+	return s->size[m / 10];
 }
 
-/* Clip range and, for skewed features, the logarithm. */
+/* Clip range: that of the sample without its outermost values, widened; all rows' where it is a single value. */
 static void
-choose_transform(PgmlLinearFeature *f, const float *sample, int64_t n, float *scratch)
+choose_range(PgmlLinearFeature *f, const Sample *s)
 {
-	if (n > 0)
+	if (s->n == 0)
+		return;
+
+	double low = s->value[(int64_t) floor(0.001 * (double) (s->n - 1))];
+	double high = s->value[(int64_t) ceil(0.999 * (double) (s->n - 1))];
+
+	if (low < high)
 	{
-		double low = sample[(int64_t) floor(0.001 * (double) (n - 1))];
-		double high = sample[(int64_t) ceil(0.999 * (double) (n - 1))];
-
-		if (low < high)
-		{
-			f->low = low - 0.25 * (high - low);
-			f->high = high + 0.25 * (high - low);
-		}
+		f->low = low - 0.25 * (high - low);
+		f->high = high + 0.25 * (high - low);
 	}
+}
 
-	PgmlLinearFeature logged = *f;
-	double skew = fabs(sample_skewness(f, sample, n));
+/* Whether the logarithm is wanted beside the value, and its unit. */
+static bool
+wants_log(PgmlLinearFeature *f, Sample *s)
+{
+	for (int64_t i = 0; i < s->n; i++)
+		s->scratch[i] = pgml_linear_clip(f, s->value[i]);
+
+	double skew = fabs(skewness(s->scratch, s->n));
 
 	if (skew <= SKEW_LIMIT)
-		return;
-	logged.kind = PGML_LINEAR_LOG;
-	logged.unit = typical_unit(sample, n, scratch);
-	if (fabs(sample_skewness(&logged, sample, n)) < SKEW_LESSEN * skew)
-		*f = logged;
+		return false;
+	f->unit = typical_unit(s);
+	for (int64_t i = 0; i < s->n; i++)
+		s->scratch[i] = pgml_linear_log(s->scratch[i], f->unit);
+	return fabs(skewness(s->scratch, s->n)) < SKEW_LESSEN * skew;
 }
 
-/*
- * Weighted mean and deviation of the transformed values, into mean and factor; factor 0 when the
- * feature is constant.  Sums are taken around a typical value, so that nothing cancels.
- */
+/* Weighted sums of numbers around a typical one, so that nothing cancels. */
+typedef struct Moments
+{
+	double shift;
+	double sum;
+	double squares;
+} Moments;
+
+static void
+add_moment(Moments *m, double w, double v)
+{
+	double d = v - m->shift;
+
+	m->sum += w * d;
+	m->squares += w * d * d;
+}
+
+/* Mean and 1 / deviation; false when there is no deviation to speak of. */
+static bool
+scale_of(const Moments *m, double total, double *mean, double *factor)
+{
+	double d = m->sum / total;
+	double sd = sqrt(fmax(0, m->squares / total - d * d));
+
+	*mean = m->shift + d;
+	*factor = 1 / sd;
+	if (sd > 1e-9 * fmax(fabs(m->shift), fabs(*mean)) && isfinite(*factor))
+		return true;
+	*factor = 0;
+	return false;
+}
+
+/* Mean and deviation of the value and, when log_row is set, of its logarithm; unsets rows that are constant. */
 static PgmlStatus
 measure_scale(const Measure *m, PgmlLinearFeature *f, const float *col, double typical)
 {
 	const PgmlDataset *data = m->design->data;
-	double shift = pgml_linear_transform(f, typical);
+	Moments plain = { .shift = pgml_linear_clip(f, typical) };
+	Moments logged = { .shift = pgml_linear_log(plain.shift, f->unit) };
 	double total = 0;
-	double sum = 0;
-	double squares = 0;
 
 	for (int64_t i = 0; i < data->n; i++)
 	{
@@ -182,24 +226,23 @@ measure_scale(const Measure *m, PgmlLinearFeature *f, const float *col, double t
 			return PGML_ERR_CANCELLED;
 		if (isnan(col[row]) || !(w > 0))
 			continue;
-		double d = pgml_linear_transform(f, col[row]) - shift;
+
+		double v = pgml_linear_clip(f, col[row]);
+
 		total += w;
-		sum += w * d;
-		squares += w * d * d;
+		add_moment(&plain, w, v);
+		if (f->log_row != 0)
+			add_moment(&logged, w, pgml_linear_log(v, f->unit));
 	}
-
-	double mean = sum / total;
-	double sd = sqrt(fmax(0, squares / total - mean * mean));
-	double size = fmax(fabs(shift), fabs(shift + mean));
-
-	f->mean = shift + mean;
-	f->factor = sd > 1e-9 * size && isfinite(1 / sd) ? 1 / sd : 0;
+	f->row = scale_of(&plain, total, &f->mean, &f->factor);
+	if (f->log_row != 0)
+		f->log_row = scale_of(&logged, total, &f->log_mean, &f->log_factor);
 	return PGML_OK;
 }
 
-/* Measure one numeric feature; row and missing_row are 1 where a coefficient row is wanted. */
+/* Measure one numeric feature; its rows are 1 where a coefficient row is wanted. */
 static PgmlStatus
-measure_number(const Measure *m, int64_t number, float *sample)
+measure_number(const Measure *m, int64_t number, Sample *sample)
 {
 	const PgmlDataset *data = m->design->data;
 	const float *col = data->x->col[number];
@@ -209,21 +252,15 @@ measure_number(const Measure *m, int64_t number, float *sample)
 	bool missing;
 
 	PGML_TRY(measure_range(m, col, &low, &high, &missing));
-	if (!(low < high)) /* constant, or all missing */
-	{
-		f->missing_row = missing && low == high;
+	f->missing_row = missing && low <= high; /* all missing tells nothing */
+	if (!(low < high))
 		return PGML_OK;
-	}
 	f->low = low;
 	f->high = high;
-
-	int64_t n = sample_values(data, col, sample);
-
-	choose_transform(f, sample, n, sample + SAMPLE_ROWS);
-	PGML_TRY(measure_scale(m, f, col, n > 0 ? sample[n / 2] : low));
-	f->row = f->factor > 0;
-	f->missing_row = missing;
-	return PGML_OK;
+	take_sample(data, col, sample);
+	choose_range(f, sample);
+	f->log_row = wants_log(f, sample);
+	return measure_scale(m, f, col, sample->n > 0 ? sample->value[sample->n / 2] : low);
 }
 
 /* A feature, as a block of a parallel loop.  After the deadline features are left unused. */
@@ -247,7 +284,7 @@ measure_feature(void *arg, int64_t number, int thread)
 		m->late[number] = true;
 		return PGML_OK;
 	}
-	return measure_number(m, number, m->samples + (int64_t) thread * 2 * SAMPLE_ROWS);
+	return measure_number(m, number, &m->samples[thread]);
 }
 
 /* ---- the layout ---- */
@@ -258,7 +295,7 @@ pgml_linear_max_rows(const PgmlMatrix *x)
 	int64_t rows = 1;
 
 	for (int32_t f = 0; f < x->nfeatures; f++)
-		rows += x->features[f].categorical ? (int64_t) x->features[f].n_levels + 1 : 2;
+		rows += x->features[f].categorical ? (int64_t) x->features[f].n_levels + 1 : 3;
 	return rows;
 }
 
@@ -277,6 +314,7 @@ lay_out(PgmlLinearDesign *design)
 		if (f->kind == PGML_LINEAR_CATEGORY)
 			continue;
 		f->row = f->row != 0 ? next++ : 0;
+		f->log_row = f->log_row != 0 ? next++ : 0;
 		f->missing_row = f->missing_row != 0 ? next++ : 0;
 	}
 	design->n_dense = (int) next - 1;
@@ -350,7 +388,7 @@ pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data
 		return pgml_fail(env->error, PGML_ERR_LIMIT,
 						 "learner \"linear\" cannot have more than %d coefficients", INT32_MAX);
 	design->features = pgml_zalloc(arena, nfeatures + 1, sizeof(PgmlLinearFeature));
-	m.samples = pgml_array(arena, threads * 2 * SAMPLE_ROWS, sizeof(float));
+	m.samples = pgml_array(arena, threads, sizeof(Sample));
 	m.late = pgml_zalloc(arena, nfeatures + 1, sizeof(bool));
 	if (design->features == NULL || m.samples == NULL || m.late == NULL)
 		return pgml_fail_nomem(env, "learner \"linear\"");
@@ -364,12 +402,33 @@ pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data
 
 /* ---- rows and blocks ---- */
 
-/* Design numbers of one row as float32, and the coefficient rows of its categories. */
+/* Numbers of one numeric feature into its dense columns. */
+static void
+fill_number(const PgmlLinearFeature *f, const float *col, const int32_t *row, int64_t n, int width,
+			float *dense)
+{
+	for (int64_t i = 0; i < n; i++)
+	{
+		float *out = dense + i * width - 1; /* coefficient row 1 is the first dense column */
+		float x = col[row[i]];
+		double v = isnan(x) ? 0 : pgml_linear_clip(f, x);
+
+		if (f->row != 0)
+			out[f->row] = isnan(x) ? 0 : (float) pgml_linear_value(f, v);
+		if (f->log_row != 0)
+			out[f->log_row] = isnan(x) ? 0 : (float) pgml_linear_log_value(f, v);
+		if (f->missing_row != 0)
+			out[f->missing_row] = isnan(x) ? 1 : 0;
+	}
+}
+
+/* The design of n rows: dense columns as float32, and the coefficient rows of the categories. */
 static void
 fill_rows(const PgmlLinearDesign *design, const int32_t *row, int64_t n, float *dense,
 		  int32_t *level)
 {
 	const PgmlMatrix *x = design->data->x;
+	int c = design->n_categories;
 	int category = 0;
 
 	for (int32_t number = 0; number < x->nfeatures; number++)
@@ -377,25 +436,14 @@ fill_rows(const PgmlLinearDesign *design, const int32_t *row, int64_t n, float *
 		const PgmlLinearFeature *f = &design->features[number];
 		const float *col = x->col[number];
 
-		if (f->kind == PGML_LINEAR_CATEGORY)
+		if (f->kind == PGML_LINEAR_NUMBER)
+			fill_number(f, col, row, n, design->n_dense, dense);
+		else
 		{
 			for (int64_t i = 0; i < n; i++)
-				level[i * design->n_categories + category] =
-					(int32_t) pgml_linear_level_row(f, col[row[i]]);
+				level[i * c + category] = (int32_t) pgml_linear_level_row(f, col[row[i]]);
 			category++;
-			continue;
 		}
-		if (f->row != 0)
-			for (int64_t i = 0; i < n; i++)
-			{
-				float v = col[row[i]];
-
-				dense[i * design->n_dense + f->row - 1] =
-					isnan(v) ? 0.0f : (float) pgml_linear_transform(f, v);
-			}
-		if (f->missing_row != 0)
-			for (int64_t i = 0; i < n; i++)
-				dense[i * design->n_dense + f->missing_row - 1] = isnan(col[row[i]]) ? 1.0f : 0.0f;
 	}
 }
 
@@ -536,7 +584,7 @@ pgml_linear_design_memory(const PgmlDataset *data)
 	int64_t rows = data->n + (data->valid_rows != NULL ? data->n_valid : 0);
 
 	for (int32_t f = 0; f < data->x->nfeatures; f++)
-		width += data->x->features[f].categorical ? 1 : 2;
+		width += data->x->features[f].categorical ? 1 : 3;
 
 	int64_t cache = rows * width * (int64_t) sizeof(float);
 

@@ -3,8 +3,8 @@
  *
  * The design matrix is never written down.  Its columns, which are also the rows of the coefficient table:
  *   0                   the intercept, never penalised
- *   1 .. n_dense        numeric features after their transform, each followed by its missing indicator when
- *                       missing values were seen
+ *   1 .. n_dense        numeric features, each followed by its logarithm when it is heavily skewed and by a
+ *                       missing indicator when missing values were seen
  *   the rest            categorical features, one column a level and one for missing: a row of data has a
  *                       single 1 among them, so it is kept as one index
  * Coefficients are row-major, `outputs` numbers a row (classes of a multiclass task, else 1).
@@ -20,24 +20,23 @@
 /* Stored in payloads: never renumber. */
 enum
 {
-	PGML_LINEAR_NUMBER = 1, /* (clip(x) - mean) * factor */
-	PGML_LINEAR_LOG =
-		2, /* (sign(x) log(1 + |clip(x)| / unit) - mean) * factor: heavily skewed features */
-	PGML_LINEAR_CATEGORY = 3 /* the coefficient row of the level */
+	PGML_LINEAR_NUMBER = 1,  /* (clip(x) - mean) * factor, and its logarithm when heavily skewed */
+	PGML_LINEAR_CATEGORY = 2 /* the coefficient row of the level */
 };
 
-/* How one feature meets its coefficients; stored as it is. */
+/* How one feature meets its coefficients; stored as it is.  A row of 0 means that there is none. */
 typedef struct PgmlLinearFeature
 {
 	uint32_t kind;
-	uint32_t row; /* first coefficient row; 0: the value is not used (constant in training) */
-	uint32_t
-		missing_row;  /* number: row of the missing indicator, 0: none; category: row + levels */
-	uint32_t levels;  /* category: number of levels */
+	uint32_t row; /* number: of the value, none when constant in training; category: of level 0 */
+	uint32_t log_row;     /* number: of sign(x) log(1 + |clip(x)| / unit), scaled as well */
+	uint32_t missing_row; /* number: of the missing indicator; category: row + levels */
+	uint32_t levels;      /* category: number of levels */
+	uint32_t reserved;
 	double low, high; /* number: values are clipped to this range */
+	double mean, factor;
 	double unit;
-	double mean;
-	double factor;
+	double log_mean, log_factor;
 } PgmlLinearFeature;
 
 /* Start of a payload; n_features PgmlLinearFeature and rows x outputs coefficients (f64) follow. */
@@ -54,6 +53,13 @@ typedef struct PgmlLinearHeader
 
 #define PGML_LINEAR_VERSION 1u
 
+/* A number that is not missing, within the range of the training rows. */
+static inline double
+pgml_linear_clip(const PgmlLinearFeature *f, double x)
+{
+	return x < f->low ? f->low : (x > f->high ? f->high : x);
+}
+
 /* log(1 + |x| / unit) with the sign of x. */
 static inline double
 pgml_linear_log(double x, double unit)
@@ -61,14 +67,17 @@ pgml_linear_log(double x, double unit)
 	return x < 0 ? -log1p(-x / unit) : log1p(x / unit);
 }
 
-/* A number that is not missing, as its coefficient meets it. */
+/* A clipped number as its coefficient meets it, and its logarithm. */
 static inline double
-pgml_linear_transform(const PgmlLinearFeature *f, double x)
+pgml_linear_value(const PgmlLinearFeature *f, double x)
 {
-	x = x < f->low ? f->low : (x > f->high ? f->high : x);
-	if (f->kind == PGML_LINEAR_LOG)
-		x = pgml_linear_log(x, f->unit);
 	return (x - f->mean) * f->factor;
+}
+
+static inline double
+pgml_linear_log_value(const PgmlLinearFeature *f, double x)
+{
+	return (pgml_linear_log(x, f->unit) - f->log_mean) * f->log_factor;
 }
 
 /* Coefficient row of a categorical value; anything that is no level counts as missing. */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 _Static_assert(sizeof(PgmlLinearHeader) == 32, "the stored header has no holes");
-_Static_assert(sizeof(PgmlLinearFeature) == 56, "the stored feature has no holes");
+_Static_assert(sizeof(PgmlLinearFeature) == 80, "the stored feature has no holes");
 
 /* True when `count` coefficient rows from `row` on exist. */
 static bool
@@ -26,18 +26,22 @@ category_is_good(const PgmlLinearHeader *header, const PgmlLinearFeature *f, int
 		   f->missing_row == f->row + f->levels;
 }
 
-/* A numeric feature's rows exist or are 0, and its constants give finite numbers. */
+/* True for 0 and for a row that exists. */
+static bool
+row_is_good(const PgmlLinearHeader *header, uint32_t row)
+{
+	return row == 0 || rows_exist(header, row, 1);
+}
+
+/* A numeric feature's rows exist or are 0, and its constants are numbers. */
 static bool
 number_is_good(const PgmlLinearHeader *header, const PgmlLinearFeature *f)
 {
-	if (f->kind != PGML_LINEAR_NUMBER && f->kind != PGML_LINEAR_LOG)
-		return false;
-	if (f->row != 0 && !rows_exist(header, f->row, 1))
-		return false;
-	if (f->missing_row != 0 && !rows_exist(header, f->missing_row, 1))
-		return false;
-	return f->levels == 0 && isfinite(f->low) && isfinite(f->high) && f->low <= f->high &&
-		   isfinite(f->unit) && f->unit > 0 && isfinite(f->mean) && isfinite(f->factor);
+	return f->kind == PGML_LINEAR_NUMBER && f->levels == 0 && row_is_good(header, f->row) &&
+		   row_is_good(header, f->log_row) && row_is_good(header, f->missing_row) &&
+		   isfinite(f->low) && isfinite(f->high) && f->low <= f->high && isfinite(f->mean) &&
+		   isfinite(f->factor) && isfinite(f->unit) && f->unit > 0 && isfinite(f->log_mean) &&
+		   isfinite(f->log_factor);
 }
 
 /* The first part of the checks: everything that needs no other part. */
@@ -118,8 +122,15 @@ score_row(const PgmlLinearHeader *header, const PgmlLinearFeature *features, con
 			if (f->missing_row != 0)
 				add_row(out, coef, f->missing_row, k, 1);
 		}
-		else if (f->row != 0)
-			add_row(out, coef, f->row, k, pgml_linear_transform(f, x[i]));
+		else
+		{
+			double v = pgml_linear_clip(f, x[i]);
+
+			if (f->row != 0)
+				add_row(out, coef, f->row, k, pgml_linear_value(f, v));
+			if (f->log_row != 0)
+				add_row(out, coef, f->log_row, k, pgml_linear_log_value(f, v));
+		}
 	}
 }
 
