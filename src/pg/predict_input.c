@@ -1,14 +1,8 @@
 /*
- * predict_input.c - bind rows to a model's inputs by column name, and read them.
+ * predict_input.c - read the values of a row or JSON object into a model's features.
  *
- * Binding looks up every input that the recipe uses among the columns of a row type and keeps the result as a list of
- * (column, input, reader).  It costs some microseconds, so bindings are kept with the model, keyed by the row type
- * and the version of its definition; an execution of a prepared statement finds the one of the last execution.
- * Nothing holds a binding longer than it holds the model, and one is freed only with the model or when a single
- * call site holds the model, which then binds anew.
- *
- * Reading a row touches only the bound columns.  What readers allocate (detoasted values, printed enums) goes to the
- * row context, which is emptied after every row.
+ * Only the bound columns are touched.  What readers allocate (detoasted values, printed enums) goes to the row context,
+ * which is emptied after every row.
  */
 #include "postgres.h"
 
@@ -16,7 +10,6 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
-#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -25,334 +18,7 @@
 
 #include "pg/compat.h"
 #include "pg/error.h"
-#include "pg/ingest.h"
-#include "pg/predict_input.h"
-
-#define MAX_BINDINGS 16 /* kept per model */
-
-/* One input of the recipe and where its value comes from. */
-typedef struct BoundInput
-{
-	int32 input;     /* of the recipe */
-	int32 attribute; /* column, from 0; unused for jsonb */
-	int32 element;   /* of an array column, from 1; 0: the value itself */
-	const char *key; /* jsonb: key of the value or of the array */
-	int key_length;
-	PgmlTypeReader reader;
-} BoundInput;
-
-struct PgmlBinding
-{
-	dlist_node node; /* in PgmlModel.bindings */
-	Oid type;        /* JSONBOID: of objects */
-	int32 typmod;
-	uint64 identifier; /* of this definition of the type */
-	MemoryContext context;
-	TupleDesc desc; /* cut after the last column that is needed; NULL for jsonb */
-	int n_inputs;
-	BoundInput inputs[FLEXIBLE_ARRAY_MEMBER];
-};
-
-/* ---- names --------------------------------------------------------------------------------- */
-
-/*
- * Split "v[3]", as array elements are called, into the length of "v" and 3; false for other names.
- */
-static bool
-split_element(const char *name, int *base_length, int32 *element)
-{
-	int length = (int) strlen(name);
-	int at = length - 2;
-	int64 number = 0;
-
-	if (length < 4 || name[length - 1] != ']')
-		return false;
-	while (at > 0 && name[at] >= '0' && name[at] <= '9')
-		at--;
-	if (at <= 0 || name[at] != '[' || at == length - 2)
-		return false;
-	for (int i = at + 1; i < length - 1; i++)
-	{
-		number = number * 10 + (name[i] - '0');
-		if (number > PG_INT32_MAX)
-			return false;
-	}
-	*base_length = at;
-	*element = (int32) number;
-	return number > 0;
-}
-
-/* Column of that name, -1 when there is none; looks from `from` on first, where it is in a table of training's shape. */
-static int
-find_column(TupleDesc desc, const char *name, int length, int from)
-{
-	if (length >= NAMEDATALEN)
-		return -1;
-	for (int i = 0; i < desc->natts; i++)
-	{
-		int at = (from + i) % desc->natts;
-		Form_pg_attribute att = TupleDescAttr(desc, at);
-
-		if (!att->attisdropped && strncmp(NameStr(att->attname), name, length) == 0 &&
-			NameStr(att->attname)[length] == '\0')
-			return at;
-	}
-	return -1;
-}
-
-/* Names collected for the error about missing columns; the elements of an array count once, as the array. */
-typedef struct MissingNames
-{
-	StringInfoData list;
-	const char *last;
-	int last_length;
-	int count;
-} MissingNames;
-
-static void
-add_missing(MissingNames *missing, const char *name)
-{
-	int length;
-	int32 element;
-
-	if (!split_element(name, &length, &element))
-		length = (int) strlen(name);
-	if (missing->count > 0 && length == missing->last_length &&
-		strncmp(name, missing->last, length) == 0)
-		return;
-	if (missing->count == 0)
-		initStringInfo(&missing->list);
-	else
-		appendStringInfoString(&missing->list, ", ");
-	appendStringInfo(&missing->list, "\"%.*s\"", length, name);
-	missing->last = name;
-	missing->last_length = length;
-	missing->count++;
-}
-
-/* Whether the columns are called f1, f2, ... as those of ROW(...) are. */
-static bool
-is_anonymous(TupleDesc desc)
-{
-	for (int i = 0; i < desc->natts; i++)
-	{
-		char name[16];
-
-		snprintf(name, sizeof(name), "f%d", i + 1);
-		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) != 0)
-			return false;
-	}
-	return true;
-}
-
-/* 42703 for the missing names; desc is NULL when keys were looked for in a JSON object. */
-static void
-report_missing(const MissingNames *missing, const char *reference, TupleDesc desc)
-{
-	const char *thing = desc == NULL ? "key" : "column";
-	const char *hint = "Pass a row or subquery that has every column the model was trained on; "
-					   "automl_describe lists them.";
-
-	if (desc == NULL)
-		hint = "The keys of the object are the names of the columns the model was trained on; "
-			   "give null where a value is not known.";
-	else if (is_anonymous(desc))
-		hint = "ROW(...) has no column names. Pass a row of a table or subquery by its name, as in "
-			   "SELECT predict('model', t) FROM customers t.";
-	if (missing->count == 1)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-						errmsg("%s %s that model \"%s\" needs is missing from the input", thing,
-							   missing->list.data, reference),
-						errhint("%s", hint)));
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-					errmsg("%ss %s that model \"%s\" needs are missing from the input", thing,
-						   missing->list.data, reference),
-					errhint("%s", hint)));
-}
-
-/* ---- binding ------------------------------------------------------------------------------- */
-
-/* Refuse a column whose type cannot give what the input needs. */
-static void
-check_reader(const BoundInput *bound, Form_pg_attribute att, const char *reference)
-{
-	if (!bound->reader.supported || bound->reader.array != (bound->element > 0))
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("column \"%s\" has type %s, but model \"%s\" needs %s",
-							   NameStr(att->attname),
-							   format_type_with_typemod(att->atttypid, att->atttypmod), reference,
-							   bound->element > 0 ? "an array of numbers" : "a single value"),
-						errhint("Cast the column in a subquery.")));
-}
-
-/* Find the column of one input; false when it is missing. */
-static bool
-bind_column(BoundInput *bound, const char *name, TupleDesc desc, int from, const char *reference)
-{
-	Form_pg_attribute att;
-	int length = (int) strlen(name);
-	int32 element = 0;
-	int at = find_column(desc, name, length, from);
-
-	if (at < 0 && split_element(name, &length, &element))
-		at = find_column(desc, name, length, from);
-	if (at < 0)
-		return false;
-	att = TupleDescAttr(desc, at);
-	bound->attribute = at;
-	bound->element = element;
-	pgml_type_reader(att->atttypid, att->atttypmod, &bound->reader);
-	check_reader(bound, att, reference);
-	return true;
-}
-
-/* Remember the key of one input. */
-static void
-bind_key(BoundInput *bound, const char *name)
-{
-	int base_length;
-
-	bound->key = name;
-	bound->key_length = (int) strlen(name);
-	if (split_element(name, &base_length, &bound->element))
-		bound->key_length = base_length;
-}
-
-/* Bind every input the recipe uses, in a new context under parent; desc NULL: keys of JSON objects. */
-static PgmlBinding *
-create_binding(PgmlModel *model, const char *reference, TupleDesc desc, MemoryContext parent)
-{
-	const PgmlRecipe *recipe = &model->image.recipe;
-	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "pgml_auto binding", ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	PgmlBinding *binding =
-		palloc0(offsetof(PgmlBinding, inputs) + recipe->n_inputs * sizeof(BoundInput));
-	MissingNames missing = { .count = 0 };
-	int from = 0;
-	int needed = 0;
-
-	binding->context = context;
-	for (int32 i = 0; i < recipe->n_inputs; i++)
-	{
-		PgmlInput input = pgml_recipe_input(recipe, i);
-		BoundInput *bound = &binding->inputs[binding->n_inputs];
-
-		if (!input.used)
-			continue;
-		bound->input = i;
-		if (desc == NULL)
-			bind_key(bound, input.name);
-		else if (bind_column(bound, input.name, desc, from, reference))
-		{
-			from = bound->attribute;
-			needed = Max(needed, bound->attribute + 1);
-		}
-		else
-			add_missing(&missing, input.name);
-		binding->n_inputs++;
-	}
-	if (missing.count > 0)
-		report_missing(&missing, reference, desc);
-	if (desc != NULL)
-	{
-		binding->desc = CreateTupleDescCopyConstr(desc);
-		binding->desc->natts = needed;
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextSetParent(context, parent);
-	return binding;
-}
-
-/* The kept binding of a type, or NULL. */
-static PgmlBinding *
-find_binding(PgmlModel *model, Oid type, int32 typmod, uint64 identifier)
-{
-	dlist_iter iter;
-
-	dlist_foreach(iter, &model->bindings)
-	{
-		PgmlBinding *binding = dlist_container(PgmlBinding, node, iter.cur);
-
-		if (binding->type == type && binding->typmod == typmod && binding->identifier == identifier)
-			return binding;
-	}
-	return NULL;
-}
-
-/*
- * Make room for one more kept binding: when there are too many (of dropped or altered types, probably), and nobody
- * else can be using one, all go.  False when the new one must stay with its call site.
- */
-static bool
-make_room(PgmlModel *model)
-{
-	if (model->n_bindings < MAX_BINDINGS)
-		return true;
-	if (model->refs > 1)
-		return false;
-	while (!dlist_is_empty(&model->bindings))
-	{
-		dlist_node *node = dlist_pop_head_node(&model->bindings);
-
-		MemoryContextDelete(dlist_container(PgmlBinding, node, node)->context);
-	}
-	model->n_bindings = 0;
-	return true;
-}
-
-/* Release what belongs to the call site's last binding. */
-static void
-forget_binding(PgmlInputs *inputs)
-{
-	inputs->binding = NULL;
-	if (inputs->own_binding != NULL)
-		MemoryContextDelete(inputs->own_binding);
-	inputs->own_binding = NULL;
-	if (inputs->values != NULL)
-	{
-		pfree(inputs->values);
-		pfree(inputs->nulls);
-	}
-	inputs->values = NULL;
-	inputs->nulls = NULL;
-}
-
-/* Set the binding of the call site for a type, kept or new, and the arrays that hold a row's columns. */
-static void
-bind_type(PgmlInputs *inputs, Oid type, int32 typmod, uint64 identifier)
-{
-	PgmlModel *model = inputs->model;
-	PgmlBinding *binding = find_binding(model, type, typmod, identifier);
-
-	forget_binding(inputs);
-	if (binding == NULL)
-	{
-		TupleDesc desc = type == JSONBOID ? NULL : lookup_rowtype_tupdesc_copy(type, typmod);
-		bool keep = make_room(model);
-
-		binding =
-			create_binding(model, inputs->reference, desc, keep ? model->context : inputs->context);
-		binding->type = type;
-		binding->typmod = typmod;
-		binding->identifier = identifier;
-		if (keep)
-		{
-			dlist_push_head(&model->bindings, &binding->node);
-			model->n_bindings++;
-		}
-		else
-			inputs->own_binding = binding->context;
-	}
-	if (binding->desc != NULL)
-	{
-		inputs->values =
-			MemoryContextAlloc(inputs->context, binding->desc->natts * sizeof(Datum) + 1);
-		inputs->nulls =
-			MemoryContextAlloc(inputs->context, binding->desc->natts * sizeof(bool) + 1);
-	}
-	inputs->binding = binding;
-}
+#include "pg/predict_bind.h"
 
 /* ---- values -------------------------------------------------------------------------------- */
 
@@ -377,17 +43,27 @@ typedef struct OpenArray
 	double *elements;
 } OpenArray;
 
-/* Element of an array column; one beyond its end is missing. */
+/* 22000: an array of another length would put values where others belong. */
+static void
+check_length(const PgmlInputs *inputs, const BoundInput *bound, int length)
+{
+	if (length != bound->length)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("array \"%.*s\" has %d elements, but model \"%s\" was trained on %d",
+						bound->key_length, bound->key, length, inputs->reference, bound->length)));
+}
+
+/* Element of an array column. */
 static PgmlValue
-element_value(OpenArray *open, BoundInput *bound, Datum datum)
+element_value(const PgmlInputs *inputs, OpenArray *open, BoundInput *bound, Datum datum)
 {
 	if (open->attribute != bound->attribute)
 	{
 		open->length = pgml_datum_elements(&bound->reader, datum, &open->elements);
+		check_length(inputs, bound, open->length);
 		open->attribute = bound->attribute;
 	}
-	if (bound->element > open->length)
-		return null_value;
 	return (PgmlValue){ .kind = PGML_KIND_NUMBER, .num = open->elements[bound->element - 1] };
 }
 
@@ -407,7 +83,7 @@ pgml_inputs_read_columns(PgmlInputs *inputs, const Datum *values, const bool *nu
 		if (nulls[bound->attribute])
 			value = null_value;
 		else if (bound->element > 0)
-			value = element_value(&open, bound, values[bound->attribute]);
+			value = element_value(inputs, &open, bound, values[bound->attribute]);
 		else
 			value = pgml_datum_value(&bound->reader, values[bound->attribute]);
 		apply_value(inputs, bound->input, &value, features);
@@ -428,7 +104,7 @@ pgml_inputs_read_record(PgmlInputs *inputs, HeapTupleHeader record)
 	if (binding == NULL || binding->identifier != identifier || binding->type != type ||
 		binding->typmod != typmod)
 	{
-		bind_type(inputs, type, typmod, identifier);
+		predict_bind_type(inputs, type, typmod, identifier);
 		binding = inputs->binding;
 	}
 	tuple.t_len = HeapTupleHeaderGetDatumLength(record);
@@ -442,7 +118,10 @@ pgml_inputs_read_record(PgmlInputs *inputs, HeapTupleHeader record)
 void
 pgml_inputs_bind_columns(PgmlInputs *inputs, TupleDesc desc)
 {
-	inputs->binding = create_binding(inputs->model, inputs->reference, desc, inputs->context);
+	predict_forget_binding(inputs);
+	inputs->binding =
+		predict_create_binding(inputs->model, inputs->reference, desc, inputs->context);
+	inputs->own_binding = inputs->binding->context;
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
@@ -481,9 +160,9 @@ json_scalar(const JsonbValue *json, const char *key, int key_length)
 	return value;
 }
 
-/* Element of the array under a key; null for the whole array and elements beyond its end are missing. */
+/* Element of the array under a key; null for the whole array is null for each element. */
 static PgmlValue
-json_element(const JsonbValue *json, const BoundInput *bound)
+json_element(const PgmlInputs *inputs, const JsonbValue *json, const BoundInput *bound)
 {
 	JsonbValue *element;
 
@@ -493,8 +172,9 @@ json_element(const JsonbValue *json, const BoundInput *bound)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("key \"%.*s\" must hold an array of numbers", bound->key_length,
 							   bound->key)));
+	check_length(inputs, bound, JsonContainerSize(json->val.binary.data));
 	element = getIthJsonbValueFromContainer(json->val.binary.data, bound->element - 1);
-	return element == NULL ? null_value : json_scalar(element, bound->key, bound->key_length);
+	return json_scalar(element, bound->key, bound->key_length);
 }
 
 /* 42703 that lists every key the object lacks. */
@@ -512,9 +192,9 @@ report_missing_keys(const PgmlInputs *inputs, JsonbContainer *object)
 		if (getKeyJsonValueFromContainer(object, bound->key, bound->key_length, &json) == NULL &&
 			getKeyJsonValueFromContainer(object, bound->key, (int) strlen(bound->key), &json) ==
 				NULL)
-			add_missing(&missing, bound->key);
+			predict_add_missing(&missing, bound->key);
 	}
-	report_missing(&missing, inputs->reference, NULL);
+	predict_report_missing(&missing, inputs->reference, NULL);
 }
 
 /* The value of one input in an object: of its own key ("v[3]" may be one), else of the array's element. */
@@ -529,7 +209,7 @@ json_value(const PgmlInputs *inputs, JsonbContainer *object, const BoundInput *b
 	if (bound->element == 0 ||
 		getKeyJsonValueFromContainer(object, bound->key, bound->key_length, &json) == NULL)
 		report_missing_keys(inputs, object);
-	return json_element(&json, bound);
+	return json_element(inputs, &json, bound);
 }
 
 void
@@ -544,7 +224,7 @@ pgml_inputs_read_jsonb(PgmlInputs *inputs, Jsonb *object)
 						errhint("Give an object whose keys are the column names, as in "
 								"'{\"age\": 42}', or a row of a table.")));
 	if (inputs->binding == NULL)
-		bind_type(inputs, JSONBOID, -1, 0);
+		predict_bind_type(inputs, JSONBOID, -1, 0);
 	for (int i = 0; i < inputs->binding->n_inputs; i++)
 	{
 		BoundInput *bound = &inputs->binding->inputs[i];
@@ -604,7 +284,7 @@ pgml_inputs_use_model(PgmlInputs *inputs, PgmlModel *model, const char *referenc
 	inputs->reference = reference;
 	if (inputs->serial == model->serial)
 		return;
-	forget_binding(inputs);
+	predict_forget_binding(inputs);
 	if (inputs->features != NULL)
 		pfree(inputs->features);
 	inputs->model = model;
