@@ -1,0 +1,68 @@
+/*
+ * main.c - runs the unit tests: all of them, or the modules named on the command line.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "unit.h"
+
+typedef struct Module
+{
+	const char *name;
+	int (*run)(void);
+} Module;
+
+static const Module modules[] = {
+	{ "arena", test_arena },
+	{ "par", test_par },
+	{ "hash", test_hash },
+	{ "rng", test_rng },
+	{ "buf", test_buf },
+	{ "blas", test_blas },
+	{ "value", test_value },
+	{ "table", test_table },
+	{ "recipe", test_recipe },
+	{ "target", test_target },
+	{ "leak", test_leak },
+	{ "bins", test_bins },
+	{ "split", test_split },
+	{ "metric", test_metric },
+	{ "linear", test_linear },
+	{ "constant", test_constant },
+	{ "gradient_boosting", test_gradient_boosting },
+	{ "params", test_params },
+	{ "image", test_image },
+	{ "automl", test_automl },
+};
+
+/* Was the module asked for? */
+static bool
+wanted(const char *name, int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], name) == 0)
+			return true;
+	return argc <= 1;
+}
+
+int
+main(int argc, char **argv)
+{
+	int failures = 0;
+	int run = 0;
+
+	for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++)
+	{
+		if (!wanted(modules[i].name, argc, argv))
+			continue;
+		failures += modules[i].run();
+		run++;
+	}
+	if (run == 0)
+	{
+		fprintf(stderr, "no module of that name\n");
+		return 2;
+	}
+	return failures > 0 ? 1 : 0;
+}

@@ -1,0 +1,29 @@
+/*
+ * unit.h - the unit tests of the PostgreSQL-free half: one function per module, which runs the
+ * module's cmocka group and returns the number of failures.
+ */
+#ifndef PGML_UNIT_H
+#define PGML_UNIT_H
+
+extern int test_arena(void);
+extern int test_par(void);
+extern int test_hash(void);
+extern int test_rng(void);
+extern int test_buf(void);
+extern int test_blas(void);
+extern int test_value(void);
+extern int test_table(void);
+extern int test_recipe(void);
+extern int test_target(void);
+extern int test_leak(void);
+extern int test_bins(void);
+extern int test_split(void);
+extern int test_metric(void);
+extern int test_linear(void);
+extern int test_constant(void);
+extern int test_gradient_boosting(void);
+extern int test_params(void);
+extern int test_image(void);
+extern int test_automl(void);
+
+#endif
