@@ -1,0 +1,283 @@
+/*
+ * predict_table.c - predict_table(): a relation or query in, its predictions out, in blocks.
+ *
+ * The data statement runs as the caller with the snapshot of the calling one, read-only, and its rows go to a receiver
+ * that turns them into features as they come.  Every BLOCK_ROWS rows are predicted in one go and put into
+ * the result, a tuplestore that spills to disk; so memory does not depend on the number of rows.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "common/shortest_dec.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "tcop/dest.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "pg/compat.h"
+#include "pg/predict.h"
+#include "pg/predict_input.h"
+#include "pg/source.h"
+
+#define BLOCK_ROWS 1024
+
+/* Columns of the result. */
+enum
+{
+	OUT_ID,
+	OUT_PREDICTION,
+	OUT_VALUE,
+	OUT_PROBABILITY,
+	OUT_PROBABILITIES,
+	N_OUT
+};
+
+/* Takes rows, gives predictions. */
+typedef struct TableReceiver
+{
+	DestReceiver receiver; /* first: the executor knows no more */
+	const PgmlImage *image;
+	PgmlInputs *inputs;
+	Tuplestorestate *result;
+	TupleDesc result_desc;
+	int id_column; /* of the data, from 0; -1: number the rows */
+	FmgrInfo id_output;
+	int64 rows_before;   /* of blocks already predicted */
+	int rows;            /* in the block */
+	MemoryContext block; /* emptied after every block */
+	char **ids;          /* of the block; NULL: no id */
+	float *features;
+	double *out;
+	double *scratch;
+} TableReceiver;
+
+PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_predict_table);
+
+/* ---- results ------------------------------------------------------------------------------- */
+
+/* Fill the result row of a prediction of a number. */
+static void
+number_row(const double *out, Datum *values, bool *nulls)
+{
+	char digits[DOUBLE_SHORTEST_DECIMAL_LEN];
+
+	double_to_shortest_decimal_buf(out[0], digits);
+	values[OUT_PREDICTION] = CStringGetTextDatum(digits);
+	values[OUT_VALUE] = Float8GetDatum(out[0]);
+	nulls[OUT_PROBABILITY] = true;
+	nulls[OUT_PROBABILITIES] = true;
+}
+
+/* Fill the result row of a prediction of a class: with two of them, probability means the positive one. */
+static void
+class_row(const PgmlImage *image, const double *out, Datum *values, bool *nulls)
+{
+	int class = pgml_image_class(image, out);
+	int asked = image->task == PGML_TASK_BINARY ? 1 : class;
+
+	values[OUT_PREDICTION] = CStringGetTextDatum(image->classes[class]);
+	nulls[OUT_VALUE] = true;
+	values[OUT_PROBABILITY] = Float8GetDatum(pgml_class_probability(image, out, asked));
+	values[OUT_PROBABILITIES] = JsonbPGetDatum(pgml_class_probabilities(image, out));
+}
+
+/* Predict the rows of the block and append them to the result. */
+static void
+flush_block(TableReceiver *self)
+{
+	MemoryContext old = MemoryContextSwitchTo(self->block);
+	int outputs = pgml_image_outputs(self->image);
+
+	pgml_image_predict(self->image, self->features, self->rows, self->out, self->scratch);
+	for (int i = 0; i < self->rows; i++)
+	{
+		Datum values[N_OUT] = { 0 };
+		bool nulls[N_OUT] = { false };
+
+		if (self->ids[i] != NULL)
+			values[OUT_ID] = CStringGetTextDatum(self->ids[i]);
+		else
+			nulls[OUT_ID] = true;
+		if (self->image->task == PGML_TASK_REGRESSION)
+			number_row(&self->out[i * outputs], values, nulls);
+		else
+			class_row(self->image, &self->out[i * outputs], values, nulls);
+		tuplestore_putvalues(self->result, self->result_desc, values, nulls);
+	}
+	self->rows_before += self->rows;
+	self->rows = 0;
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(self->block);
+}
+
+/* ---- the receiver -------------------------------------------------------------------------- */
+
+/* The id of the current row as text, in the block's memory; NULL for NULL. */
+static char *
+row_id(TableReceiver *self, TupleTableSlot *slot)
+{
+	MemoryContext old = MemoryContextSwitchTo(self->block);
+	char *id = NULL;
+
+	if (self->id_column < 0)
+		id = psprintf(INT64_FORMAT, self->rows_before + self->rows + 1);
+	else if (!slot->tts_isnull[self->id_column])
+		id = OutputFunctionCall(&self->id_output, slot->tts_values[self->id_column]);
+	MemoryContextSwitchTo(old);
+	return id;
+}
+
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *receiver)
+{
+	TableReceiver *self = (TableReceiver *) receiver;
+
+	slot_getallattrs(slot);
+	self->ids[self->rows] = row_id(self, slot);
+	pgml_inputs_read_columns(self->inputs, slot->tts_values, slot->tts_isnull,
+							 self->features + (Size) self->rows * self->image->recipe.n_features);
+	self->rows++;
+	if (self->rows == BLOCK_ROWS)
+		flush_block(self);
+	return true;
+}
+
+static void
+receiver_startup(DestReceiver *self, int operation, TupleDesc typeinfo)
+{
+	(void) self;
+	(void) operation;
+	(void) typeinfo;
+}
+
+/* Nothing to do at the end or on destruction: memory belongs to the function's context. */
+static void
+receiver_nothing(DestReceiver *self)
+{
+	(void) self;
+}
+
+/* Column of the data that identifies its rows: the named one, else the primary key when it is one column. */
+static int
+find_id_column(const PgmlStatement *statement, const char *id)
+{
+	if (id == NULL)
+		return statement->n_primary_key == 1 ? statement->primary_key[0] : -1;
+	for (int i = 0; i < statement->desc->natts; i++)
+		if (strcmp(NameStr(TupleDescAttr(statement->desc, i)->attname), id) == 0)
+			return i;
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+					errmsg("column \"%s\", which was to identify the rows, is not in the data", id),
+					errhint("Column names are matched exactly, without folding to lower case.")));
+}
+
+/* Set up the receiver for the statement's rows; everything it needs is in context. */
+static TableReceiver *
+create_receiver(PgmlModelRef *ref, const PgmlStatement *statement, const char *id,
+				ReturnSetInfo *result, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	TableReceiver *self = palloc0(sizeof(TableReceiver));
+	const PgmlImage *image = &ref->model->image;
+	Size outputs = (Size) pgml_image_outputs(image);
+
+	self->receiver.receiveSlot = receive_row;
+	self->receiver.rStartup = receiver_startup;
+	self->receiver.rShutdown = receiver_nothing;
+	self->receiver.rDestroy = receiver_nothing;
+	self->receiver.mydest = DestNone;
+	self->image = image;
+	self->result = result->setResult;
+	self->result_desc = result->setDesc;
+	self->inputs = pgml_inputs_create(context);
+	pgml_inputs_use_model(self->inputs, ref->model, ref->reference);
+	pgml_inputs_bind_columns(self->inputs, statement->desc);
+	self->id_column = find_id_column(statement, id);
+	if (self->id_column >= 0)
+	{
+		Oid output;
+		bool varlena;
+
+		getTypeOutputInfo(TupleDescAttr(statement->desc, self->id_column)->atttypid, &output,
+						  &varlena);
+		fmgr_info(output, &self->id_output);
+	}
+	self->block = AllocSetContextCreate(context, "pgml_auto block", ALLOCSET_DEFAULT_SIZES);
+	self->ids = palloc(BLOCK_ROWS * sizeof(char *));
+	self->features = palloc_extended(
+		(Size) BLOCK_ROWS * Max(image->recipe.n_features, 1) * sizeof(float), MCXT_ALLOC_HUGE);
+	self->out = palloc_extended(BLOCK_ROWS * outputs * sizeof(double), MCXT_ALLOC_HUGE);
+	self->scratch = palloc_extended(BLOCK_ROWS * outputs * sizeof(double), MCXT_ALLOC_HUGE);
+	for (Size i = 0; i < (Size) BLOCK_ROWS * image->recipe.n_features; i++)
+		self->features[i] = NAN;
+	MemoryContextSwitchTo(old);
+	return self;
+}
+
+/* ---- the function -------------------------------------------------------------------------- */
+
+/* Run the statement into the receiver; functions in it that would write are refused (25006). */
+static void
+run_read_only(const PgmlStatement *statement, DestReceiver *receiver)
+{
+	SPIExecuteOptions options = { .read_only = true, .dest = receiver };
+	int nest_level = NewGUCNestLevel();
+	int status;
+
+	(void) set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	status = SPI_execute_plan_extended(statement->plan, &options);
+	AtEOXact_GUC(true, nest_level);
+	if (status < 0)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg("could not read the data: %s", SPI_result_code_string(status))));
+}
+
+/* 22004 for an argument that must not be NULL. */
+static void
+require_argument(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"%s\" must not be NULL", name)));
+}
+
+/* predict_table(model text, data text, id text) */
+Datum
+pgml_auto_predict_table(PG_FUNCTION_ARGS)
+{
+	MemoryContext context;
+	PgmlModelRef *ref;
+	PgmlStatement statement;
+	TableReceiver *receiver;
+	text *model;
+	char *id = NULL;
+
+	require_argument(fcinfo, 0, "model");
+	require_argument(fcinfo, 1, "data");
+	if (!PG_ARGISNULL(2))
+		id = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	InitMaterializedSRF(fcinfo, 0);
+	context = AllocSetContextCreate(CurrentMemoryContext, "pgml_auto predict_table",
+									ALLOCSET_DEFAULT_SIZES);
+	model = PG_GETARG_TEXT_PP(0);
+	ref = pgml_model_ref_create(context);
+	pgml_model_ref_get(ref, VARDATA_ANY(model), VARSIZE_ANY_EXHDR(model));
+
+	SPI_connect();
+	statement =
+		pgml_source_prepare(pgml_source_resolve(text_to_cstring(PG_GETARG_TEXT_PP(1))).query);
+	receiver = create_receiver(ref, &statement, id, (ReturnSetInfo *) fcinfo->resultinfo, context);
+	run_read_only(&statement, &receiver->receiver);
+	flush_block(receiver);
+	SPI_finish();
+	MemoryContextDelete(context);
+	return (Datum) 0;
+}
