@@ -9,11 +9,13 @@
  *   number        the number, centred first where float32 would merge distinct values, infinities clipped
  *   number text   text that reads as a number for nearly all rows, parsed
  *   category      levels in order of falling count; rare levels and the tail beyond the cap pooled in "other";
- *                 text markers of missing are missing; levels that differ only in case and blanks are one
+ *                 text markers of missing (?, NA, null, empty ...) are missing; levels that differ only in case and
+ *                 blanks are one; values unseen in training are "other", or missing where nothing was pooled
  *   boolean       0/1
  *   date          number of days, year, month, day, weekday, day of year, hour (when times of day occur)
  *   date text     text that reads as a date for nearly all rows, parsed, then as date
  *   time, interval   seconds
+ *   missing       1 when missing, else 0: for columns with a single value in some of the rows
  */
 #ifndef PGML_PREP_RECIPE_H
 #define PGML_PREP_RECIPE_H
@@ -31,7 +33,7 @@ typedef struct PgmlRecipeSpec
     const bool *exclude;  /* per column of the table: not a feature (target, ids, groups, weights, excluded) */
     const char *const *exclude_reason; /* per column, e.g. "the target"; NULL where not excluded */
     const bool *keep;     /* per column: named in `features`, so not dropped as an identifier; may be NULL */
-    int max_levels;       /* cap of category levels, other included (default 1000) */
+    int max_levels;       /* cap of category levels, other included; 0: 255 */
 } PgmlRecipeSpec;
 
 /* Fit and append the recipe's bytes to out. PGML_ERR_DATA when no usable feature remains. */
@@ -80,8 +82,9 @@ extern PgmlStatus pgml_recipe_apply_table(const PgmlEnv *env, const PgmlRecipe *
                                           const PgmlTable *table, PgmlArena *arena, PgmlMatrix *out);
 
 /*
- * What was done to input i, in words: "category, 9 levels, 3 rare levels pooled as other, missing kept as its own level".
- * step is the short name of the treatment ("drop", "number", ...).  Writes at most size bytes with the final zero.
+ * What was done to input i, in words: "category with 9 levels; 2 rare levels pooled as other; 5.7 % missing"; for a
+ * dropped column the reason alone.  Returns the short name of the treatment ("drop", "number", ...).  Writes at most
+ * size bytes with the final zero.
  */
 extern const char *pgml_recipe_describe(const PgmlRecipe *recipe, int32_t i, char *words, size_t size);
 

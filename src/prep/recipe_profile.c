@@ -1,0 +1,213 @@
+/*
+ * recipe_profile.c - look at a column on the training rows and decide how to treat it.
+ *
+ * Text reads as dates or numbers when at least 95 % of the rows, and half of the different spellings, do; rows with a
+ * marker of missing do not count. Numbers with leading zeros ("00123") are codes, so categories. Words such as
+ * "none" and "unknown" mean missing where the rest are numbers or dates; in a category they are levels like any other
+ * ("Basement: none"), and only the pure markers (?, NA, null, -, empty ...) are missing.
+ */
+#include "prep/recipe_internal.h"
+
+/* What the spellings of a text column look like, counted in rows and in spellings (suffix _d). */
+typedef struct TextLook
+{
+	int64_t usable, usable_d; /* neither NULL nor a marker */
+	int64_t number, number_d;
+	int64_t leading_zero;
+	int64_t month_first, month_first_d;
+	int64_t day_first, day_first_d;
+} TextLook;
+
+/* Set the column aside. */
+void
+fit_drop(ColumnFit *f, const char *reason)
+{
+	f->step = RECIPE_DROP;
+	f->reason = reason;
+}
+
+/* Training rows per dictionary code. */
+static PgmlStatus
+count_codes(RecipeFit *fit, ColumnFit *f, int64_t **out)
+{
+	const int32_t *code = f->col->code;
+	int64_t *count =
+		pgml_zalloc(fit->arena, (size_t) pgml_dict_size(f->col->dict) + 1, sizeof(*count));
+
+	if (count == NULL)
+		return pgml_fail_nomem(fit->env, "the recipe");
+	for (int64_t i = 0; i < fit->spec->n; i++)
+	{
+		int32_t c = code[fit->spec->rows[i]];
+
+		if (fit_stopped(fit->env, i))
+			return pgml_fail_cancelled(fit->env);
+		if (c >= 0)
+			count[c]++;
+	}
+	*out = count;
+	return PGML_OK;
+}
+
+/* "007" but not "0", "0.5" or "0:30". */
+static bool
+has_leading_zero(const char *s, uint32_t len)
+{
+	pgml_trim(&s, &len);
+	return len > 1 && s[0] == '0' && s[1] >= '0' && s[1] <= '9';
+}
+
+/* Count what one spelling reads as. */
+static void
+look_at(TextLook *look, const char *s, uint32_t len, int64_t rows)
+{
+	double v;
+
+	if (pgml_is_missing_marker(s, len))
+		return;
+	look->usable += rows;
+	look->usable_d++;
+	if (pgml_parse_number(s, len, &v))
+	{
+		look->number += rows;
+		look->number_d++;
+		if (has_leading_zero(s, len))
+			look->leading_zero += rows;
+	}
+	if (pgml_parse_date(s, len, false, &v))
+	{
+		look->month_first += rows;
+		look->month_first_d++;
+	}
+	if (pgml_parse_date(s, len, true, &v))
+	{
+		look->day_first += rows;
+		look->day_first_d++;
+	}
+}
+
+/* Enough of the rows and of the spellings. */
+static bool
+nearly_all(const TextLook *look, int64_t rows, int64_t spellings)
+{
+	return rows > 0 && rows * 100 >= look->usable * 95 && spellings * 2 >= look->usable_d;
+}
+
+/* Number, date or category; the day is first only when more rows make sense that way. */
+static void
+choose_reading(const TextLook *look, ColumnFit *f)
+{
+	f->day_first = look->day_first > look->month_first;
+	f->base = RECIPE_CATEGORY;
+	if (f->day_first ? nearly_all(look, look->day_first, look->day_first_d) :
+					   nearly_all(look, look->month_first, look->month_first_d))
+		f->base = RECIPE_DATE_TEXT;
+	else if (nearly_all(look, look->number, look->number_d) &&
+			 look->leading_zero * 200 <= look->number)
+		f->base = RECIPE_NUMBER_TEXT;
+	f->step = f->base;
+}
+
+/* Read every spelling as a number or a date. */
+static PgmlStatus
+read_entries(RecipeFit *fit, ColumnFit *f, const int64_t *count)
+{
+	int32_t size = pgml_dict_size(f->col->dict);
+	double *entry = pgml_array(fit->arena, (size_t) size + 1, sizeof(double));
+
+	if (entry == NULL)
+		return pgml_fail_nomem(fit->env, "the recipe");
+	for (int32_t code = 0; code < size; code++)
+	{
+		uint32_t len;
+		const char *s = pgml_dict_get(f->col->dict, code, &len);
+		bool unread;
+
+		if (fit_stopped(fit->env, code))
+			return pgml_fail_cancelled(fit->env);
+		entry[code] = f->base == RECIPE_DATE_TEXT ?
+						  recipe_text_date(s, len, f->day_first, &unread) :
+						  recipe_text_number(s, len, &unread);
+		if (unread)
+			f->n_unread += count[code];
+	}
+	f->entry = entry;
+	return PGML_OK;
+}
+
+/* A category with one level is constant, or says no more than whether it is missing. */
+static PgmlStatus
+fit_category_column(RecipeFit *fit, ColumnFit *f, const int64_t *count)
+{
+	bool keep = fit->spec->keep != NULL && fit->spec->keep[f - fit->cols];
+
+	PGML_TRY(fit_category(fit, f, count, keep));
+	if (f->step == RECIPE_DROP || f->n_distinct > 1)
+		return PGML_OK;
+	return fit_numbers(fit, f);
+}
+
+/* Find out how a text column reads and fit it so. */
+static PgmlStatus
+fit_text(RecipeFit *fit, ColumnFit *f)
+{
+	TextLook look = { 0 };
+	int64_t *count = NULL;
+
+	PGML_TRY(count_codes(fit, f, &count));
+	for (int32_t code = 0; code < pgml_dict_size(f->col->dict); code++)
+	{
+		uint32_t len;
+		const char *s = pgml_dict_get(f->col->dict, code, &len);
+
+		if (fit_stopped(fit->env, code))
+			return pgml_fail_cancelled(fit->env);
+		if (count[code] > 0)
+			look_at(&look, s, len, count[code]);
+	}
+	choose_reading(&look, f);
+	if (f->base == RECIPE_CATEGORY)
+		return fit_category_column(fit, f, count);
+	PGML_TRY(read_entries(fit, f, count));
+	return fit_numbers(fit, f);
+}
+
+/* See recipe_internal.h. */
+PgmlStatus
+fit_column(RecipeFit *fit, int i)
+{
+	ColumnFit *f = &fit->cols[i];
+
+	f->col = &fit->table->cols[i];
+	f->n = fit->spec->n;
+	if (fit->spec->exclude != NULL && fit->spec->exclude[i])
+	{
+		const char *reason =
+			fit->spec->exclude_reason != NULL ? fit->spec->exclude_reason[i] : NULL;
+		fit_drop(f, reason != NULL ? reason : "excluded");
+		return PGML_OK;
+	}
+	switch (f->col->kind)
+	{
+		case PGML_KIND_TEXT:
+			return fit_text(fit, f);
+		case PGML_KIND_BOOL:
+			f->base = RECIPE_BOOLEAN;
+			break;
+		case PGML_KIND_DATE:
+		case PGML_KIND_TIMESTAMP:
+			f->base = RECIPE_DATE;
+			break;
+		case PGML_KIND_TIME:
+			f->base = RECIPE_TIME;
+			break;
+		case PGML_KIND_INTERVAL:
+			f->base = RECIPE_INTERVAL;
+			break;
+		default:
+			f->base = RECIPE_NUMBER;
+			break;
+	}
+	f->step = f->base;
+	return fit_numbers(fit, f);
+}
