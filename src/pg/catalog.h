@@ -9,23 +9,25 @@
 #define PGML_PG_CATALOG_H
 
 #include "postgres.h"
+#include "nodes/execnodes.h"
 #include "utils/jsonb.h"
 
 #include "search/automl.h"
 
 typedef enum PgmlPrivilege
 {
-    PGML_PRIV_PREDICT, /* owner, members of the owner, superusers, grantees of predict or manage */
-    PGML_PRIV_MANAGE   /* owner, members of the owner, superusers, grantees of manage */
+	PGML_PRIV_PREDICT, /* owner, members of the owner, superusers, grantees of predict or manage */
+	PGML_PRIV_MANAGE,  /* owner, members of the owner, superusers, grantees of manage */
+	PGML_PRIV_OWN /* owner, members of the owner, superusers: drop, rename, grant, other data */
 } PgmlPrivilege;
 
 /* OIDs that everything needs, looked up once per session and after invalidation; error 55000 when not installed. */
 typedef struct PgmlExtension
 {
-    Oid extension;
-    Oid schema;         /* pgml_auto */
-    Oid owner;          /* of the registry tables */
-    Oid deployed_table; /* pgml_auto.deployed */
+	Oid extension;
+	Oid schema;         /* pgml_auto */
+	Oid owner;          /* of the registry tables */
+	Oid deployed_table; /* pgml_auto.deployed */
 } PgmlExtension;
 
 extern const PgmlExtension *catalog_extension(void);
@@ -33,32 +35,33 @@ extern const PgmlExtension *catalog_extension(void);
 /* A model as registered. */
 typedef struct CatalogModel
 {
-    int64 model_id;
-    char *name;
-    char *owner;
-    char *task;
-    char *target;
-    char *metric;
-    char *positive_class; /* NULL: none */
-    Jsonb *split;
+	int64 model_id;
+	char *name;
+	char *owner;
+	char *task;
+	char *target;
+	char *metric;
+	char *positive_class; /* NULL: none */
+	Jsonb *split;
 } CatalogModel;
 
 /*
- * The model of that name, with the privilege checked; NULL when there is none and missing_ok.  Without the privilege:
- * 42501, whose message is the same whether or not the model exists only for those who may see neither.
- * for_update locks the row, so that two trainings of a model take their version numbers in turn.
+ * The model of that name, with the privilege checked; NULL when there is none and missing_ok, else 42704 with a hint that
+ * lists similar models the user may see.  Without the privilege: 42501 with a hint that names the owner.
+ * for_update takes the name (also one that no model has yet) and the row until the transaction ends, so that trainings
+ * of a model run one after the other; deploying is not blocked by it.
  */
 extern CatalogModel *catalog_find_model(const char *name, PgmlPrivilege privilege, bool missing_ok,
-                                        bool for_update);
+										bool for_update);
 
 /* One version; 'name' or 'name@3'. */
 typedef struct CatalogVersion
 {
-    int64 model_id;
-    int64 version_id;
-    int32 version;
-    int64 image_bytes;
-    uint32 image_crc;
+	int64 model_id;
+	int64 version_id;
+	int32 version;
+	int64 image_bytes;
+	uint32 image_crc;
 } CatalogVersion;
 
 /*
@@ -71,26 +74,70 @@ extern void catalog_resolve(const char *reference, CatalogVersion *version);
 /* All bytes of a version's image, palloc'ed (huge allowed) in context; XX001 when chunks are missing or short. */
 extern uint8 *catalog_read_image(const CatalogVersion *version, MemoryContext context);
 
-/* What automl_train stores; the caller holds the model's row lock (or the model is new). */
+/* Whether user has the rights of the role of that name: superusers, "public", members; false for roles that are gone. */
+extern bool catalog_has_role(Oid user, const char *role);
+
+/* The deployed version of a model; false when there is none. lock: keep others from deploying until we end. */
+extern bool catalog_deployed(int64 model_id, bool lock, CatalogVersion *version);
+
+/* The newest version's source and settings, for training again without being told them. */
+typedef struct CatalogSource
+{
+	int32 version;
+	char *source;
+	char *search_path;
+	Jsonb *settings;
+} CatalogSource;
+
+extern bool catalog_newest_source(int64 model_id, CatalogSource *source);
+
+/* What automl_train stores; the caller found the model for_update (model_id) or found that there is none (0). */
 typedef struct CatalogTraining
 {
-    const char *model;
-    const char *source;
-    Jsonb *settings;
-    const char *search_path;
-    int64 seed;
-    double train_seconds;
-    const PgmlTrainOptions *options;
-    const PgmlTrainResult *result;
-    Jsonb *split;  /* rules to keep with the model */
-    Jsonb *recipe; /* [{"column", "type", "step", "words"}, ...] */
+	int64 model_id;
+	const char *model;
+	const char *source;
+	Jsonb *settings;
+	const char *search_path;
+	int64 seed;
+	double train_seconds;
+	const PgmlTrainOptions *options;
+	const PgmlTrainResult *result;
+	Jsonb *split;         /* rules to keep with the model */
+	Jsonb *recipe;        /* [{"column", "type", "step", "words"}, ...] */
+	const char **notices; /* sentences that were shown */
+	int n_notices;
 } CatalogTraining;
 
 /* Insert model (when new), version, trials, metrics, image; returns the version. Writes the audit row. */
 extern CatalogVersion catalog_store_training(const CatalogTraining *training);
 
-/* Point the model at a version, close the old deployment row, open the new one, audit, invalidate caches. */
+/*
+ * Point the model at a version, close the old deployment row, open the new one, audit, invalidate caches.  The
+ * caller has checked the manage privilege with catalog_find_model.
+ */
 extern void catalog_deploy(const char *model, int64 model_id, int64 version_id, int32 version,
-                           const char *reason);
+						   const char *reason);
+
+/* The administration functions: each checks its privilege, acts, and writes its audit row. */
+extern int32 catalog_deploy_version(const char *model, int32 version); /* 0: the newest */
+extern int32 catalog_rollback(const char *model);
+extern void catalog_drop(const char *reference);
+extern void catalog_rename(const char *model, const char *new_name);
+extern void catalog_grant(const char *model, const char *role, const char *privilege);
+extern void catalog_revoke(const char *model, const char *role, const char *privilege);
+
+/* Rows for the set-returning functions of admin.c, whose columns are those of the statements. */
+extern void catalog_describe(const char *reference, ReturnSetInfo *rsinfo);
+extern void catalog_leaderboard(const char *reference, ReturnSetInfo *rsinfo);
+
+/* 22023 unless name can be a model's name: 1 to 63 bytes without '@'. */
+extern void catalog_check_name(const char *name);
+
+/* Split 'name@3' into name (palloc'ed) and version; version is 0 without '@'. 22023 when it is no number. */
+extern char *catalog_split_reference(const char *reference, int32 *version);
+
+/* Tell the caches of all sessions, at commit, that something about models has changed. */
+extern void catalog_changed(void);
 
 #endif

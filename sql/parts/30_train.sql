@@ -1,0 +1,41 @@
+-- Arguments left out (NULL) take the defaults named in the comment; when an existing model is trained again without
+-- data, they take the settings of its newest version.  One row comes back: call it in FROM.
+CREATE FUNCTION @extschema@.automl_train(
+    model          text,
+    data           text DEFAULT NULL,
+    target         text DEFAULT NULL,
+    task           text DEFAULT 'auto',
+    metric         text DEFAULT 'auto',
+    time_budget    interval DEFAULT NULL,
+    max_trials     integer DEFAULT NULL,
+    features       text[] DEFAULT NULL,
+    exclude        text[] DEFAULT NULL,
+    id_columns     text[] DEFAULT NULL,
+    time_column    text DEFAULT NULL,
+    group_column   text DEFAULT NULL,
+    weight_column  text DEFAULT NULL,
+    positive_class text DEFAULT NULL,
+    test_size      double precision DEFAULT NULL,
+    algorithms     text[] DEFAULT NULL,
+    hyperparams    jsonb DEFAULT NULL,
+    seed           bigint DEFAULT NULL,
+    options        jsonb DEFAULT NULL)
+RETURNS TABLE (
+    model          text,
+    version        integer,
+    deployed       boolean,
+    task           text,
+    metric         text,
+    score          double precision,
+    score_low      double precision,
+    score_high     double precision,
+    baseline       double precision,
+    algorithm      text,
+    trials         integer,
+    "rows"         bigint,
+    features       integer,
+    seconds        double precision)
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT COST 1000000 ROWS 1
+AS 'MODULE_PATHNAME', 'pgml_auto_train';
+COMMENT ON FUNCTION @extschema@.automl_train IS
+'train a model on a table or query and deploy it when it is not worse than the deployed version (defaults: time_budget 60 s, or none when max_trials is given; test_size 0.2; seed 0)';

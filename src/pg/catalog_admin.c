@@ -1,0 +1,365 @@
+/*
+ * catalog_admin.c - what happens to a model after training: deploy, roll back, drop, rename, grant.
+ *
+ * Deploying locks only the pointer row, never the model's row or name, which a training holds for its whole duration:
+ * rolling back must not wait for a training.  Every function that changes something writes an audit row in the same
+ * transaction.
+ */
+#include "pg/catalog.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+
+#include "pg/catalog_spi.h"
+#include "pg/json_text.h"
+
+/* {"key": "value"} for audit details. */
+static Jsonb *
+detail(const char *key, const char *value)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendStringInfoChar(&out, '{');
+	json_key(&out, key);
+	json_string(&out, value);
+	appendStringInfoChar(&out, '}');
+	return json_finish(&out);
+}
+
+/* Move the pointer; others who deploy the same model wait here until we end. */
+static void
+point_at(int64 model_id, int64 version_id)
+{
+	static CatalogStatement upsert = {
+		.sql = "INSERT INTO pgml_auto.deployed (model_id, version_id) VALUES ($1, $2)"
+			   " ON CONFLICT (model_id) DO UPDATE SET version_id = EXCLUDED.version_id",
+		.nargs = 2,
+		.types = { INT8OID, INT8OID },
+	};
+	Datum values[2] = { Int64GetDatum(model_id), Int64GetDatum(version_id) };
+	catalog_run(&upsert, values, NULL, false);
+}
+
+/* Close the open row of the history and open the next, at one instant. */
+static void
+record_deployment(const CatalogScope *scope, int64 model_id, int64 version_id, const char *reason)
+{
+	static CatalogStatement close_row = {
+		.sql = "UPDATE pgml_auto.deployments SET deployed_until = pg_catalog.clock_timestamp()"
+			   " WHERE model_id = $1 AND deployed_until IS NULL",
+		.nargs = 1,
+		.types = { INT8OID },
+	};
+	static CatalogStatement open_row = {
+		.sql = "INSERT INTO pgml_auto.deployments (model_id, version_id, deployed_by, reason)"
+			   " VALUES ($1, $2, $3, $4)",
+		.nargs = 4,
+		.types = { INT8OID, INT8OID, TEXTOID, TEXTOID },
+	};
+	Datum values[4] = { Int64GetDatum(model_id), Int64GetDatum(version_id),
+						catalog_text_datum(GetUserNameFromId(scope->user, false)),
+						catalog_text_datum(reason) };
+
+	catalog_run(&close_row, values, NULL, false);
+	catalog_run(&open_row, values, NULL, false);
+}
+
+void
+catalog_deploy(const char *model, int64 model_id, int64 version_id, int32 version,
+			   const char *reason)
+{
+	CatalogScope scope;
+
+	catalog_enter(&scope);
+	point_at(model_id, version_id);
+	record_deployment(&scope, model_id, version_id, reason);
+	catalog_audit(&scope, strcmp(reason, "rollback") == 0 ? "rollback" : "deploy", model, version,
+				  detail("reason", reason));
+	catalog_changed();
+	catalog_leave(&scope);
+}
+
+/* version_id and version of a model's version, 0: the newest; false when there is none. */
+static bool
+find_version(int64 model_id, int32 wanted, CatalogVersion *found)
+{
+	static CatalogStatement find = {
+		.sql = "SELECT version_id, version FROM pgml_auto.versions WHERE model_id = $1"
+			   " AND (version = $2 OR $2 = 0) ORDER BY version DESC LIMIT 1",
+		.nargs = 2,
+		.types = { INT8OID, INT4OID },
+	};
+	CatalogScope scope;
+
+	catalog_enter(&scope);
+	Datum values[2] = { Int64GetDatum(model_id), Int32GetDatum(wanted) };
+	bool exists = catalog_run(&find, values, NULL, false) > 0;
+	if (exists)
+	{
+		found->version_id = catalog_int8(0, 1);
+		found->version = catalog_int4(0, 2);
+	}
+	catalog_leave(&scope);
+	return exists;
+}
+
+/* 42704 for a version that a model does not have. */
+static void
+require_version(const CatalogModel *model, int32 wanted, CatalogVersion *found)
+{
+	if (find_version(model->model_id, wanted, found))
+		return;
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+					errmsg("model \"%s\" has no version %d", model->name, wanted),
+					errhint("See SELECT version FROM pgml_auto.version WHERE model = %s.",
+							quote_literal_cstr(model->name))));
+}
+
+int32
+catalog_deploy_version(const char *name, int32 wanted)
+{
+	CatalogModel *model = catalog_find_model(name, PGML_PRIV_MANAGE, false, false);
+	CatalogVersion version;
+	CatalogVersion current;
+
+	require_version(model, wanted, &version);
+	if (catalog_deployed(model->model_id, true, &current) && current.version == version.version)
+		ereport(NOTICE,
+				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+				 errmsg("version %d of model \"%s\" is deployed already", version.version, name)));
+	else
+		catalog_deploy(name, model->model_id, version.version_id, version.version, "manual");
+	return version.version;
+}
+
+/*
+ * The version to go back to: the one deployed before the current one was last deployed by anything but a
+ * rollback, so that rolling back twice goes back two versions instead of returning to the bad one.
+ */
+static bool
+find_previous(int64 model_id, int64 current, CatalogVersion *previous)
+{
+	static CatalogStatement find = {
+		.sql = "SELECT v.version_id, v.version FROM pgml_auto.deployments d"
+			   " JOIN pgml_auto.versions v ON v.version_id = d.version_id"
+			   " WHERE d.model_id = $1 AND d.version_id <> $2 AND d.deployment_id <"
+			   " (SELECT pg_catalog.max(c.deployment_id) FROM pgml_auto.deployments c"
+			   " WHERE c.model_id = $1 AND c.version_id = $2 AND c.reason <> 'rollback')"
+			   " ORDER BY d.deployment_id DESC LIMIT 1",
+		.nargs = 2,
+		.types = { INT8OID, INT8OID },
+	};
+	CatalogScope scope;
+
+	catalog_enter(&scope);
+	Datum values[2] = { Int64GetDatum(model_id), Int64GetDatum(current) };
+	bool exists = catalog_run(&find, values, NULL, false) > 0;
+	if (exists)
+	{
+		previous->version_id = catalog_int8(0, 1);
+		previous->version = catalog_int4(0, 2);
+	}
+	catalog_leave(&scope);
+	return exists;
+}
+
+int32
+catalog_rollback(const char *name)
+{
+	CatalogModel *model = catalog_find_model(name, PGML_PRIV_MANAGE, false, false);
+	CatalogVersion current;
+	CatalogVersion previous;
+
+	if (!catalog_deployed(model->model_id, true, &current))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("no version of model \"%s\" is deployed", name),
+						errhint("Deploy one with automl_deploy.")));
+	if (!find_previous(model->model_id, current.version_id, &previous))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("no version of model \"%s\" was deployed before version %d", name,
+							   current.version),
+						errhint("Choose a version yourself with automl_deploy; the history is in "
+								"pgml_auto.deployment.")));
+	catalog_deploy(name, model->model_id, previous.version_id, previous.version, "rollback");
+	return previous.version;
+}
+
+/* Delete one version; its trials, metrics and image go with it. */
+static void
+drop_version(const CatalogModel *model, int32 wanted)
+{
+	static CatalogStatement delete_version = {
+		.sql = "DELETE FROM pgml_auto.versions WHERE version_id = $1",
+		.nargs = 1,
+		.types = { INT8OID },
+	};
+	CatalogVersion version;
+	CatalogVersion current;
+	CatalogScope scope;
+
+	require_version(model, wanted, &version);
+	if (catalog_deployed(model->model_id, true, &current) &&
+		current.version_id == version.version_id)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+						errmsg("version %d of model \"%s\" is deployed", wanted, model->name),
+						errhint("Deploy another version first, or drop the whole model with "
+								"automl_drop(%s).",
+								quote_literal_cstr(model->name))));
+	catalog_enter(&scope);
+	Datum values[1] = { Int64GetDatum(version.version_id) };
+	catalog_run(&delete_version, values, NULL, false);
+	catalog_audit(&scope, "drop", model->name, wanted, NULL);
+	catalog_changed();
+	catalog_leave(&scope);
+}
+
+void
+catalog_drop(const char *reference)
+{
+	static CatalogStatement delete_model = {
+		.sql = "DELETE FROM pgml_auto.models WHERE model_id = $1",
+		.nargs = 1,
+		.types = { INT8OID },
+	};
+	int32 version;
+	char *name = catalog_split_reference(reference, &version);
+	CatalogModel *model = catalog_find_model(name, PGML_PRIV_OWN, false, true);
+	CatalogScope scope;
+
+	if (version != 0)
+	{
+		drop_version(model, version);
+		return;
+	}
+	catalog_enter(&scope);
+	Datum values[1] = { Int64GetDatum(model->model_id) };
+	catalog_run(&delete_model, values, NULL, false);
+	catalog_audit(&scope, "drop", name, 0, NULL);
+	catalog_changed();
+	catalog_leave(&scope);
+}
+
+/* Whether a model has the name. */
+static bool
+name_taken(const char *name)
+{
+	static CatalogStatement find = {
+		.sql = "SELECT 1 FROM pgml_auto.models WHERE name = $1",
+		.nargs = 1,
+		.types = { TEXTOID },
+	};
+	Datum values[1] = { catalog_text_datum(name) };
+	return catalog_run(&find, values, NULL, false) > 0;
+}
+
+/* The unique index decides between renames and trainings that race for a name. */
+void
+catalog_rename(const char *name, const char *new_name)
+{
+	static CatalogStatement rename_model = {
+		.sql = "UPDATE pgml_auto.models SET name = $2 WHERE model_id = $1",
+		.nargs = 2,
+		.types = { INT8OID, TEXTOID },
+	};
+	CatalogScope scope;
+
+	catalog_check_name(new_name);
+	CatalogModel *model = catalog_find_model(name, PGML_PRIV_OWN, false, true);
+	catalog_enter(&scope);
+	if (name_taken(new_name))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT), errmsg("model \"%s\" already exists", new_name),
+				 errhint("Choose another name.")));
+	Datum values[2] = { Int64GetDatum(model->model_id), catalog_text_datum(new_name) };
+	catalog_run(&rename_model, values, NULL, false);
+	catalog_audit(&scope, "rename", new_name, 0, detail("old_name", name));
+	catalog_changed();
+	catalog_leave(&scope);
+}
+
+/* 22023 unless the privilege is one that can be granted, 42704 unless the role exists ("public" is everybody). */
+static void
+check_grant(const char *role, const char *privilege)
+{
+	if (strcmp(privilege, "predict") != 0 && strcmp(privilege, "manage") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("unrecognized model privilege \"%s\"", privilege),
+						errhint("Use 'predict' or 'manage'.")));
+	if (strcmp(role, "public") != 0 && !OidIsValid(get_role_oid(role, true)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("role \"%s\" does not exist", role),
+				 errhint("Write the role's name as it is in pg_roles, or 'public' for "
+						 "everybody.")));
+}
+
+/* The audit row of a grant or revoke. */
+static void
+audit_grant(const CatalogScope *scope, const char *action, const char *model, const char *role,
+			const char *privilege)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendStringInfoChar(&out, '{');
+	json_key(&out, "role");
+	json_string(&out, role);
+	json_key(&out, "privilege");
+	json_string(&out, privilege);
+	appendStringInfoChar(&out, '}');
+	catalog_audit(scope, action, model, 0, json_finish(&out));
+}
+
+void
+catalog_grant(const char *name, const char *role, const char *privilege)
+{
+	static CatalogStatement insert = {
+		.sql = "INSERT INTO pgml_auto.grants (model_id, grantee, privilege, granted_by)"
+			   " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+		.nargs = 4,
+		.types = { INT8OID, TEXTOID, TEXTOID, TEXTOID },
+	};
+	CatalogModel *model = catalog_find_model(name, PGML_PRIV_OWN, false, false);
+	CatalogScope scope;
+
+	check_grant(role, privilege);
+	catalog_enter(&scope);
+	Datum values[4] = { Int64GetDatum(model->model_id), catalog_text_datum(role),
+						catalog_text_datum(privilege),
+						catalog_text_datum(GetUserNameFromId(scope.user, false)) };
+	catalog_run(&insert, values, NULL, false);
+	audit_grant(&scope, "grant", name, role, privilege);
+	catalog_changed();
+	catalog_leave(&scope);
+}
+
+/* The role may be gone already: its rows can still be taken back. */
+void
+catalog_revoke(const char *name, const char *role, const char *privilege)
+{
+	static CatalogStatement delete_grant = {
+		.sql = "DELETE FROM pgml_auto.grants WHERE model_id = $1 AND grantee = $2"
+			   " AND privilege = $3",
+		.nargs = 3,
+		.types = { INT8OID, TEXTOID, TEXTOID },
+	};
+	CatalogModel *model = catalog_find_model(name, PGML_PRIV_OWN, false, false);
+	CatalogScope scope;
+
+	catalog_enter(&scope);
+	Datum values[3] = { Int64GetDatum(model->model_id), catalog_text_datum(role),
+						catalog_text_datum(privilege) };
+	if (catalog_run(&delete_grant, values, NULL, false) == 0)
+	{
+		check_grant(role, privilege);
+		ereport(NOTICE, (errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+						 errmsg("\"%s\" did not have the privilege '%s' on model \"%s\"", role,
+								privilege, name)));
+	}
+	else
+		audit_grant(&scope, "revoke", name, role, privilege);
+	catalog_changed();
+	catalog_leave(&scope);
+}

@@ -1,0 +1,378 @@
+/* options.c - the arguments of automl_train, see options.h. */
+#include "pg/options.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "pg/catalog.h"
+#include "pg/compat.h"
+#include "pg/json_text.h"
+
+typedef enum ArgumentKind
+{
+	ARG_TEXT,
+	ARG_CHOICE, /* text whose 'auto' means not given */
+	ARG_INTERVAL,
+	ARG_INT,
+	ARG_BIGINT,
+	ARG_FLOAT,
+	ARG_LIST,
+	ARG_JSON
+} ArgumentKind;
+
+/* In the order of automl_train's parameters, after model and data. */
+static const struct
+{
+	const char *name;
+	ArgumentKind kind;
+} arguments[] = {
+	{ "target", ARG_TEXT },          { "task", ARG_CHOICE },        { "metric", ARG_CHOICE },
+	{ "time_budget", ARG_INTERVAL }, { "max_trials", ARG_INT },     { "features", ARG_LIST },
+	{ "exclude", ARG_LIST },         { "id_columns", ARG_LIST },    { "time_column", ARG_TEXT },
+	{ "group_column", ARG_TEXT },    { "weight_column", ARG_TEXT }, { "positive_class", ARG_TEXT },
+	{ "test_size", ARG_FLOAT },      { "algorithms", ARG_LIST },    { "hyperparams", ARG_JSON },
+	{ "seed", ARG_BIGINT },          { "options", ARG_JSON },
+};
+
+#define FIRST_ARGUMENT 2
+
+/* 22023 with a hint. */
+static void
+bad_argument(const char *message, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", message), errhint("%s", hint)));
+}
+
+/* Append a text array as a JSON array. */
+static void
+put_list(StringInfo out, const char *name, Datum value)
+{
+	Datum *elements;
+	bool *isnull;
+	int n;
+
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &elements,
+					  &isnull, &n);
+	appendStringInfoChar(out, '[');
+	for (int i = 0; i < n; i++)
+	{
+		if (isnull[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("%s must not contain NULL", name),
+							errhint("Write it as ARRAY['a', 'b'].")));
+		json_comma(out);
+		json_string(out, TextDatumGetCString(elements[i]));
+	}
+	appendStringInfoChar(out, ']');
+}
+
+/* Seconds of an interval; months count 30 days. */
+static double
+interval_seconds(const Interval *interval)
+{
+	if (INTERVAL_IS_NOBEGIN(interval) || INTERVAL_IS_NOEND(interval))
+		bad_argument("time_budget must be finite",
+					 "Give an interval such as '5 minutes', or '0' with max_trials for no limit.");
+	return interval->time / (double) USECS_PER_SEC + interval->day * (double) SECS_PER_DAY +
+		   interval->month * 30.0 * SECS_PER_DAY;
+}
+
+/* Append the value of one argument. */
+static void
+put_argument(StringInfo out, const char *name, ArgumentKind kind, Datum value)
+{
+	switch (kind)
+	{
+		case ARG_TEXT:
+		case ARG_CHOICE:
+			json_string(out, TextDatumGetCString(value));
+			break;
+		case ARG_INTERVAL:
+			json_number(out, interval_seconds(DatumGetIntervalP(value)));
+			break;
+		case ARG_INT:
+			appendStringInfo(out, "%d", DatumGetInt32(value));
+			break;
+		case ARG_BIGINT:
+			appendStringInfo(out, INT64_FORMAT, DatumGetInt64(value));
+			break;
+		case ARG_FLOAT:
+			if (!isfinite(DatumGetFloat8(value)))
+				bad_argument(psprintf("%s must be a finite number", name), "Give a number.");
+			json_number(out, DatumGetFloat8(value));
+			break;
+		case ARG_LIST:
+			put_list(out, name, value);
+			break;
+		case ARG_JSON:
+		{
+			Jsonb *json = DatumGetJsonbP(value);
+			JsonbToCString(out, &json->root, VARSIZE(json));
+			break;
+		}
+	}
+}
+
+void
+train_call_read(FunctionCallInfo fcinfo, TrainCall *call)
+{
+	StringInfoData out;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model must not be NULL"),
+						errhint("Give the model a name: automl_train('churn', ...).")));
+	call->model = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	catalog_check_name(call->model);
+	call->data = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	initStringInfo(&out);
+	appendStringInfoChar(&out, '{');
+	for (size_t i = 0; i < lengthof(arguments); i++)
+	{
+		int number = FIRST_ARGUMENT + (int) i;
+		if (PG_ARGISNULL(number))
+			continue;
+		Datum value = PG_GETARG_DATUM(number);
+		if (arguments[i].kind == ARG_CHOICE && strcmp(TextDatumGetCString(value), "auto") == 0)
+			continue;
+		json_key(&out, arguments[i].name);
+		put_argument(&out, arguments[i].name, arguments[i].kind, value);
+	}
+	appendStringInfoChar(&out, '}');
+	call->given = json_finish(&out);
+}
+
+/* A clock stored earlier does not limit a training that is asked for a number of trials, or the other way round. */
+Jsonb *
+train_settings_merge(Jsonb *stored, Jsonb *given)
+{
+	if (stored == NULL)
+		return given;
+	Datum base = JsonbPGetDatum(stored);
+	if (json_get(given, "max_trials") != NULL)
+		base = DirectFunctionCall2(jsonb_delete, base, CStringGetTextDatum("time_budget"));
+	if (json_get(given, "time_budget") != NULL)
+		base = DirectFunctionCall2(jsonb_delete, base, CStringGetTextDatum("max_trials"));
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, base, JsonbPGetDatum(given)));
+}
+
+int
+train_task_of(const char *name)
+{
+	static const struct
+	{
+		const char *name;
+		int task;
+	} tasks[] = {
+		{ "auto", 0 },
+		{ "classification", PGML_TASK_ANY_CLASSES },
+		{ "binary", PGML_TASK_BINARY },
+		{ "multiclass", PGML_TASK_MULTICLASS },
+		{ "regression", PGML_TASK_REGRESSION },
+	};
+	static const char *const later[] = { "clustering", "anomaly_detection", "anomaly",
+										 "forecasting", "forecast" };
+
+	for (size_t i = 0; i < lengthof(tasks); i++)
+		if (strcmp(name, tasks[i].name) == 0)
+			return tasks[i].task;
+	for (size_t i = 0; i < lengthof(later); i++)
+		if (strcmp(name, later[i]) == 0)
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("task '%s' is not supported yet", name),
+							errhint("Clustering, anomaly detection and forecasting come in later "
+									"releases.")));
+	bad_argument(psprintf("unrecognized task '%s'", name),
+				 "Use 'auto', 'classification', 'binary', 'multiclass' or 'regression'.");
+	return 0;
+}
+
+/* Names of all metrics that fit a set of tasks, for hints. */
+static char *
+list_metrics(int tasks)
+{
+	StringInfoData out;
+	int n;
+	const PgmlMetric *metrics = pgml_metrics(&n);
+
+	initStringInfo(&out);
+	for (int i = 0; i < n; i++)
+		if (tasks == 0 || (metrics[i].tasks & tasks) != 0)
+			appendStringInfo(&out, "%s%s", out.len == 0 ? "" : ", ", metrics[i].name);
+	return out.data;
+}
+
+static void
+check_metric(const char *name, int task)
+{
+	if (name == NULL)
+		return;
+	const PgmlMetric *metric = pgml_metric_find(name);
+	if (metric == NULL)
+		bad_argument(psprintf("unrecognized metric '%s'", name),
+					 psprintf("Known metrics: %s.", list_metrics(task)));
+	if (task != 0 && (metric->tasks & (unsigned) task) == 0)
+		bad_argument(psprintf("metric '%s' does not fit the task", name),
+					 psprintf("Metrics for this task: %s.", list_metrics(task)));
+}
+
+/* Every name is a learner's, or one to leave out with a leading "-". */
+static void
+check_algorithms(const PgmlTrainOptions *options)
+{
+	for (int i = 0; i < options->n_algorithms; i++)
+	{
+		const char *name = options->algorithms[i];
+		if (pgml_learner_find(name[0] == '-' ? name + 1 : name) != NULL)
+			continue;
+		StringInfoData known;
+		int n;
+		const PgmlLearner *const *learners = pgml_learners(&n);
+		initStringInfo(&known);
+		for (int k = 0; k < n; k++)
+			appendStringInfo(&known, "%s%s", k == 0 ? "" : ", ", learners[k]->name);
+		bad_argument(
+			psprintf("unrecognized algorithm '%s'", name),
+			psprintf("Known algorithms: %s; with '-' in front one is left out.", known.data));
+	}
+}
+
+/* The fields of an object setting, as an iterator over its members; an error unless it is an object. */
+static JsonbIterator *
+iterate_object(const Jsonb *settings, const char *name, const char *example)
+{
+	JsonbValue *value = json_get(settings, name);
+	if (value == NULL)
+		return NULL;
+	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
+		bad_argument(psprintf("%s must be a JSON object", name), example);
+	return JsonbIteratorInit(value->val.binary.data);
+}
+
+/* The next member of an object: its key (palloc'ed) and value; false at the end. */
+static bool
+next_member(JsonbIterator **iterator, char **key, JsonbValue *value)
+{
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(iterator, value, true)) != WJB_DONE)
+		if (token == WJB_KEY)
+		{
+			*key = pnstrdup(value->val.string.val, value->val.string.len);
+			(void) JsonbIteratorNext(iterator, value, true);
+			return true;
+		}
+	return false;
+}
+
+static void
+read_hyperparams(const Jsonb *settings, PgmlTrainOptions *options)
+{
+	JsonbIterator *iterator =
+		iterate_object(settings, "hyperparams", "For example '{\"num_leaves\": 31}'.");
+	JsonbValue value;
+	char *key;
+	int capacity = 16;
+
+	if (iterator == NULL)
+		return;
+	PgmlHyperparam *list = palloc(sizeof(PgmlHyperparam) * capacity);
+	int n = 0;
+	while (next_member(&iterator, &key, &value))
+	{
+		if (value.type != jbvNumeric && value.type != jbvBool)
+			bad_argument(psprintf("hyperparams: \"%s\" must be a number or a boolean", key),
+						 "One fixed value per name, for example '{\"num_leaves\": 31}'.");
+		if (n == capacity)
+			list = repalloc(list, sizeof(PgmlHyperparam) * (capacity *= 2));
+		list[n].name = key;
+		list[n++].value =
+			value.type == jbvBool ? (double) value.val.boolean : json_value_number(&value);
+	}
+	options->hyperparams = list;
+	options->n_hyperparams = n;
+}
+
+/* A whole number in [min, max] from `options`. */
+static int
+option_int(const char *key, const JsonbValue *value, int min, int max)
+{
+	double number = value->type == jbvNumeric ? json_value_number(value) : NAN;
+	if (!(number >= min && number <= max) || number != floor(number))
+		bad_argument(
+			psprintf("options: \"%s\" must be a whole number between %d and %d", key, min, max),
+			"For example options => '{\"folds\": 5}'.");
+	return (int) number;
+}
+
+/* The rare settings; an unknown key is an error that lists the known ones. */
+static void
+read_options(const Jsonb *settings, PgmlTrainOptions *options)
+{
+	JsonbIterator *iterator = iterate_object(settings, "options", "For example '{\"folds\": 5}'.");
+	JsonbValue value;
+	char *key;
+
+	while (iterator != NULL && next_member(&iterator, &key, &value))
+	{
+		if (strcmp(key, "folds") == 0)
+			options->folds = option_int(key, &value, 1, 20);
+		else if (strcmp(key, "max_levels") == 0)
+			options->max_levels = option_int(key, &value, 2, 10000);
+		else
+			bad_argument(psprintf("unrecognized key \"%s\" in options", key),
+						 "Known keys: folds, max_levels.");
+	}
+}
+
+static void
+read_budget(const Jsonb *settings, PgmlTrainOptions *options)
+{
+	bool has_trials = json_get(settings, "max_trials") != NULL;
+
+	options->max_trials = (int) json_get_number(settings, "max_trials", 0);
+	if (has_trials && (options->max_trials < 1 || options->max_trials > PGML_MAX_TRIALS))
+		bad_argument(psprintf("max_trials must be between 1 and %d", PGML_MAX_TRIALS),
+					 "Leave it out to let time_budget decide.");
+	options->time_budget = json_get_number(settings, "time_budget", has_trials ? 0 : 60);
+	if (options->time_budget < 0)
+		bad_argument("time_budget must not be negative", "Give an interval such as '5 minutes'.");
+	options->test_size = json_get_number(settings, "test_size", 0.2);
+	if (!(options->test_size >= 0 && options->test_size < 1))
+		bad_argument("test_size must be at least 0 and less than 1",
+					 "It is the share of rows held out for testing; the default is 0.2.");
+}
+
+void
+train_settings_read(const Jsonb *settings, PgmlTrainOptions *options, int64 *seed)
+{
+	JsonbValue *value = json_get(settings, "seed");
+	const char *task = json_get_text(settings, "task");
+
+	*seed =
+		value == NULL ?
+			0 :
+			DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(value->val.numeric)));
+	options->target = json_get_text(settings, "target");
+	options->task = task == NULL ? 0 : train_task_of(task);
+	options->metric = json_get_text(settings, "metric");
+	options->positive_class = json_get_text(settings, "positive_class");
+	options->time_column = json_get_text(settings, "time_column");
+	options->group_column = json_get_text(settings, "group_column");
+	options->weight_column = json_get_text(settings, "weight_column");
+	options->features = json_get_list(settings, "features", &options->n_features);
+	options->exclude = json_get_list(settings, "exclude", &options->n_exclude);
+	options->id_columns = json_get_list(settings, "id_columns", &options->n_id_columns);
+	options->algorithms = json_get_list(settings, "algorithms", &options->n_algorithms);
+	read_budget(settings, options);
+	read_hyperparams(settings, options);
+	read_options(settings, options);
+	check_metric(options->metric, options->task);
+	check_algorithms(options);
+}

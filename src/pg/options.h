@@ -1,0 +1,38 @@
+/*
+ * options.h - the arguments of automl_train: read, remembered as jsonb, checked, handed to the core.
+ *
+ * What was given is kept as a jsonb object by argument name.  A model's next training starts from the object of
+ * its newest version and lets what is given now override it; the result is stored with the new version.
+ */
+#ifndef PGML_PG_OPTIONS_H
+#define PGML_PG_OPTIONS_H
+
+#include "postgres.h"
+#include "fmgr.h"
+#include "utils/jsonb.h"
+
+#include "search/automl.h"
+
+typedef struct TrainCall
+{
+	char *model;
+	char *data;   /* NULL: the stored source */
+	Jsonb *given; /* the other arguments that are neither NULL nor 'auto'; time_budget in seconds */
+} TrainCall;
+
+/* Read the arguments of automl_train. Errors: NULL or impossible model name, NULL among array elements. */
+extern void train_call_read(FunctionCallInfo fcinfo, TrainCall *call);
+
+/* Stored settings (may be NULL) overridden by those given. */
+extern Jsonb *train_settings_merge(Jsonb *stored, Jsonb *given);
+
+/*
+ * Check settings and turn them into the core's options and the seed (default 0).  target is not checked here.  Errors
+ * 22023, each naming the argument and listing what is known; 0A000 for tasks of later releases.
+ */
+extern void train_settings_read(const Jsonb *settings, PgmlTrainOptions *options, int64 *seed);
+
+/* PgmlTask bits of a task name; 0 for 'auto'. */
+extern int train_task_of(const char *name);
+
+#endif
