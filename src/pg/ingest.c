@@ -1,0 +1,591 @@
+/*
+ * ingest.c - read any relation or query of the caller into the core's typed columns.
+ *
+ * The statement runs once, as the current user, with a DestReceiver that turns each tuple slot into values and hands
+ * them to the stage; no result set is ever built.  It runs in a subtransaction of its own with transaction_read_only set, so
+ * that nothing it calls can write; the subtransaction ends before the table is made.  (Inside a parallel operation
+ * nothing can write anyway, and no subtransaction can be started.)
+ *
+ * Memory: the stage and the core's arenas are malloc'ed, so ERROR has to pass through stage_free(); what is palloc'ed
+ * here lives in one context, deleted with the caller's.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "tcop/dest.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/resowner.h"
+
+#include "core/hash.h"
+#include "pg/compat.h"
+#include "pg/ingest.h"
+#include "pg/ingest_stage.h"
+#include "pg/progress.h"
+#include "pg/source.h"
+
+#define PROGRESS_ROWS 10000
+
+/* Integers up to here are the same in float8; larger ones are identified by their digits. */
+#define EXACT_INTEGER 9007199254740992.0
+
+/* A column of the statement. */
+typedef struct Input
+{
+	const char *name;
+	const char *type_name;
+	PgmlTypeReader reader;
+	bool is_key;
+	int first;        /* first of its columns in the stage */
+	int width;        /* how many: elements of an array, 1 for others, 0 for what cannot be used */
+	int64 structures; /* JSON objects and arrays that were read as missing */
+} Input;
+
+typedef struct Ingest
+{
+	DestReceiver receiver; /* must be first */
+	const PgmlIngest *request;
+	Stage *stage;
+	MemoryContext context;     /* everything here */
+	MemoryContext row_context; /* reset for every row */
+	Input *inputs;
+	int ninputs;
+	int *identity; /* inputs that identify rows; NULL: all */
+	int nidentity;
+	int target;        /* input that stratifies; -1: none */
+	PgmlValue *values; /* of the current row, per column of the stage */
+	int max_values;
+	bool rls_active;
+} Ingest;
+
+/* ---- identity ------------------------------------------------------------------------------ */
+
+/* Hash of a number that float8 cannot tell from its neighbours: of its digits. */
+static uint64
+hash_digits(Oid type, Datum datum)
+{
+	char *digits = type == INT8OID ? psprintf(INT64_FORMAT, DatumGetInt64(datum)) :
+									 numeric_normalize(DatumGetNumeric(datum));
+
+	return pgml_hash64(digits, strlen(digits), PGML_KIND_NUMBER);
+}
+
+/* Hash of a value; the same in another server, for an integer column made bigint, for -0 and 0. */
+static uint64
+hash_value(const PgmlTypeReader *reader, Datum datum, const PgmlValue *value)
+{
+	double num = value->num;
+
+	if (value->is_null)
+		return pgml_hash64("", 0, 0);
+	if (value->kind == PGML_KIND_TEXT)
+		return pgml_hash64(value->str, value->len, PGML_KIND_TEXT);
+	if ((reader->type == INT8OID || reader->type == NUMERICOID) && fabs(num) >= EXACT_INTEGER)
+		return hash_digits(reader->type, datum);
+	if (num == 0)
+		num = 0;
+	return pgml_hash64(&num, sizeof(num), value->kind);
+}
+
+/* Hash of one input of a row, whose values have been read. */
+static uint64
+hash_input(Ingest *ingest, const Input *input, Datum datum)
+{
+	uint64 hash = 0;
+
+	for (int i = 0; i < input->width; i++)
+	{
+		const PgmlValue *value = &ingest->values[input->first + i];
+
+		hash = pgml_hash_combine(hash, hash_value(&input->reader, datum, value));
+	}
+	return hash;
+}
+
+/* Identity of a row. */
+static uint64
+hash_row(Ingest *ingest, const Datum *datums)
+{
+	int n = ingest->identity != NULL ? ingest->nidentity : ingest->ninputs;
+	uint64 hash = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		int at = ingest->identity != NULL ? ingest->identity[i] : i;
+
+		hash = pgml_hash_combine(hash, hash_input(ingest, &ingest->inputs[at], datums[at]));
+	}
+	return hash;
+}
+
+/* ---- rows ---------------------------------------------------------------------------------- */
+
+/* Room for one value per column of the stage. */
+static void
+reserve_values(Ingest *ingest)
+{
+	int n = ingest->stage->ncolumns;
+	PgmlValue *values;
+
+	if (n <= ingest->max_values)
+		return;
+	values = stage_array(2 * n, sizeof(PgmlValue));
+	if (ingest->max_values > 0)
+		memcpy(values, ingest->values, ingest->max_values * sizeof(PgmlValue));
+	ingest->values = values;
+	ingest->max_values = 2 * n;
+}
+
+/* The first array of a column says how many columns its elements take. */
+static void
+set_width(Ingest *ingest, Input *input, int width)
+{
+	MemoryContext old = MemoryContextSwitchTo(ingest->context);
+
+	input->first = ingest->stage->ncolumns;
+	input->width = width;
+	for (int i = 0; i < width; i++)
+		stage_add_column(ingest->stage, false);
+	reserve_values(ingest);
+	MemoryContextSwitchTo(old);
+}
+
+/* Read an array into the values of its columns; an empty one is as missing as NULL. */
+static void
+read_array(Ingest *ingest, Input *input, Datum datum, bool isnull)
+{
+	double *elements = NULL;
+	int n = isnull ? 0 : pgml_datum_elements(&input->reader, datum, &elements);
+
+	if (input->width == 0 && n > 0)
+		set_width(ingest, input, n);
+	if (n > 0 && n != input->width)
+		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
+						errmsg("arrays in column \"%s\" have different lengths: %d and %d",
+							   input->name, input->width, n),
+						errhint("Bring them to one length, or leave the column out.")));
+	for (int i = 0; i < input->width; i++)
+	{
+		double num = n > 0 ? elements[i] : NAN;
+
+		ingest->values[input->first + i] =
+			(PgmlValue){ .kind = PGML_KIND_NUMBER, .num = num, .is_null = isnan(num) };
+	}
+}
+
+/* Whether a json datum that was read as missing is not simply null. */
+static bool
+is_structure(Oid type, Datum datum)
+{
+	if (type == JSONBOID)
+		return !JB_ROOT_IS_SCALAR(DatumGetJsonbP(datum));
+	return type == JSONOID && strpbrk(TextDatumGetCString(datum), "{[\\") != NULL;
+}
+
+/* Read one input of a row. */
+static void
+read_input(Ingest *ingest, Input *input, Datum datum, bool isnull)
+{
+	PgmlValue *value;
+
+	if (input->reader.array)
+	{
+		read_array(ingest, input, datum, isnull);
+		return;
+	}
+	if (input->width == 0)
+		return;
+	value = &ingest->values[input->first];
+	*value = isnull ? (PgmlValue){ .kind = input->reader.kind, .is_null = true } :
+					  pgml_datum_value(&input->reader, datum);
+	if (!isnull && value->is_null && is_structure(input->reader.type, datum))
+		input->structures++;
+}
+
+/* One row from the executor. */
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *self)
+{
+	Ingest *ingest = (Ingest *) self;
+	MemoryContext old;
+	uint64 hash;
+	uint64 class = 0;
+
+	CHECK_FOR_INTERRUPTS();
+	slot_getallattrs(slot);
+	old = MemoryContextSwitchTo(ingest->row_context);
+	for (int i = 0; i < ingest->ninputs; i++)
+		read_input(ingest, &ingest->inputs[i], slot->tts_values[i], slot->tts_isnull[i]);
+	hash = hash_row(ingest, slot->tts_values);
+	if (ingest->target >= 0)
+		class =
+			hash_input(ingest, &ingest->inputs[ingest->target], slot->tts_values[ingest->target]);
+	stage_add_row(ingest->stage, ingest->values, hash, class);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(ingest->row_context);
+	if (ingest->stage->nrows_total % PROGRESS_ROWS == 0)
+	{
+		char step[64];
+
+		snprintf(step, sizeof(step), "reading data, " INT64_FORMAT " rows",
+				 ingest->stage->nrows_total);
+		pgml_progress_report(0, step);
+	}
+	return true;
+}
+
+static void
+receive_startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+	(void) self;
+	(void) operation;
+	(void) desc;
+}
+
+static void
+receive_nothing(DestReceiver *self)
+{
+	(void) self;
+}
+
+/* ---- setting up ---------------------------------------------------------------------------- */
+
+/* Input of that name, -1 when there is none. */
+static int
+find_input(const Ingest *ingest, const char *name)
+{
+	for (int i = 0; name != NULL && i < ingest->ninputs; i++)
+	{
+		if (strcmp(ingest->inputs[i].name, name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* Readers and columns of the stage for all columns of the statement. */
+static void
+set_up_inputs(Ingest *ingest, const PgmlStatement *statement)
+{
+	ingest->ninputs = statement->desc->natts;
+	ingest->inputs = palloc0(ingest->ninputs * sizeof(Input));
+	for (int i = 0; i < ingest->ninputs; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(statement->desc, i);
+		Input *input = &ingest->inputs[i];
+
+		input->name = pstrdup(NameStr(att->attname));
+		input->type_name = format_type_be(att->atttypid);
+		input->is_key = bms_is_member(i, statement->keys);
+		pgml_type_reader(att->atttypid, att->atttypmod, &input->reader);
+		if (input->reader.supported && !input->reader.array)
+		{
+			input->first = stage_add_column(ingest->stage, input->reader.kind == PGML_KIND_TEXT);
+			input->width = 1;
+		}
+	}
+	reserve_values(ingest);
+}
+
+/* The columns that the caller named to identify rows. */
+static void
+use_id_columns(Ingest *ingest)
+{
+	const PgmlIngest *request = ingest->request;
+
+	ingest->identity = palloc(request->n_id_columns * sizeof(int));
+	ingest->nidentity = request->n_id_columns;
+	for (int i = 0; i < request->n_id_columns; i++)
+	{
+		int at = find_input(ingest, request->id_columns[i]);
+
+		if (at < 0)
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("column \"%s\" given in id_columns does not exist",
+								   request->id_columns[i])));
+		if (!ingest->inputs[at].reader.supported)
+			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+							errmsg("column \"%s\" of type %s cannot identify rows",
+								   request->id_columns[i], ingest->inputs[at].type_name),
+							errhint("Cast it to text in a query.")));
+		ingest->identity[i] = at;
+	}
+}
+
+/* The primary key identifies rows when all of it can be read. */
+static void
+use_primary_key(Ingest *ingest, const PgmlStatement *statement)
+{
+	for (int i = 0; i < statement->n_primary_key; i++)
+	{
+		if (!ingest->inputs[statement->primary_key[i]].reader.supported)
+			return;
+	}
+	if (statement->n_primary_key == 0)
+		return;
+	ingest->nidentity = statement->n_primary_key;
+	ingest->identity = palloc(ingest->nidentity * sizeof(int));
+	memcpy(ingest->identity, statement->primary_key, ingest->nidentity * sizeof(int));
+}
+
+/* Classes are kept in the sample for targets that can have few values. */
+static bool
+can_stratify(const PgmlTypeReader *reader)
+{
+	return reader->supported && !reader->array &&
+		   (reader->kind == PGML_KIND_TEXT || reader->kind == PGML_KIND_BOOL || reader->is_integer);
+}
+
+/* Everything that follows from the statement's columns. */
+static void
+set_up(Ingest *ingest, const PgmlStatement *statement)
+{
+	MemoryContext old = MemoryContextSwitchTo(ingest->context);
+
+	set_up_inputs(ingest, statement);
+	if (ingest->request->n_id_columns > 0)
+		use_id_columns(ingest);
+	else
+		use_primary_key(ingest, statement);
+	ingest->stage->break_ties = ingest->identity != NULL;
+	ingest->target = find_input(ingest, ingest->request->target);
+	if (ingest->target >= 0 && !can_stratify(&ingest->inputs[ingest->target].reader))
+		ingest->target = -1;
+	ingest->stage->stratified = ingest->target >= 0;
+	ingest->rls_active = statement->rls_active;
+	MemoryContextSwitchTo(old);
+}
+
+/* ---- running ------------------------------------------------------------------------------- */
+
+/* Prepare, set up and run the statement in an SPI connection of its own. */
+static void
+run_statement(Ingest *ingest, const char *query)
+{
+	PgmlStatement statement;
+	SPIExecuteOptions options = { .read_only = ingest->request->keep_order,
+								  .must_return_tuples = true,
+								  .dest = &ingest->receiver };
+	int rc;
+
+	SPI_connect();
+	statement = pgml_source_prepare(query);
+	set_up(ingest, &statement);
+	rc = SPI_execute_plan_extended(statement.plan, &options);
+	if (rc < 0)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg("could not run the data query: %s", SPI_result_code_string(rc))));
+	SPI_finish();
+}
+
+/* Run the statement where nothing can write. An error rolls the subtransaction back and goes on. */
+static void
+run_read_only(Ingest *ingest, const char *query)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	if (IsInParallelMode())
+	{
+		run_statement(ingest, query);
+		return;
+	}
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		XactReadOnly = true;
+		run_statement(ingest, query);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+}
+
+/* ---- the table ----------------------------------------------------------------------------- */
+
+/* Describe and fill the columns of one input; returns the next free one. */
+static PgmlColumn *
+emit_input(Ingest *ingest, const Input *input, const int64 *order, int64 nrows, PgmlArena *arena,
+		   PgmlColumn *out)
+{
+	for (int i = 0; i < input->width; i++, out++)
+	{
+		char *name = input->reader.array ? psprintf("%s[%d]", input->name, i + 1) :
+										   unconstify(char *, input->name);
+
+		out->name = pgml_strdup(arena, name);
+		out->type_name = pgml_strdup(arena, input->type_name);
+		out->kind = input->reader.kind;
+		out->is_integer = input->reader.is_integer;
+		out->is_key = input->is_key;
+		if (out->name == NULL || out->type_name == NULL)
+			stage_fail_limit();
+		stage_emit(ingest->stage, input->first + i, order, nrows, arena, out);
+	}
+	return out;
+}
+
+/* Make the table of the staged rows, freeing the stage's columns on the way. */
+static PgmlTable *
+make_table(Ingest *ingest, PgmlArena *arena)
+{
+	PgmlTable *table = pgml_zalloc(arena, 1, sizeof(PgmlTable));
+	int64 nrows;
+	int64 *order = stage_order(ingest->stage, &nrows);
+	PgmlColumn *column;
+
+	if (table == NULL)
+		stage_fail_limit();
+	table->nrows = nrows;
+	table->nrows_total = ingest->stage->nrows_total;
+	table->ncols = ingest->stage->ncolumns;
+	table->cols = pgml_zalloc(arena, Max(table->ncols, 1), sizeof(PgmlColumn));
+	table->row_hash = pgml_array(arena, Max(nrows, 1), sizeof(uint64_t));
+	if (table->cols == NULL || table->row_hash == NULL)
+		stage_fail_limit();
+	for (int64 i = 0; i < nrows; i++)
+		table->row_hash[i] = stage_hash(ingest->stage, order[i]);
+	column = table->cols;
+	for (int i = 0; i < ingest->ninputs; i++)
+		column = emit_input(ingest, &ingest->inputs[i], order, nrows, arena, column);
+	return table;
+}
+
+/* ---- notices ------------------------------------------------------------------------------- */
+
+/* A count with commas: 1,234,567. */
+static char *
+grouped_digits(int64 n)
+{
+	StringInfoData out;
+	char *digits = psprintf(INT64_FORMAT, n);
+	int len = strlen(digits);
+
+	initStringInfo(&out);
+	for (int i = 0; i < len; i++)
+	{
+		if (i > 0 && (len - i) % 3 == 0)
+			appendStringInfoChar(&out, ',');
+		appendStringInfoChar(&out, digits[i]);
+	}
+	return out.data;
+}
+
+/* Name the columns that were left out, and those with JSON that is not scalar. */
+static void
+notice_columns(const Ingest *ingest)
+{
+	StringInfoData unusable;
+
+	initStringInfo(&unusable);
+	for (int i = 0; i < ingest->ninputs; i++)
+	{
+		const Input *input = &ingest->inputs[i];
+
+		if (!input->reader.supported)
+			appendStringInfo(&unusable, "%s\"%s\" (%s)", unusable.len > 0 ? ", " : "", input->name,
+							 input->type_name);
+		if (input->structures > 0)
+			ereport(NOTICE, (errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+							 errmsg("%s JSON objects or arrays in column \"%s\" count as missing",
+									grouped_digits(input->structures), input->name)));
+	}
+	if (unusable.len > 0)
+		ereport(NOTICE,
+				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+				 errmsg("columns of types that cannot be used are left out: %s", unusable.data)));
+}
+
+/* Say what of the data was not read. */
+static void
+notice_rows(const Ingest *ingest, const PgmlTable *table)
+{
+	if (ingest->rls_active)
+		ereport(NOTICE, (errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+						 errmsg("row security applies: only rows that \"%s\" may see are read",
+								GetUserNameFromId(GetUserId(), false))));
+	if (table->nrows < table->nrows_total)
+		ereport(NOTICE, (errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+						 errmsg("using %s of %s rows, a random sample of what fits into memory",
+								grouped_digits(table->nrows), grouped_digits(table->nrows_total)),
+						 errhint("A superuser can raise pgml_auto.max_memory.")));
+}
+
+/* ---- entry --------------------------------------------------------------------------------- */
+
+/* An ingest ready to run, in a context of its own below the current one. */
+static Ingest *
+create_ingest(const PgmlIngest *request)
+{
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "pgml_auto ingest", ALLOCSET_DEFAULT_SIZES);
+	Ingest *ingest = MemoryContextAllocZero(context, sizeof(Ingest));
+
+	ingest->receiver.receiveSlot = receive_row;
+	ingest->receiver.rStartup = receive_startup;
+	ingest->receiver.rShutdown = receive_nothing;
+	ingest->receiver.rDestroy = receive_nothing;
+	ingest->receiver.mydest = DestNone;
+	ingest->request = request;
+	ingest->context = context;
+	ingest->row_context =
+		AllocSetContextCreate(context, "pgml_auto ingest row", ALLOCSET_DEFAULT_SIZES);
+	ingest->target = -1;
+	return ingest;
+}
+
+PgmlTable *
+pgml_ingest(const PgmlIngest *request, PgmlArena *arena, PgmlIngestInfo *info)
+{
+	PgmlSource source = pgml_source_resolve(request->data);
+	Ingest *ingest = create_ingest(request);
+	bool shown = pgml_progress_active();
+	MemoryContext old = MemoryContextSwitchTo(ingest->context);
+	PgmlTable *volatile table = NULL;
+
+	ingest->stage = stage_create(request->keep_order, false, request->max_bytes, request->salt);
+	PG_TRY();
+	{
+		pgml_progress_report(0, "reading data");
+		run_read_only(ingest, source.query);
+		if (shown && !pgml_progress_active())
+			pgml_progress_resume();
+		table = make_table(ingest, arena);
+	}
+	PG_FINALLY();
+	{
+		stage_free(ingest->stage);
+	}
+	PG_END_TRY();
+	notice_columns(ingest);
+	notice_rows(ingest, table);
+	*info = (PgmlIngestInfo){ .relid = source.relid,
+							  .query = source.query,
+							  .rls_active = ingest->rls_active };
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(ingest->context);
+	return table;
+}
