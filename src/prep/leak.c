@@ -232,13 +232,12 @@ learn_means(Scan *s, int wanted)
 		s->score[b] = (s->sum[b] + total / s->fit.n) / (double) (s->count[b] + 1);
 }
 
-/* Order bins by falling score (insertion of merge size is enough: nearly sorted input is common, bins are few). */
+/* Order bins by falling score: Shell sort, as there are few and the comparison needs the scan. */
 static void
 order_bins(Scan *s)
 {
 	for (uint32_t i = 0; i < s->n_bins; i++)
 		s->order[i] = i;
-	/* Shell sort: no context argument is needed, and n is at most a few thousand. */
 	uint32_t gap = 1;
 	while (gap < s->n_bins / 3)
 		gap = 3 * gap + 1;
