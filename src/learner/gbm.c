@@ -1,0 +1,492 @@
+/*
+ * gbm.c - learner `gradient_boosting`: gradient-boosted trees over histograms (Friedman 2001; Ke et al. 2017).
+ *
+ * A round fixes the gradients of the loss at the present scores, grows one tree per output on them, and adds the
+ * trees' leaf values to the scores.  With validation rows it keeps the number of rounds with the least validation loss
+ * and gives up after early_stopping_round rounds without a better one.
+ */
+#include "learner/gbm.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/hash.h"
+#include "core/rng.h"
+#include "learner/gbm_hist.h"
+#include "learner/gbm_loss.h"
+#include "learner/gbm_payload.h"
+#include "learner/gbm_tree.h"
+
+#define POOL_BYTES ((int64_t) 256 << 20)
+#define MAX_EMPTY_ROUNDS                                                                           \
+	10 /* rounds without a split after which sampling is given no more chances */
+
+/* Streams of random numbers. */
+enum
+{
+	STREAM_ROWS = 0x62616767,
+	STREAM_FEATURES,
+	STREAM_TREES
+};
+
+enum
+{
+	PARAM_N_ESTIMATORS,
+	PARAM_LEARNING_RATE,
+	PARAM_NUM_LEAVES,
+	PARAM_MAX_DEPTH,
+	PARAM_MIN_DATA_IN_LEAF,
+	PARAM_MIN_SUM_HESSIAN,
+	PARAM_LAMBDA_L1,
+	PARAM_LAMBDA_L2,
+	PARAM_MIN_GAIN,
+	PARAM_BAGGING_FRACTION,
+	PARAM_FEATURE_FRACTION,
+	PARAM_FEATURE_FRACTION_BYNODE,
+	PARAM_EXTRA_TREES,
+	PARAM_MAX_BIN,
+	PARAM_EARLY_STOPPING,
+	PARAM_CAT_L2,
+	PARAM_CAT_SMOOTH,
+	PARAM_MAX_CAT_THRESHOLD,
+	PARAM_MAX_CAT_TO_ONEHOT,
+	PARAM_MIN_DATA_PER_GROUP,
+	N_PARAMS
+};
+
+static const PgmlParam params_table[N_PARAMS] = {
+	[PARAM_N_ESTIMATORS] = { "n_estimators",
+							 "num_iterations num_iteration num_boost_round num_round num_rounds num_trees "
+							 "n_iter max_iter iterations",
+							 PGML_PARAM_INT, 1, 100000, 100, true,
+							 "Rounds of boosting, at most; each adds a tree (multiclass: one per class)." },
+	[PARAM_LEARNING_RATE] = { "learning_rate", "eta shrinkage_rate", PGML_PARAM_REAL, 1e-6, 1, 0.1,
+							  true, "Share of each tree's step that is taken." },
+	[PARAM_NUM_LEAVES] = { "num_leaves", "num_leaf max_leaves max_leaf max_leaf_nodes",
+						   PGML_PARAM_INT, 2, 32768, 31, true, "Leaves of a tree, at most." },
+	[PARAM_MAX_DEPTH] = { "max_depth", "depth", PGML_PARAM_INT, -1, 10000, -1, false,
+						  "Depth of a tree, at most; 0 or -1: no bound." },
+	[PARAM_MIN_DATA_IN_LEAF] = { "min_data_in_leaf",
+								 "min_child_samples min_samples_leaf min_data min_data_per_leaf",
+								 PGML_PARAM_INT, 0, 1e9, 20, true, "Rows of a leaf, at least." },
+	[PARAM_MIN_SUM_HESSIAN] = { "min_sum_hessian_in_leaf",
+								"min_child_weight min_sum_hessian min_sum_hessian_per_leaf min_hessian",
+								PGML_PARAM_REAL, 0, 1e9, 1e-3, true,
+								"Sum of the loss's second derivatives in a leaf, at least." },
+	[PARAM_LAMBDA_L1] = { "lambda_l1", "reg_alpha l1_regularization", PGML_PARAM_REAL, 0, 1e9, 0,
+						  true, "L1 penalty on leaf values." },
+	[PARAM_LAMBDA_L2] = { "lambda_l2", "reg_lambda l2_regularization lambda l2_leaf_reg",
+						  PGML_PARAM_REAL, 0, 1e9, 0, true, "L2 penalty on leaf values." },
+	[PARAM_MIN_GAIN] = { "min_gain_to_split", "min_split_gain min_split_loss gamma",
+						 PGML_PARAM_REAL, 0, 1e9, 0, true, "Gain of a split, at least." },
+	[PARAM_BAGGING_FRACTION] = { "bagging_fraction", "subsample sub_row bagging", PGML_PARAM_REAL,
+								 0.001, 1, 1, false, "Share of the rows drawn for each round." },
+	[PARAM_FEATURE_FRACTION] = { "feature_fraction", "colsample_bytree sub_feature",
+								 PGML_PARAM_REAL, 0.001, 1, 1, false,
+								 "Share of the features drawn for each tree." },
+	[PARAM_FEATURE_FRACTION_BYNODE] = { "feature_fraction_bynode",
+										"colsample_bynode sub_feature_bynode max_features",
+										PGML_PARAM_REAL, 0.001, 1, 1, false,
+										"Share of the tree's features drawn for each node." },
+	[PARAM_EXTRA_TREES] = { "extra_trees", "extra_tree", PGML_PARAM_BOOL, 0, 1, 0, false,
+							"Try one random threshold per feature and node instead of all." },
+	[PARAM_MAX_BIN] = { "max_bin", "max_bins", PGML_PARAM_INT, 2, 255, 255, false,
+						"Bins that a feature's values are sorted into, at most." },
+	[PARAM_EARLY_STOPPING] = { "early_stopping_round",
+							   "early_stopping_rounds early_stopping n_iter_no_change",
+							   PGML_PARAM_INT, 0, 100000, 50, false,
+							   "Stop after this many rounds without a better validation loss; 0: never." },
+	[PARAM_CAT_L2] = { "cat_l2", NULL, PGML_PARAM_REAL, 0, 1e9, 10, true,
+					   "L2 penalty added for the children of a split by a set of levels." },
+	[PARAM_CAT_SMOOTH] = { "cat_smooth", NULL, PGML_PARAM_REAL, 0, 1e9, 10, true,
+						   "Draws the mean gradients of rare levels towards zero when levels are ordered." },
+	[PARAM_MAX_CAT_THRESHOLD] = { "max_cat_threshold", NULL, PGML_PARAM_INT, 1, 255, 32, false,
+								  "Levels in the smaller set of a split, at most." },
+	[PARAM_MAX_CAT_TO_ONEHOT] = { "max_cat_to_onehot", NULL, PGML_PARAM_INT, 1, 255, 4, false,
+								  "Features with at most this many levels are split one level against the rest." },
+	[PARAM_MIN_DATA_PER_GROUP] = { "min_data_per_group", NULL, PGML_PARAM_INT, 1, 1e9, 100, true,
+								   "Rows of a group of levels, at least; when not given, a hundredth of the "
+								   "rows between 10 and 100." },
+};
+
+/* One fit. */
+typedef struct Boost
+{
+	const PgmlEnv *env;
+	const PgmlDataset *data;
+	PgmlGbmConfig config;
+	PgmlArena *arena;
+	const PgmlBins *bins;
+	PgmlGbmRows rows;
+	PgmlGbmTarget target;
+	PgmlGbmRows valid_rows;
+	PgmlGbmTarget valid; /* n = 0: no early stopping */
+	PgmlGbmGrower *grower;
+	PgmlGbmForest forest;
+	PgmlGbmSum *sum;
+	double *init;
+	int32_t *index;    /* rows of the tree being grown */
+	int32_t *drawn;    /* rows of the round, ascending; NULL: all */
+	int32_t *left_out; /* the others */
+	int64_t n_drawn;
+	int32_t *usable; /* features with anything to split */
+	int32_t n_usable;
+	int32_t *features; /* of the tree being grown */
+	int32_t n_features;
+	double best_loss;
+	int best_round;
+	bool out_of_time;
+} Boost;
+
+/* Settings as numbers of the right type. */
+static PgmlGbmConfig
+read_config(const PgmlDataset *data, const PgmlParams *params)
+{
+	const double *v = params->v;
+	PgmlGbmConfig c = { .n_estimators = (int) v[PARAM_N_ESTIMATORS],
+						.learning_rate = v[PARAM_LEARNING_RATE],
+						.num_leaves = (int) v[PARAM_NUM_LEAVES],
+						.max_depth = v[PARAM_MAX_DEPTH] > 0 ? (int) v[PARAM_MAX_DEPTH] : 0,
+						.min_data = (int64_t) fmax(v[PARAM_MIN_DATA_IN_LEAF], 1),
+						.min_hessian = v[PARAM_MIN_SUM_HESSIAN],
+						.lambda_l1 = v[PARAM_LAMBDA_L1],
+						.lambda_l2 = v[PARAM_LAMBDA_L2],
+						.min_gain = v[PARAM_MIN_GAIN],
+						.bagging_fraction = v[PARAM_BAGGING_FRACTION],
+						.feature_fraction = v[PARAM_FEATURE_FRACTION],
+						.feature_fraction_bynode = v[PARAM_FEATURE_FRACTION_BYNODE],
+						.extra_trees = v[PARAM_EXTRA_TREES] != 0,
+						.max_bin = (int) v[PARAM_MAX_BIN],
+						.patience = (int) v[PARAM_EARLY_STOPPING],
+						.cat_l2 = v[PARAM_CAT_L2],
+						.cat_smooth = v[PARAM_CAT_SMOOTH],
+						.max_cat_threshold = (int) v[PARAM_MAX_CAT_THRESHOLD],
+						.max_cat_to_onehot = (int) v[PARAM_MAX_CAT_TO_ONEHOT],
+						.min_data_per_group = (int64_t) v[PARAM_MIN_DATA_PER_GROUP] };
+
+	if (!params->given[PARAM_MIN_DATA_PER_GROUP])
+	{
+		/* A hundred rows a group is for large tables; small ones would never be split by level. */
+		int64_t scaled = data->n / 100 < 10 ? 10 : data->n / 100;
+
+		c.min_data_per_group = scaled < c.min_data_per_group ? scaled : c.min_data_per_group;
+	}
+	return c;
+}
+
+/* True when another round may see other rows, features or thresholds. */
+static bool
+is_random(const PgmlGbmConfig *config)
+{
+	return config->bagging_fraction < 1 || config->feature_fraction < 1 ||
+		   config->feature_fraction_bynode < 1 || config->extra_trees;
+}
+
+/* Bins that a fit can use as they are. */
+static const PgmlBins *
+given_bins(const PgmlDataset *data, const PgmlGbmConfig *config)
+{
+	return data->bins && data->bins->max_bin == config->max_bin ? data->bins : NULL;
+}
+
+static int64_t
+memory(const PgmlDataset *data, const PgmlParams *params)
+{
+	PgmlGbmConfig config = read_config(data, params);
+	int64_t nf = data->x->nfeatures;
+	const PgmlBins *bins = given_bins(data, &config);
+	int64_t n_valid = config.patience > 0 ? data->n_valid : 0;
+	int64_t leaves = data->n / config.min_data + 1;
+	int64_t outputs = pgml_task_outputs(data->task, data->n_classes);
+	int64_t bytes = pgml_gbm_rows_size(data->n + n_valid, data->x->nfeatures) +
+					pgml_gbm_target_size(data, data->n) + pgml_gbm_target_size(data, n_valid) +
+					data->n * (int64_t) (sizeof(PgmlGbmSum) + 3 * sizeof(int32_t));
+
+	leaves = leaves < config.num_leaves ? leaves : config.num_leaves;
+	bytes += pgml_gbm_grower_size(&config, bins, data->n);
+	if (bins == NULL)
+		bytes += nf * (data->x->nrows + (config.max_bin + 1) * (leaves + PGML_GBM_PARTS) *
+											(int64_t) sizeof(PgmlGbmSum));
+	/* The trees, once growing by doubling and once as the payload. */
+	return bytes + 3 * leaves * 32 * outputs * config.n_estimators + ((int64_t) 1 << 20);
+}
+
+/* List the features that are not the same in all rows. */
+static void
+list_usable(Boost *b)
+{
+	for (int32_t f = 0; f < b->bins->nfeatures; f++)
+		if (b->bins->n_bins[f] > 2 || b->bins->has_missing[f])
+			b->usable[b->n_usable++] = f;
+}
+
+/* Rows, targets and scores of both parts of the data. */
+static PgmlStatus
+prepare_rows(Boost *b)
+{
+	const PgmlDataset *data = b->data;
+	const PgmlEnv *env = b->env;
+
+	PGML_TRY(pgml_gbm_target_create(env, b->arena, data, data->rows, data->n, &b->target));
+	if (!(b->target.weight > 0))
+		return pgml_fail(env->error, PGML_ERR_DATA,
+						 "there are no rows with a weight to learn from");
+	pgml_gbm_initial_scores(&b->target, b->init);
+	pgml_gbm_set_scores(&b->target, b->init);
+	b->bins = given_bins(data, &b->config);
+	if (b->bins == NULL)
+	{
+		PgmlBins *own;
+
+		PGML_TRY(
+			pgml_bins_create(env, b->arena, data->x, data->rows, data->n, b->config.max_bin, &own));
+		b->bins = own;
+	}
+	PGML_TRY(pgml_gbm_rows_create(env, b->arena, b->bins, data->rows, data->n, &b->rows));
+	if (data->valid_rows == NULL || data->n_valid == 0 || b->config.patience == 0)
+		return PGML_OK;
+	PGML_TRY(
+		pgml_gbm_target_create(env, b->arena, data, data->valid_rows, data->n_valid, &b->valid));
+	if (!(b->valid.weight > 0))
+	{
+		b->valid.n = 0;
+		return PGML_OK;
+	}
+	pgml_gbm_set_scores(&b->valid, b->init);
+	return pgml_gbm_rows_create(env, b->arena, b->bins, data->valid_rows, data->n_valid,
+								&b->valid_rows);
+}
+
+/* Everything that is allocated before the first round. */
+static PgmlStatus
+prepare(Boost *b)
+{
+	const PgmlEnv *env = b->env;
+	size_t n = (size_t) b->data->n;
+	size_t nf = (size_t) b->data->x->nfeatures;
+	size_t outputs = (size_t) pgml_task_outputs(b->data->task, b->data->n_classes);
+	bool bagging = b->config.bagging_fraction < 1;
+	int64_t pool_bytes;
+
+	b->init = pgml_array(b->arena, outputs, sizeof(double));
+	b->sum = pgml_array(b->arena, n, sizeof(PgmlGbmSum));
+	b->index = pgml_array(b->arena, n, sizeof(int32_t));
+	b->drawn = bagging ? pgml_array(b->arena, n, sizeof(int32_t)) : NULL;
+	b->left_out = bagging ? pgml_array(b->arena, n, sizeof(int32_t)) : NULL;
+	b->usable = pgml_array(b->arena, nf, sizeof(int32_t));
+	b->features = pgml_array(b->arena, nf, sizeof(int32_t));
+	if (!b->init || !b->sum || !b->index || (bagging && (!b->drawn || !b->left_out)) ||
+		!b->usable || !b->features)
+		return pgml_fail_nomem(env, "training rows");
+	PGML_TRY(prepare_rows(b));
+	list_usable(b);
+	pool_bytes = pgml_budget_left(env->budget) / 2;
+	pool_bytes = pool_bytes < POOL_BYTES ? pool_bytes : POOL_BYTES;
+	return pgml_gbm_grower_create(env, b->arena, &b->config, b->data->x, b->bins, &b->rows,
+								  pool_bytes, &b->grower);
+}
+
+/* Draw the rows of a round, each independently; all when none was drawn. */
+static void
+draw_rows(Boost *b, int round)
+{
+	PgmlRng rng;
+	uint64_t bound = (uint64_t) ldexp(b->config.bagging_fraction, 53);
+	int64_t n_left_out = 0;
+
+	b->n_drawn = b->data->n;
+	if (b->drawn == NULL)
+		return;
+	pgml_rng_init(&rng, b->env->seed, (uint64_t) STREAM_ROWS << 32 | (uint64_t) round);
+	b->n_drawn = 0;
+	for (int64_t i = 0; i < b->data->n; i++)
+	{
+		bool in = pgml_rng_next(&rng) >> 11 < bound;
+
+		b->drawn[b->n_drawn] = (int32_t) i;
+		b->left_out[n_left_out] = (int32_t) i;
+		b->n_drawn += in;
+		n_left_out += !in;
+	}
+	if (b->n_drawn == 0)
+	{
+		memcpy(b->drawn, b->left_out, (size_t) b->data->n * sizeof(int32_t));
+		b->n_drawn = b->data->n;
+	}
+}
+
+/* Draw the features of a tree (selection sampling, Knuth 3.4.2 S). */
+static void
+draw_features(Boost *b, int64_t tree)
+{
+	int32_t left = (int32_t) lround(b->config.feature_fraction * b->n_usable);
+	PgmlRng rng;
+
+	pgml_rng_init(&rng, b->env->seed, (uint64_t) STREAM_FEATURES << 32 | (uint64_t) tree);
+	left = left < 1 ? 1 : left;
+	b->n_features = 0;
+	for (int32_t i = 0; i < b->n_usable; i++)
+	{
+		if (pgml_rng_below(&rng, (uint64_t) (b->n_usable - i)) >= (uint64_t) left)
+			continue;
+		b->features[b->n_features++] = b->usable[i];
+		left--;
+	}
+}
+
+/* Grow the tree of output k and add it to scores and forest. *split: it has a split. */
+static PgmlStatus
+boost_output(Boost *b, int round, int k, bool *split)
+{
+	const PgmlEnv *env = b->env;
+	PgmlGbmTarget *t = &b->target;
+	int64_t number = (int64_t) round * t->n_outputs + k;
+	uint64_t seed = pgml_hash_combine(env->seed, (uint64_t) STREAM_TREES << 32 | (uint64_t) number);
+	double *score = t->score + k * t->n;
+	const PgmlGbmTree *tree;
+	PgmlGbmScale scale;
+	PgmlGbmGrowth growth = { .scale = &scale,
+							 .sum = b->sum,
+							 .index = b->index,
+							 .n = b->n_drawn,
+							 .features = b->features,
+							 .seed = seed };
+	bool complete;
+
+	draw_features(b, number);
+	growth.n_features = b->n_features;
+	for (int64_t i = 0; i < b->n_drawn; i++)
+		b->index[i] = b->drawn ? b->drawn[i] : (int32_t) i;
+	PGML_TRY(pgml_gbm_gradients(env, t, k, &scale, b->sum));
+	PGML_TRY(pgml_gbm_grow(b->grower, &growth, &tree, &complete));
+	if (!complete)
+	{
+		b->out_of_time = true;
+		return PGML_OK;
+	}
+	if (tree->n_leaves > 1)
+	{
+		*split = true;
+		PGML_TRY(pgml_gbm_add_leaves(b->grower, &growth, score));
+		if (b->drawn)
+			PGML_TRY(pgml_gbm_add_tree(env, tree, &b->rows, b->left_out, t->n - b->n_drawn, score));
+		if (b->valid.n > 0)
+			PGML_TRY(pgml_gbm_add_tree(env, tree, &b->valid_rows, NULL, b->valid.n,
+									   b->valid.score + k * b->valid.n));
+	}
+	return pgml_gbm_forest_add(env, &b->forest, tree, b->bins);
+}
+
+/* Note the validation loss after a number of rounds; *stop: patience is at its end. */
+static PgmlStatus
+judge(Boost *b, int rounds, bool *stop)
+{
+	double loss;
+
+	*stop = false;
+	if (b->valid.n == 0)
+	{
+		b->best_round = rounds;
+		return PGML_OK;
+	}
+	PGML_TRY(pgml_gbm_loss(b->env, &b->valid, &loss));
+	if (rounds == 1 || loss < b->best_loss)
+	{
+		b->best_loss = loss;
+		b->best_round = rounds;
+	}
+	*stop = rounds - b->best_round >= b->config.patience;
+	return PGML_OK;
+}
+
+/*
+ * All rounds.  A round in which no tree could be split ends the training, unless sampling may make a
+ * difference.  A round that the deadline cuts short does not count.
+ */
+static PgmlStatus
+boost(Boost *b)
+{
+	int empty = 0;
+	bool stop = b->n_usable == 0;
+
+	for (int round = 0; round < b->config.n_estimators && !stop; round++)
+	{
+		bool split = false;
+
+		if (pgml_stopped(b->env))
+			return PGML_ERR_CANCELLED;
+		b->out_of_time = pgml_out_of_time(b->env);
+		if (b->out_of_time)
+			break;
+		draw_rows(b, round);
+		PGML_TRY(pgml_gbm_prepare_round(b->env, &b->target));
+		for (int k = 0; k < b->target.n_outputs && !b->out_of_time; k++)
+			PGML_TRY(boost_output(b, round, k, &split));
+		if (b->out_of_time)
+			break;
+		empty = split ? 0 : empty + 1;
+		if (empty > (is_random(&b->config) ? MAX_EMPTY_ROUNDS : 0))
+			break;
+		PGML_TRY(judge(b, round + 1, &stop));
+	}
+	return PGML_OK;
+}
+
+/* Write the payload, and the scores for tests. */
+static PgmlStatus
+finish(Boost *b, PgmlFit *fit, double *margins)
+{
+	const PgmlGbmTarget *t = &b->target;
+
+	for (int64_t i = 0; margins && i < t->n; i++)
+		for (int k = 0; k < t->n_outputs; k++)
+			margins[i * t->n_outputs + k] = t->score[k * t->n + i];
+	fit->best_iteration = b->best_round;
+	fit->out_of_time = b->out_of_time;
+	return pgml_gbm_encode(b->env, &b->forest, (int64_t) b->best_round * t->n_outputs, b->init,
+						   t->n_outputs, b->config.max_bin, &fit->payload);
+}
+
+PgmlStatus
+pgml_gbm_fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlFit *fit,
+			 double *margins)
+{
+	Boost b = { .env = env, .data = data, .config = read_config(data, params) };
+	PgmlStatus status;
+
+	if (data->n < 1)
+		return pgml_fail(env->error, PGML_ERR_DATA, "there are no rows to learn from");
+	b.arena = pgml_arena_create(env->budget);
+	if (b.arena == NULL)
+		return pgml_fail_nomem(env, "gradient_boosting");
+	pgml_gbm_forest_init(&b.forest, env->budget);
+	status = prepare(&b);
+	if (status == PGML_OK)
+		status = boost(&b);
+	if (status == PGML_OK)
+		status = finish(&b, fit, margins);
+	pgml_gbm_forest_free(&b.forest);
+	pgml_arena_destroy(b.arena);
+	return status == PGML_ERR_CANCELLED ? pgml_fail_cancelled(env) : status;
+}
+
+static PgmlStatus
+fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlFit *out)
+{
+	return pgml_gbm_fit(env, data, params, out, NULL);
+}
+
+const PgmlLearner pgml_learner_gradient_boosting = {
+	.name = "gradient_boosting",
+	.summary =
+		"Gradient-boosted decision trees, grown leaf-wise on histograms; takes missing values and "
+		"categories as they are.",
+	.tasks = PGML_TASK_ANY,
+	.needs_blas = false,
+	.params = params_table,
+	.n_params = N_PARAMS,
+	.memory = memory,
+	.fit = fit,
+	.verify = pgml_gbm_verify,
+	.predict = pgml_gbm_predict,
+};

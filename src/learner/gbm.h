@@ -1,0 +1,111 @@
+/*
+ * gbm.h - what the files of the gradient booster share.
+ *
+ *   gbm.c          settings, the boosting loop, the learner struct
+ *   gbm_loss.c     scores, gradients, losses
+ *   gbm_hist.c     row-major bins, histograms
+ *   gbm_split.c    best split of one feature: numeric;  gbm_category.c: categorical
+ *   gbm_tree.c     leaf-wise growth of one tree
+ *   gbm_payload.c  the stored form: encode, verify, predict
+ *
+ * Gradients are integers.  Before a tree is grown, g and h of every row are rounded to multiples of units
+ * (powers of two) so small that rounding is far below float32's, yet the sum over all rows cannot overflow 64
+ * bits.  Integer sums do not depend on their order: histograms are the same for any number of threads and any
+ * cut into blocks, parent minus child equals the sibling exactly, and a histogram that was thrown away for want of
+ * memory is rebuilt to the same bits.  The row count shares a word with h.
+ */
+#ifndef PGML_LEARNER_GBM_H
+#define PGML_LEARNER_GBM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "data/bins.h"
+#include "learner/learner.h"
+
+#define PGML_GBM_BINS      256
+#define PGML_GBM_SET_WORDS (PGML_GBM_BINS / 32)
+
+/* Settings of a fit, read from PgmlParams. */
+typedef struct PgmlGbmConfig
+{
+	int n_estimators;
+	double learning_rate;
+	int num_leaves;
+	int max_depth; /* 0: no bound */
+	int64_t min_data;
+	double min_hessian;
+	double lambda_l1;
+	double lambda_l2;
+	double min_gain;
+	double bagging_fraction;
+	double feature_fraction;
+	double feature_fraction_bynode;
+	bool extra_trees;
+	int max_bin;
+	int patience; /* 0: no early stopping */
+	double cat_l2;
+	double cat_smooth;
+	int max_cat_threshold;
+	int max_cat_to_onehot;
+	int64_t min_data_per_group;
+} PgmlGbmConfig;
+
+/* Sums over rows: g in units of g_unit; hc is h in units of h_unit, times 2^count_bits, plus the number of rows. */
+typedef struct PgmlGbmSum
+{
+	int64_t g;
+	uint64_t hc;
+} PgmlGbmSum;
+
+/* How to read a PgmlGbmSum. */
+typedef struct PgmlGbmScale
+{
+	double g_unit;
+	double h_unit;
+	int count_bits;
+} PgmlGbmScale;
+
+static inline double
+pgml_gbm_g(const PgmlGbmScale *scale, PgmlGbmSum sum)
+{
+	return (double) sum.g * scale->g_unit;
+}
+
+static inline double
+pgml_gbm_h(const PgmlGbmScale *scale, PgmlGbmSum sum)
+{
+	return (double) (int64_t) (sum.hc >> scale->count_bits) * scale->h_unit;
+}
+
+static inline int64_t
+pgml_gbm_count(const PgmlGbmScale *scale, PgmlGbmSum sum)
+{
+	return (int64_t) (sum.hc & ((UINT64_C(1) << scale->count_bits) - 1));
+}
+
+static inline PgmlGbmSum
+pgml_gbm_minus(PgmlGbmSum a, PgmlGbmSum b)
+{
+	return (PgmlGbmSum){ a.g - b.g, a.hc - b.hc };
+}
+
+/*
+ * The fit behind the learner.  margins (NULL or n x outputs, row-major) receives the scores of the learned rows
+ * after the last round, as training kept them; for tests.
+ */
+extern PgmlStatus pgml_gbm_fit(const PgmlEnv *env, const PgmlDataset *data,
+							   const PgmlParams *params, PgmlFit *fit, double *margins);
+
+/*
+ * Kernels are compiled for plain x86-64 and for AVX2, and chosen at load time; neither fuses multiply and add, so
+ * they give equal results.  Sanitised builds keep the plain one: resolvers run before the sanitiser is ready.
+ */
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__OPTIMIZE__) &&                      \
+	!defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+#define PGML_GBM_CLONES __attribute__((target_clones("default", "avx2")))
+#else
+#define PGML_GBM_CLONES
+#endif
+
+#endif

@@ -1,0 +1,321 @@
+/*
+ * gbm_hist.c - bins of the learned rows, row after row, and histograms over them.
+ *
+ * Adding up is the hot loop of training.  Rows are taken in chunks: the chunk's gradients are gathered once, then
+ * groups of features pass over them, each group's histograms staying in the L1 cache and the chunk's bins in
+ * the L1 and L2 caches.  An entry is one 128-bit integer addition.
+ */
+#include "learner/gbm_hist.h"
+
+#include <string.h>
+
+#include "core/par.h"
+
+#define CHUNK          1024
+#define TRANSPOSE_ROWS 2048
+
+/* A PgmlGbmSum as one register. */
+typedef int64_t SumVector __attribute__((vector_size(16), may_alias));
+
+/* Up to PGML_GBM_GROUP features: their byte in a row, and their histogram. */
+typedef struct Group
+{
+	int32_t n;
+	int32_t position[PGML_GBM_GROUP];
+	SumVector *hist[PGML_GBM_GROUP];
+} Group;
+
+/*
+ * Bytes from row to row: rows that share few cache lines are worth some padding, so the number of features is
+ * rounded up to a power of two when that costs at most a quarter, else to 4.
+ */
+static int32_t
+stride_of(int32_t nfeatures)
+{
+	int32_t power = 1;
+
+	while (power < nfeatures && power < 64)
+		power *= 2;
+	if (power >= nfeatures && power - nfeatures <= nfeatures / 4)
+		return power;
+	return (nfeatures + 3) / 4 * 4;
+}
+
+int64_t
+pgml_gbm_rows_size(int64_t n, int32_t nfeatures)
+{
+	return n * stride_of(nfeatures);
+}
+
+typedef struct CopyJob
+{
+	const PgmlBins *bins;
+	const int32_t *rows;
+	const PgmlGbmRows *out;
+} CopyJob;
+
+/* Copy one block of rows, feature by feature. */
+static PgmlStatus
+copy_rows(void *arg, int64_t block, int thread)
+{
+	const CopyJob *job = arg;
+	const PgmlGbmRows *out = job->out;
+	int64_t from = block * TRANSPOSE_ROWS;
+	int64_t upto = from + TRANSPOSE_ROWS < out->n ? from + TRANSPOSE_ROWS : out->n;
+
+	(void) thread;
+	for (int32_t f = 0; f < job->bins->nfeatures; f++)
+	{
+		const uint8_t *bin = job->bins->bin[f];
+		uint8_t *to = out->bin + f;
+
+		for (int64_t i = from; i < upto; i++)
+			to[i * out->stride] = bin[job->rows[i]];
+	}
+	return PGML_OK;
+}
+
+PgmlStatus
+pgml_gbm_rows_create(const PgmlEnv *env, PgmlArena *arena, const PgmlBins *bins,
+					 const int32_t *rows, int64_t n, PgmlGbmRows *out)
+{
+	CopyJob job = { bins, rows, out };
+
+	out->n = n;
+	out->stride = stride_of(bins->nfeatures);
+	out->bin = pgml_array(arena, (size_t) n, (size_t) out->stride);
+	if (out->bin == NULL)
+		return pgml_fail_nomem(env, "bins of the training rows");
+	return pgml_par_for(env, (n + TRANSPOSE_ROWS - 1) / TRANSPOSE_ROWS, copy_rows, &job);
+}
+
+PgmlStatus
+pgml_gbm_layout_create(const PgmlEnv *env, PgmlArena *arena, const PgmlBins *bins,
+					   PgmlGbmLayout *out)
+{
+	out->bins = bins;
+	out->total = 0;
+	out->offset = pgml_array(arena, (size_t) bins->nfeatures, sizeof(uint32_t));
+	if (out->offset == NULL)
+		return pgml_fail_nomem(env, "histograms");
+	for (int32_t f = 0; f < bins->nfeatures; f++)
+	{
+		out->offset[f] = out->total;
+		out->total += (uint32_t) bins->n_bins[f];
+	}
+	return PGML_OK;
+}
+
+/* Add the gathered sums of n rows to the histograms of k features; k is a constant wherever this is inlined. */
+static inline __attribute__((always_inline)) void
+accumulate(int k, const Group *group, const PgmlGbmRows *rows, const int32_t *index,
+		   const SumVector *sum, int n)
+{
+	const uint8_t *bin = rows->bin;
+	int64_t stride = rows->stride;
+	int32_t position[PGML_GBM_GROUP];
+	SumVector *hist[PGML_GBM_GROUP];
+
+	for (int j = 0; j < k; j++)
+	{
+		position[j] = group->position[j];
+		hist[j] = group->hist[j];
+	}
+	for (int i = 0; i < n; i++)
+	{
+		const uint8_t *row = bin + index[i] * stride;
+		SumVector s = sum[i];
+
+#pragma GCC unroll 8
+		for (int j = 0; j < k; j++)
+			hist[j][row[position[j]]] += s;
+	}
+}
+
+/* accumulate() for the number of features that the group has. */
+PGML_GBM_CLONES static void
+accumulate_group(const Group *group, const PgmlGbmRows *rows, const int32_t *index,
+				 const SumVector *sum, int n)
+{
+	switch (group->n)
+	{
+		case 1:
+			accumulate(1, group, rows, index, sum, n);
+			break;
+		case 2:
+			accumulate(2, group, rows, index, sum, n);
+			break;
+		case 3:
+			accumulate(3, group, rows, index, sum, n);
+			break;
+		case 4:
+			accumulate(4, group, rows, index, sum, n);
+			break;
+		case 5:
+			accumulate(5, group, rows, index, sum, n);
+			break;
+		case 6:
+			accumulate(6, group, rows, index, sum, n);
+			break;
+		case 7:
+			accumulate(7, group, rows, index, sum, n);
+			break;
+		default:
+			accumulate(8, group, rows, index, sum, n);
+			break;
+	}
+}
+
+/* Number of groups, made as equal as possible. */
+static int32_t
+count_groups(int32_t n_features)
+{
+	return (n_features + PGML_GBM_GROUP - 1) / PGML_GBM_GROUP;
+}
+
+/* Set up group number g of the job's features over hist, and clear its histograms. */
+static void
+open_group(const PgmlGbmHistJob *job, int32_t g, PgmlGbmSum *hist, Group *group)
+{
+	int64_t groups = count_groups(job->n_features);
+	int32_t from = (int32_t) (job->n_features * (int64_t) g / groups);
+	int32_t upto = (int32_t) (job->n_features * (int64_t) (g + 1) / groups);
+
+	group->n = upto - from;
+	for (int32_t j = 0; j < group->n; j++)
+	{
+		int32_t f = job->features[from + j];
+		PgmlGbmSum *h = hist + job->layout->offset[f];
+
+		group->position[j] = f;
+		group->hist[j] = (SumVector *) h;
+		memset(h, 0, (size_t) job->layout->bins->n_bins[f] * sizeof(*h));
+	}
+}
+
+/* One block of a build: some groups, or some rows. */
+typedef struct BuildBlocks
+{
+	const PgmlEnv *env;
+	const PgmlGbmHistJob *job;
+	int64_t blocks;
+} BuildBlocks;
+
+/* Groups that stay open together while a chunk is passed over. */
+#define OPEN_GROUPS 8
+
+/* Build groups g0 .. g1-1 (at most OPEN_GROUPS) from rows from .. upto-1 of the index. */
+static PgmlStatus
+build_range(const PgmlEnv *env, const PgmlGbmHistJob *job, int32_t g0, int32_t g1, int64_t from,
+			int64_t upto, PgmlGbmSum *hist)
+{
+	Group group[OPEN_GROUPS];
+	SumVector gathered[CHUNK];
+	const SumVector *sum = (const SumVector *) job->sum;
+	const PgmlGbmRows *rows = job->rows;
+
+	for (int32_t g = g0; g < g1; g++)
+		open_group(job, g, hist, &group[g - g0]);
+	for (; from < upto; from += CHUNK)
+	{
+		int n = (int) (upto - from < CHUNK ? upto - from : CHUNK);
+		const int32_t *index = job->index + from;
+
+		if (pgml_stopped(env))
+			return PGML_ERR_CANCELLED;
+		for (int i = 0; i < n; i++)
+		{
+			/* Rows of a deep leaf are far apart: ask for the bins that the first group will read. */
+			__builtin_prefetch(rows->bin + (int64_t) index[i] * rows->stride);
+			gathered[i] = sum[index[i]];
+		}
+		for (int32_t g = 0; g < g1 - g0; g++)
+			accumulate_group(&group[g], rows, index, gathered, n);
+	}
+	return PGML_OK;
+}
+
+/* Build all rows of some groups. */
+static PgmlStatus
+build_groups(void *arg, int64_t block, int thread)
+{
+	const BuildBlocks *b = arg;
+	int32_t groups = count_groups(b->job->n_features);
+	int32_t g0 = (int32_t) (groups * block / b->blocks);
+	int32_t end = (int32_t) (groups * (block + 1) / b->blocks);
+
+	(void) thread;
+	for (; g0 < end; g0 += OPEN_GROUPS)
+	{
+		int32_t g1 = g0 + OPEN_GROUPS < end ? g0 + OPEN_GROUPS : end;
+
+		PGML_TRY(build_range(b->env, b->job, g0, g1, 0, b->job->n, b->job->hist));
+	}
+	return PGML_OK;
+}
+
+/* Build the single group from a quarter of the rows, part 0 in place and the others in the parts' memory. */
+static PgmlStatus
+build_part(void *arg, int64_t block, int thread)
+{
+	const BuildBlocks *b = arg;
+	const PgmlGbmHistJob *job = b->job;
+	PgmlGbmSum *hist = block == 0 ? job->hist : job->parts + (block - 1) * job->layout->total;
+
+	(void) thread;
+	return build_range(b->env, job, 0, 1, job->n * block / PGML_GBM_PARTS,
+					   job->n * (block + 1) / PGML_GBM_PARTS, hist);
+}
+
+/* Add the parts' histograms to the first. */
+static void
+add_parts(const PgmlGbmHistJob *job)
+{
+	for (int32_t i = 0; i < job->n_features; i++)
+	{
+		int32_t f = job->features[i];
+		PgmlGbmSum *hist = job->hist + job->layout->offset[f];
+
+		for (int part = 0; part < PGML_GBM_PARTS - 1; part++)
+		{
+			const PgmlGbmSum *other =
+				job->parts + part * (int64_t) job->layout->total + job->layout->offset[f];
+
+			for (int32_t b = 0; b < job->layout->bins->n_bins[f]; b++)
+			{
+				hist[b].g += other[b].g;
+				hist[b].hc += other[b].hc;
+			}
+		}
+	}
+}
+
+PgmlStatus
+pgml_gbm_hist_build(const PgmlEnv *env, const PgmlGbmHistJob *job)
+{
+	BuildBlocks b = { env, job, count_groups(job->n_features) };
+	int64_t work = job->n * job->n_features;
+
+	if (work < PGML_GBM_PARALLEL_WORK || pgml_pool_threads(env->pool) == 1)
+		b.blocks = 1;
+	else if (b.blocks == 1)
+	{
+		PGML_TRY(pgml_par_for(env, PGML_GBM_PARTS, build_part, &b));
+		add_parts(job);
+		return PGML_OK;
+	}
+	if (b.blocks == 1)
+		return build_groups(&b, 0, 0);
+	return pgml_par_for(env, b.blocks, build_groups, &b);
+}
+
+PGML_GBM_CLONES void
+pgml_gbm_hist_subtract(const PgmlGbmLayout *layout, int32_t f, const PgmlGbmSum *parent,
+					   const PgmlGbmSum *child, PgmlGbmSum *hist)
+{
+	uint32_t from = layout->offset[f];
+	uint32_t upto = from + (uint32_t) layout->bins->n_bins[f];
+
+	for (uint32_t i = from; i < upto; i++)
+		hist[i] = pgml_gbm_minus(parent[i], child[i]);
+}

@@ -1,0 +1,63 @@
+/*
+ * gbm_hist.h - bins of the learned rows, row after row, and histograms over them.
+ */
+#ifndef PGML_LEARNER_GBM_HIST_H
+#define PGML_LEARNER_GBM_HIST_H
+
+#include "learner/gbm.h"
+
+/* Bins of n rows; row i begins at bin + i * stride and has a byte per feature. */
+typedef struct PgmlGbmRows
+{
+	int64_t n;
+	int32_t stride;
+	uint8_t *bin;
+} PgmlGbmRows;
+
+/* Bytes that pgml_gbm_rows_create() takes. */
+extern int64_t pgml_gbm_rows_size(int64_t n, int32_t nfeatures);
+
+/* Copy the bins of some rows of the matrix. */
+extern PgmlStatus pgml_gbm_rows_create(const PgmlEnv *env, PgmlArena *arena, const PgmlBins *bins,
+									   const int32_t *rows, int64_t n, PgmlGbmRows *out);
+
+/* Where each feature's bins lie in a histogram: entry offset[f] + bin. */
+typedef struct PgmlGbmLayout
+{
+	const PgmlBins *bins;
+	uint32_t *offset;
+	uint32_t total; /* entries of a histogram */
+} PgmlGbmLayout;
+
+extern PgmlStatus pgml_gbm_layout_create(const PgmlEnv *env, PgmlArena *arena, const PgmlBins *bins,
+										 PgmlGbmLayout *out);
+
+/* What to build: sums of sum[row] over the n rows listed in `index`, for the listed features (ascending). */
+typedef struct PgmlGbmHistJob
+{
+	const PgmlGbmRows *rows;
+	const PgmlGbmLayout *layout;
+	const PgmlGbmSum *sum;
+	const int32_t *index;
+	int64_t n;
+	const int32_t *features;
+	int32_t n_features;
+	PgmlGbmSum *hist; /* entries of other features are left alone */
+	PgmlGbmSum *
+		parts; /* room for PGML_GBM_PARTS - 1 histograms when there are at most PGML_GBM_GROUP features */
+} PgmlGbmHistJob;
+
+#define PGML_GBM_GROUP                                                                             \
+	8 /* features a pass over the rows adds up: their histograms fit the L1 cache */
+#define PGML_GBM_PARTS 4 /* pieces that the rows are cut into when there is but one group */
+
+extern PgmlStatus pgml_gbm_hist_build(const PgmlEnv *env, const PgmlGbmHistJob *job);
+
+/* hist[f] = parent[f] - child[f] of one feature; hist may be parent. */
+extern void pgml_gbm_hist_subtract(const PgmlGbmLayout *layout, int32_t f, const PgmlGbmSum *parent,
+								   const PgmlGbmSum *child, PgmlGbmSum *hist);
+
+/* Loops below this many elementary steps are not worth waking other threads for. */
+#define PGML_GBM_PARALLEL_WORK 100000
+
+#endif

@@ -1,0 +1,104 @@
+/*
+ * gbm_loss.h - scores of rows, and what the loss says about them.
+ *
+ * Losses per row of weight w: squared error w (y - s)^2 / 2; logistic; softmax over n_classes scores.  Scores lie class
+ * after class (score[k * n + i]), as trees are grown one class at a time.
+ */
+#ifndef PGML_LEARNER_GBM_LOSS_H
+#define PGML_LEARNER_GBM_LOSS_H
+
+#include <math.h>
+#include <string.h>
+
+#include "learner/gbm.h"
+
+/* A set of rows: targets, weights (NULL: 1) and scores. */
+typedef struct PgmlGbmTarget
+{
+	PgmlTask task;
+	int n_outputs;
+	int64_t n;
+	double *y;
+	double *w;
+	double weight; /* sum of weights */
+	double max_weight;
+	double *score;
+	double *highest; /* softmax: largest score of each row, when probabilities were last prepared */
+	double *inverse; /* softmax: 1 / sum of exp(score - highest) */
+	double *partial; /* one number per block, for reductions */
+	double first_g;  /* squared error: largest |g| before the first tree */
+} PgmlGbmTarget;
+
+/* Bytes that pgml_gbm_target_create() takes for n rows. */
+extern int64_t pgml_gbm_target_size(const PgmlDataset *data, int64_t n);
+
+/* Copy targets and weights of some rows; PGML_ERR_DATA when they cannot be learned from. */
+extern PgmlStatus pgml_gbm_target_create(const PgmlEnv *env, PgmlArena *arena,
+										 const PgmlDataset *data, const int32_t *rows, int64_t n,
+										 PgmlGbmTarget *out);
+
+/* Score of every row before the first tree: mean, log-odds, or log of the class shares; init has n_outputs. */
+extern void pgml_gbm_initial_scores(const PgmlGbmTarget *target, double *init);
+
+/* Set all scores to init. */
+extern void pgml_gbm_set_scores(PgmlGbmTarget *target, const double *init);
+
+/* Softmax only: fix the denominators of the probabilities for the gradients of one round. */
+extern PgmlStatus pgml_gbm_prepare_round(const PgmlEnv *env, PgmlGbmTarget *target);
+
+/*
+ * Gradients and hessians of output k for all rows, as integers; *scale says in which units.  PGML_ERR_NUMERIC when
+ * they are too large for double precision.
+ */
+extern PgmlStatus pgml_gbm_gradients(const PgmlEnv *env, PgmlGbmTarget *target, int k,
+									 PgmlGbmScale *scale, PgmlGbmSum *sum);
+
+/* Weighted mean loss of the scores. */
+extern PgmlStatus pgml_gbm_loss(const PgmlEnv *env, PgmlGbmTarget *target, double *loss);
+
+/*
+ * exp(x) in plain arithmetic: unlike libm's, which has variants per CPU, it gives the same bits everywhere, and it
+ * vectorises.  Error below 1 unit in the last place or so; x is clamped to [-708, 709].
+ */
+static inline double
+pgml_gbm_exp(double x)
+{
+	const double round = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds to an integer */
+	double shifted, k, r, p, power;
+	uint64_t bits, base;
+
+	x = x < -708.0 ? -708.0 : x;
+	x = x > 709.0 ? 709.0 : x;
+	shifted = x * 1.4426950408889634 + round;
+	k = shifted - round;
+	/* ln 2 in two parts, the first with trailing zeros so that k times it is exact. */
+	r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
+	p = 1.0 / 6227020800.0;
+	p = p * r + 1.0 / 479001600.0;
+	p = p * r + 1.0 / 39916800.0;
+	p = p * r + 1.0 / 3628800.0;
+	p = p * r + 1.0 / 362880.0;
+	p = p * r + 1.0 / 40320.0;
+	p = p * r + 1.0 / 5040.0;
+	p = p * r + 1.0 / 720.0;
+	p = p * r + 1.0 / 120.0;
+	p = p * r + 1.0 / 24.0;
+	p = p * r + 1.0 / 6.0;
+	p = p * r + 0.5;
+	p = p * r + 1.0;
+	p = p * r + 1.0;
+	memcpy(&bits, &shifted, sizeof(bits));
+	memcpy(&base, &round, sizeof(base));
+	bits = (bits - base + 1023) << 52;
+	memcpy(&power, &bits, sizeof(power));
+	return p * power;
+}
+
+/* Probability of class 1 at margin s. */
+static inline double
+pgml_gbm_sigmoid(double s)
+{
+	return 1.0 / (1.0 + pgml_gbm_exp(-s));
+}
+
+#endif

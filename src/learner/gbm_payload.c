@@ -1,0 +1,335 @@
+/*
+ * gbm_payload.c - the stored form of a boosted model: encode, verify, predict.
+ */
+#include "learner/gbm_payload.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "learner/gbm_loss.h"
+
+#define PREDICT_ROWS 128 /* rows that pass through the trees together */
+
+void
+pgml_gbm_forest_init(PgmlGbmForest *forest, PgmlBudget *budget)
+{
+	pgml_buf_init(&forest->node, budget);
+	pgml_buf_init(&forest->value, budget);
+	pgml_buf_init(&forest->word, budget);
+	pgml_buf_init(&forest->end, budget);
+}
+
+void
+pgml_gbm_forest_free(PgmlGbmForest *forest)
+{
+	pgml_buf_free(&forest->node);
+	pgml_buf_free(&forest->value);
+	pgml_buf_free(&forest->word);
+	pgml_buf_free(&forest->end);
+}
+
+int64_t
+pgml_gbm_forest_size(const PgmlGbmForest *forest)
+{
+	return (int64_t) (forest->end.len / (2 * sizeof(uint32_t)));
+}
+
+/* Words of a set over the bins of a feature with that many levels. */
+static uint32_t
+set_words(int32_t n_levels, uint32_t max_bin)
+{
+	uint32_t levels = (uint32_t) n_levels < max_bin ? (uint32_t) n_levels : max_bin;
+
+	return levels / 32 + 1;
+}
+
+PgmlStatus
+pgml_gbm_forest_add(const PgmlEnv *env, PgmlGbmForest *forest, const PgmlGbmTree *tree,
+					const PgmlBins *bins)
+{
+	for (int32_t i = 0; i + 1 < tree->n_leaves; i++)
+	{
+		const PgmlGbmTreeNode *from = &tree->node[i];
+		PgmlGbmNode16 node = { .feature = (uint32_t) from->feature,
+							   .left = from->left,
+							   .right = from->right };
+
+		if (from->categorical)
+		{
+			uint32_t words = set_words(bins->n_bins[from->feature] - 1, (uint32_t) bins->max_bin);
+
+			node.feature |= PGML_GBM_CATEGORICAL;
+			node.u.word = (uint32_t) (forest->word.len / sizeof(uint32_t));
+			pgml_buf_put(&forest->word, from->set, words * sizeof(uint32_t));
+		}
+		else
+		{
+			node.feature |= from->missing_left ? PGML_GBM_MISSING_LEFT : 0;
+			node.u.threshold = from->threshold;
+		}
+		pgml_buf_put(&forest->node, &node, sizeof(node));
+	}
+	pgml_buf_put(&forest->value, tree->value, (size_t) tree->n_leaves * sizeof(double));
+	if (forest->value.len / sizeof(double) > INT32_MAX ||
+		forest->word.len / sizeof(uint32_t) > INT32_MAX)
+		return pgml_fail(env->error, PGML_ERR_LIMIT, "the trees have too many nodes");
+	pgml_buf_put_u32(&forest->end, (uint32_t) (forest->node.len / sizeof(PgmlGbmNode16)));
+	pgml_buf_put_u32(&forest->end, (uint32_t) (forest->word.len / sizeof(uint32_t)));
+	if (forest->node.failed || forest->value.failed || forest->word.failed || forest->end.failed)
+		return pgml_fail_nomem(env, "trees");
+	return PGML_OK;
+}
+
+PgmlStatus
+pgml_gbm_encode(const PgmlEnv *env, const PgmlGbmForest *forest, int64_t n_trees,
+				const double *init, int n_outputs, int max_bin, PgmlBuf *out)
+{
+	const uint32_t *end = (const uint32_t *) forest->end.data;
+	PgmlGbmHeader header = { .format = PGML_GBM_FORMAT,
+							 .n_outputs = (uint32_t) n_outputs,
+							 .n_trees = (uint32_t) n_trees,
+							 .n_nodes = n_trees > 0 ? end[2 * n_trees - 2] : 0,
+							 .n_words = n_trees > 0 ? end[2 * n_trees - 1] : 0,
+							 .max_bin = (uint32_t) max_bin };
+
+	pgml_buf_put(out, &header, sizeof(header));
+	pgml_buf_put(out, init, (size_t) n_outputs * sizeof(double));
+	pgml_buf_put_u32(out, 0);
+	for (int64_t t = 0; t < n_trees; t++)
+		pgml_buf_put_u32(out, end[2 * t]);
+	pgml_buf_align(out, 8);
+	pgml_buf_put(out, forest->node.data, header.n_nodes * sizeof(PgmlGbmNode16));
+	pgml_buf_put(out, forest->value.data, ((size_t) header.n_nodes + n_trees) * sizeof(double));
+	pgml_buf_put(out, forest->word.data, header.n_words * sizeof(uint32_t));
+	pgml_buf_align(out, 8);
+	return out->failed ? pgml_fail_nomem(env, "the model") : PGML_OK;
+}
+
+/* Pointers into a payload. */
+typedef struct View
+{
+	const PgmlGbmHeader *header;
+	const double *init;
+	const uint32_t *first;
+	const PgmlGbmNode16 *node;
+	const double *value;
+	const uint32_t *word;
+	uint64_t len; /* that the header asks for */
+} View;
+
+/* Follow the header's counts; with 32-bit counts no sum overflows 64 bits. */
+static View
+open_view(const uint8_t *payload)
+{
+	View v = { .header = (const PgmlGbmHeader *) payload };
+	uint64_t at = sizeof(PgmlGbmHeader);
+
+	v.init = (const double *) (payload + at);
+	at += v.header->n_outputs * sizeof(double);
+	v.first = (const uint32_t *) (payload + at);
+	at += ((uint64_t) v.header->n_trees + 1) * sizeof(uint32_t);
+	at = (at + 7) / 8 * 8;
+	v.node = (const PgmlGbmNode16 *) (payload + at);
+	at += v.header->n_nodes * sizeof(PgmlGbmNode16);
+	v.value = (const double *) (payload + at);
+	at += ((uint64_t) v.header->n_nodes + v.header->n_trees) * sizeof(double);
+	v.word = (const uint32_t *) (payload + at);
+	at += v.header->n_words * sizeof(uint32_t);
+	v.len = (at + 7) / 8 * 8;
+	return v;
+}
+
+/* ---- verify ---- */
+
+static PgmlStatus
+corrupt(PgmlError *err, const char *what)
+{
+	return pgml_fail(err, PGML_ERR_CORRUPT, "gradient_boosting: %s", what);
+}
+
+/* A child is a later node of the tree's m nodes, or one of its m + 1 leaves. */
+static bool
+child_is_bounded(int32_t child, int64_t node, int64_t m)
+{
+	return child >= 0 ? child > node && child < m : ~child <= m;
+}
+
+/* Bound one node of a tree of m nodes. */
+static PgmlStatus
+verify_node(const View *v, const PgmlGbmNode16 *node, int64_t number, int64_t m,
+			const PgmlShape *shape, PgmlError *err)
+{
+	uint32_t f = node->feature & PGML_GBM_FEATURE;
+	bool categorical = (node->feature & PGML_GBM_CATEGORICAL) != 0;
+
+	if (f >= (uint32_t) shape->nfeatures)
+		return corrupt(err, "a node uses a feature that does not exist");
+	if (categorical != shape->categorical[f])
+		return corrupt(err, "a node treats a feature as of another kind");
+	if (!child_is_bounded(node->left, number, m) || !child_is_bounded(node->right, number, m))
+		return corrupt(err, "a node has a child out of bounds");
+	if (!categorical && isnan(node->u.threshold))
+		return corrupt(err, "a threshold is not a number");
+	if (categorical && (uint64_t) node->u.word + set_words(shape->n_levels[f], v->header->max_bin) >
+						   v->header->n_words)
+		return corrupt(err, "a set of levels lies out of bounds");
+	return PGML_OK;
+}
+
+/* Bound the header, the directory of trees and all numbers. */
+static PgmlStatus
+verify_frame(const View *v, size_t len, const PgmlShape *shape, PgmlError *err)
+{
+	const PgmlGbmHeader *h = v->header;
+
+	if (h->format != PGML_GBM_FORMAT)
+		return corrupt(err, "the format is of another version");
+	if (h->n_outputs != (uint32_t) pgml_task_outputs(shape->task, shape->n_classes) ||
+		h->n_trees % h->n_outputs != 0 || h->max_bin < 2 || h->max_bin > 255)
+		return corrupt(err, "the header is damaged");
+	if (v->len != len)
+		return corrupt(err, "the length is wrong");
+	for (uint32_t k = 0; k < h->n_outputs; k++)
+		if (!isfinite(v->init[k]))
+			return corrupt(err, "an initial score is not finite");
+	if (v->first[0] != 0 || v->first[h->n_trees] != h->n_nodes)
+		return corrupt(err, "the directory of trees is damaged");
+	for (uint32_t t = 0; t < h->n_trees; t++)
+		if (v->first[t] > v->first[t + 1])
+			return corrupt(err, "the directory of trees is damaged");
+	for (uint64_t i = 0; i < (uint64_t) h->n_nodes + h->n_trees; i++)
+		if (!isfinite(v->value[i]))
+			return corrupt(err, "a leaf value is not finite");
+	return PGML_OK;
+}
+
+PgmlStatus
+pgml_gbm_verify(const uint8_t *payload, size_t len, const PgmlShape *shape, PgmlError *err)
+{
+	View v;
+
+	if (len < sizeof(PgmlGbmHeader) || (uintptr_t) payload % 8 != 0)
+		return corrupt(err, "the payload is too short or not aligned");
+	v = open_view(payload);
+	PGML_TRY(verify_frame(&v, len, shape, err));
+	for (uint32_t t = 0; t < v.header->n_trees; t++)
+	{
+		const PgmlGbmNode16 *node = v.node + v.first[t];
+		int64_t m = (int64_t) v.first[t + 1] - v.first[t];
+
+		for (int64_t i = 0; i < m; i++)
+			PGML_TRY(verify_node(&v, &node[i], i, m, shape, err));
+	}
+	return PGML_OK;
+}
+
+/* ---- predict ---- */
+
+/* Does x go left at a categorical node?  Bins are those of data/bins.h. */
+static inline bool
+level_goes_left(const View *v, const PgmlGbmNode16 *node, const PgmlShape *shape, uint32_t f,
+				float x)
+{
+	uint32_t last = v->header->max_bin - 1;
+	uint32_t bin = 0;
+
+	if (x >= 0 && x < (float) shape->n_levels[f])
+		bin = ((uint32_t) x < last ? (uint32_t) x : last) + 1;
+	return v->word[node->u.word + bin / 32] >> (bin % 32) & 1;
+}
+
+/* Leaf of a tree that the row x falls into; `mixed` (a constant) tells whether there are categorical nodes. */
+static inline __attribute__((always_inline)) int32_t
+find_leaf(const View *v, const PgmlGbmNode16 *tree, const PgmlShape *shape, const float *x,
+		  bool mixed)
+{
+	int32_t at = 0;
+
+	do
+	{
+		const PgmlGbmNode16 *node = &tree[at];
+		uint32_t f = node->feature & PGML_GBM_FEATURE;
+		bool left;
+
+		if (mixed && (node->feature & PGML_GBM_CATEGORICAL))
+			left = level_goes_left(v, node, shape, f, x[f]);
+		else
+			left = (x[f] <= node->u.threshold) |
+				   ((x[f] != x[f]) & ((node->feature & PGML_GBM_MISSING_LEFT) != 0));
+		at = left ? node->left : node->right;
+	} while (at >= 0);
+	return ~at;
+}
+
+/* Add all trees to the scores of n rows. */
+static inline __attribute__((always_inline)) void
+add_trees(const View *v, const PgmlShape *shape, const float *x, int64_t n, double *score,
+		  bool mixed)
+{
+	uint32_t outputs = v->header->n_outputs;
+
+	for (uint32_t t = 0; t < v->header->n_trees; t++)
+	{
+		const PgmlGbmNode16 *tree = v->node + v->first[t];
+		const double *value = v->value + v->first[t] + t;
+		double *to = score + t % outputs;
+
+		if (v->first[t] == v->first[t + 1])
+		{
+			for (int64_t i = 0; i < n; i++)
+				to[i * outputs] += value[0];
+			continue;
+		}
+		for (int64_t i = 0; i < n; i++)
+			to[i * outputs] += value[find_leaf(v, tree, shape, x + i * shape->nfeatures, mixed)];
+	}
+}
+
+/* Turn the scores of one row into probabilities. */
+static void
+softmax(double *score, uint32_t k)
+{
+	double highest = score[0], sum = 0;
+
+	for (uint32_t i = 1; i < k; i++)
+		highest = score[i] > highest ? score[i] : highest;
+	for (uint32_t i = 0; i < k; i++)
+		sum += score[i] = pgml_gbm_exp(score[i] - highest);
+	for (uint32_t i = 0; i < k; i++)
+		score[i] /= sum;
+}
+
+/* Predict a block of rows. */
+static void
+predict_block(const View *v, const PgmlShape *shape, const float *x, int64_t n, double *out)
+{
+	uint32_t outputs = v->header->n_outputs;
+
+	for (int64_t i = 0; i < n; i++)
+		memcpy(out + i * outputs, v->init, outputs * sizeof(double));
+	if (v->header->n_words > 0)
+		add_trees(v, shape, x, n, out, true);
+	else
+		add_trees(v, shape, x, n, out, false);
+	if (shape->task == PGML_TASK_REGRESSION)
+		return;
+	for (int64_t i = 0; i < n; i++)
+	{
+		if (shape->task == PGML_TASK_BINARY)
+			out[i] = pgml_gbm_sigmoid(out[i]);
+		else
+			softmax(out + i * outputs, outputs);
+	}
+}
+
+void
+pgml_gbm_predict(const uint8_t *payload, const PgmlShape *shape, const float *x, int64_t n,
+				 double *out)
+{
+	View v = open_view(payload);
+
+	for (int64_t from = 0; from < n; from += PREDICT_ROWS)
+		predict_block(&v, shape, x + from * shape->nfeatures,
+					  n - from < PREDICT_ROWS ? n - from : PREDICT_ROWS,
+					  out + from * v.header->n_outputs);
+}

@@ -1,0 +1,75 @@
+/*
+ * gbm_payload.h - the stored form of a boosted model.
+ *
+ *   PgmlGbmHeader
+ *   f64 init[n_outputs]         score before the first tree
+ *   u32 first[n_trees + 1]      number of each tree's first node; padded to a multiple of 8
+ *   PgmlGbmNode16 node[n_nodes] tree after tree, children after their parents
+ *   f64 value[n_nodes + n_trees] leaf values; a tree of m nodes has m + 1 leaves
+ *   u32 set[n_words]            sets of the categorical nodes; padded to a multiple of 8
+ *
+ * Tree t adds to output t % n_outputs.  The score becomes a probability by the logistic function or softmax.
+ */
+#ifndef PGML_LEARNER_GBM_PAYLOAD_H
+#define PGML_LEARNER_GBM_PAYLOAD_H
+
+#include "learner/gbm.h"
+#include "learner/gbm_tree.h"
+
+#define PGML_GBM_FORMAT 1
+
+typedef struct PgmlGbmHeader
+{
+	uint32_t format;
+	uint32_t n_outputs;
+	uint32_t n_trees;
+	uint32_t n_nodes;
+	uint32_t n_words;
+	uint32_t max_bin; /* levels from max_bin - 1 on are one */
+} PgmlGbmHeader;
+
+#define PGML_GBM_CATEGORICAL  0x80000000u
+#define PGML_GBM_MISSING_LEFT 0x40000000u /* numeric only: a set tells where missing goes */
+#define PGML_GBM_FEATURE      0x3fffffffu
+
+/* Sixteen bytes a node: four to a cache line. */
+typedef struct PgmlGbmNode16
+{
+	uint32_t feature; /* and flags */
+	union
+	{
+		float threshold; /* numeric: x <= threshold goes left */
+		uint32_t word;   /* categorical: first word of the set; bit b: bin b goes left */
+	} u;
+	int32_t left; /* >= 0: node of the tree; < 0: leaf ~left of the tree */
+	int32_t right;
+} PgmlGbmNode16;
+
+/* Trees on their way to a payload. */
+typedef struct PgmlGbmForest
+{
+	PgmlBuf node;
+	PgmlBuf value;
+	PgmlBuf word;
+	PgmlBuf end; /* u32 pairs per tree: nodes and words up to its end */
+} PgmlGbmForest;
+
+extern void pgml_gbm_forest_init(PgmlGbmForest *forest, PgmlBudget *budget);
+extern void pgml_gbm_forest_free(PgmlGbmForest *forest);
+extern int64_t pgml_gbm_forest_size(const PgmlGbmForest *forest); /* trees */
+
+/* Append a tree; PGML_ERR_LIMIT when there are too many nodes to number. */
+extern PgmlStatus pgml_gbm_forest_add(const PgmlEnv *env, PgmlGbmForest *forest,
+									  const PgmlGbmTree *tree, const PgmlBins *bins);
+
+/* Write the first n_trees trees as a payload. */
+extern PgmlStatus pgml_gbm_encode(const PgmlEnv *env, const PgmlGbmForest *forest, int64_t n_trees,
+								  const double *init, int n_outputs, int max_bin, PgmlBuf *out);
+
+/* The learner's verify() and predict(). */
+extern PgmlStatus pgml_gbm_verify(const uint8_t *payload, size_t len, const PgmlShape *shape,
+								  PgmlError *err);
+extern void pgml_gbm_predict(const uint8_t *payload, const PgmlShape *shape, const float *x,
+							 int64_t n, double *out);
+
+#endif
