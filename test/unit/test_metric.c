@@ -14,8 +14,7 @@
 #include "core/par.h"
 #include "core/rng.h"
 #include "stats/metric.h"
-
-int test_metric(void);
+#include "unit.h"
 
 #define COUNT(a) ((int) (sizeof(a) / sizeof((a)[0])))
 

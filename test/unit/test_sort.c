@@ -1,0 +1,91 @@
+/*
+ * test_sort.c - the radix sort and the keys of numbers.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/rng.h"
+#include "core/sort.h"
+#include "unit.h"
+
+/* Keys are in the order of the numbers they are made from. */
+static void
+test_key_of_double(void **state)
+{
+	static const double rising[] = { NAN, -INFINITY, -1e300, -2, -1e-320, 0, 1e-320, 1, INFINITY };
+
+	(void) state;
+	for (size_t i = 1; i < sizeof(rising) / sizeof(rising[0]); i++)
+		assert_true(pgml_key_of_double(rising[i - 1]) < pgml_key_of_double(rising[i]));
+	assert_true(pgml_key_of_double(-0.0) == pgml_key_of_double(0.0));
+	assert_true(pgml_key_of_double(-NAN) == 0);
+}
+
+/* Random keys of one to eight bytes come out sorted, equal ones in the order they went in. */
+static void
+test_sorted_and_stable(void **state)
+{
+	enum
+	{
+		N = 2000
+	};
+	static PgmlKeyed items[N], tmp[N];
+	PgmlEnv env = { 0 };
+	PgmlRng rng;
+
+	(void) state;
+	pgml_rng_init(&rng, 1, 1);
+	for (int bytes = 1; bytes <= 8; bytes++)
+		for (int64_t n = 0; n <= N; n = n < 3 ? n + 1 : n * 5)
+		{
+			bool seen[N] = { false };
+
+			for (int64_t i = 0; i < n; i++)
+			{
+				items[i].key = pgml_rng_next(&rng) >> (64 - 8 * bytes) << (bytes % 3 * 4);
+				items[i].row = i;
+			}
+			assert_int_equal(pgml_sort_keyed(&env, items, tmp, n), PGML_OK);
+			for (int64_t i = 0; i < n; i++)
+			{
+				assert_false(seen[items[i].row]);
+				seen[items[i].row] = true;
+				if (i > 0)
+					assert_true(
+						items[i - 1].key < items[i].key ||
+						(items[i - 1].key == items[i].key && items[i - 1].row < items[i].row));
+			}
+		}
+}
+
+static void
+test_sort_stops(void **state)
+{
+	PgmlKeyed items[2] = { { 2, 0 }, { 1, 1 } };
+	PgmlKeyed tmp[2];
+	_Atomic int stop = 1;
+	PgmlError error;
+	PgmlEnv env = { .stop = &stop, .error = &error };
+
+	(void) state;
+	assert_int_equal(pgml_sort_keyed(&env, items, tmp, 2), PGML_ERR_CANCELLED);
+	assert_int_equal(error.status, PGML_ERR_CANCELLED);
+}
+
+int
+test_sort(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_key_of_double),
+		cmocka_unit_test(test_sorted_and_stable),
+		cmocka_unit_test(test_sort_stops),
+	};
+
+	return cmocka_run_group_tests_name("sort", tests, NULL, NULL);
+}
