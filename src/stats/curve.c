@@ -70,6 +70,13 @@ prepare(const PgmlEnv *env, PgmlArena *arena, const PgmlPredictions *p, int part
 	return status;
 }
 
+/* Weight of the row at a place; without an order weights are given by place. */
+static inline double
+weight_at(const PgmlPrepared *part, const double *w, int64_t place)
+{
+	return pgml_weight(w, part->order ? part->order[place] : place);
+}
+
 /*
  * The share of pairs of a positive and a negative row that are in the right order, ties counting
  * half.
@@ -87,7 +94,7 @@ evaluate_roc_auc(const PgmlEnv *env, const PgmlPrepared *part, const double *w, 
 	(void) scratch;
 	for (int64_t i = 0; i < part->n; i++)
 	{
-		double weight = pgml_weight(w, part->order[i]);
+		double weight = weight_at(part, w, i);
 
 		if (pgml_poll(env, i))
 			return PGML_ERR_CANCELLED;
@@ -117,7 +124,7 @@ evaluate_average_precision(const PgmlEnv *env, const PgmlPrepared *part, const d
 	(void) scratch;
 	for (int64_t i = 0; i < part->n; i++)
 	{
-		double weight = pgml_weight(w, part->order[i]);
+		double weight = weight_at(part, w, i);
 
 		if (pgml_poll(env, i))
 			return PGML_ERR_CANCELLED;

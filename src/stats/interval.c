@@ -35,10 +35,11 @@ typedef struct Bootstrap
 	int64_t units; /* groups or rows */
 	uint64_t seed;
 	const PgmlPrepared *part;
-	Scratch *scratch; /* per thread */
-	int first;        /* round of block 0 */
-	int rounds;       /* to do; falls when time runs out */
-	double *sum;      /* per round: of the parts that are defined, and their number */
+	const int32_t *order; /* rows in the order that units stand for; NULL: as they are */
+	Scratch *scratch;     /* per thread */
+	int first;            /* round of block 0 */
+	int rounds;           /* to do; falls when time runs out */
+	double *sum;          /* per round: of the parts that are defined, and their number */
 	int *seen;
 } Bootstrap;
 
@@ -102,7 +103,8 @@ run_round(void *arg, int64_t block, int thread)
 	{
 		if (pgml_poll(b->env, i))
 			return PGML_ERR_CANCELLED;
-		s->weight[i] = s->count[b->group ? b->group[i] : i] * pgml_weight(b->p->w, i);
+		s->weight[i] =
+			s->count[b->group ? b->group[i] : i] * pgml_weight(b->p->w, b->order ? b->order[i] : i);
 	}
 	PGML_TRY(b->part->method->evaluate(b->env, b->part, s->weight, s->work, &value));
 	if (isfinite(value))
@@ -195,13 +197,25 @@ summarise(Bootstrap *b, double level, double *low, double *high)
 static PgmlStatus
 bootstrap(Bootstrap *b, const PgmlMetric *metric, PgmlArena *arena, PgmlArena *part_arena)
 {
+	int parts = pgml_metric_parts(metric, b->p);
+
 	PGML_TRY(allocate(b, arena));
-	for (int part = 0; part < pgml_metric_parts(metric, b->p); part++)
+	for (int part = 0; part < parts; part++)
 	{
 		PgmlPrepared prepared;
 
 		PGML_TRY(pgml_metric_prepare(b->env, part_arena, metric, b->p, part, &prepared));
 		b->part = &prepared;
+		/*
+		 * Rows are drawn alike, so a metric that walks along sorted rows may number them by place:
+		 * weights are then read one after the other.  Several parts sort differently and must see
+		 * the same rows; groups belong to rows.
+		 */
+		if (parts == 1 && !b->group)
+		{
+			b->order = prepared.order;
+			prepared.order = NULL;
+		}
 		PGML_TRY(run_rounds(b));
 		pgml_arena_reset(part_arena);
 	}

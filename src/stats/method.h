@@ -36,7 +36,7 @@ typedef struct PgmlPrepared
 	double *centred; /* r2: y less about its mean */
 	int32_t *truth;  /* classes: of each row */
 	int32_t *guess;
-	int32_t *order; /* curves: rows by falling score */
+	int32_t *order; /* curves: rows by falling score; NULL: weights are given in that order */
 	uint8_t *mark;  /* curves: of each place in order, PGML_MARK_* */
 } PgmlPrepared;
 
