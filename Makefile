@@ -12,6 +12,8 @@ MODULE_big = $(EXTENSION)
 
 srcdir ?= .
 
+.DEFAULT_GOAL := all
+
 # No PostgreSQL header may be needed to compile these.
 CORE_DIRS = core data stats prep learner search model
 CORE_SRCS = $(sort $(foreach d,$(CORE_DIRS),$(wildcard $(srcdir)/src/$(d)/*.c)))

@@ -22,7 +22,9 @@
  * Blocks are numbered by one counter, and a thread looks at the failure flag before it takes a number,
  * never after: every block below a failed one is run, and the lowest failure is always the same one.
  */
-#define _GNU_SOURCE
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* pthread_sigmask and friends where the compiler flags do not ask for them */
+#endif
 
 #include "core/par.h"
 
