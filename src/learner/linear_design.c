@@ -383,6 +383,7 @@ pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data
 
 	memset(design, 0, sizeof(*design));
 	design->data = data;
+	design->cache_bytes = CACHE_BYTES;
 	design->outputs = pgml_task_outputs(data->task, data->n_classes);
 	if (pgml_linear_max_rows(data->x) * design->outputs > INT32_MAX)
 		return pgml_fail(env->error, PGML_ERR_LIMIT,
@@ -509,7 +510,7 @@ pgml_linear_rows(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign *d
 		rows->n_weighted += w > 0;
 	}
 	cut_rows(design, rows);
-	if (n * width * (int64_t) sizeof(float) > CACHE_BYTES)
+	if (n * width * (int64_t) sizeof(float) > design->cache_bytes)
 		return PGML_OK;
 	rows->dense = pgml_array(arena, (size_t) (n * design->n_dense) + 1, sizeof(float));
 	rows->level = pgml_array(arena, (size_t) (n * design->n_categories) + 1, sizeof(int32_t));

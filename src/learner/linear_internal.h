@@ -100,6 +100,7 @@ typedef struct PgmlLinearDesign
 	int n_dense;
 	int n_categories;
 	int outputs;
+	int64_t cache_bytes;         /* a copy of the design larger than this is not made */
 	double y_unit, y_mean, y_sd; /* regression learns ((y / y_unit) - y_mean) / y_sd */
 	bool out_of_time;            /* some features were left unused because the deadline came */
 } PgmlLinearDesign;

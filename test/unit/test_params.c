@@ -1,0 +1,159 @@
+/* Tests of learner/registry: learners and settings by name. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "learner/learner.h"
+
+extern int test_params(void);
+
+/* A learner that only has settings. */
+static const PgmlParam toy_params[] = {
+	{ "num_leaves", "max_leaves leaves", PGML_PARAM_INT, 2, 1000, 31, true, "Leaves." },
+	{ "learning_rate", "eta shrinkage", PGML_PARAM_REAL, 0.001, 1, 0.1, true, "Rate." },
+	{ "extra_trees", NULL, PGML_PARAM_BOOL, 0, 1, 0, false, "Extra." },
+};
+static const PgmlLearner toy = { .name = "toy", .params = toy_params, .n_params = 3 };
+static const PgmlLearner plain = { .name = "plain" };
+
+static void
+learners_are_found_by_name(void **state)
+{
+	int n;
+	const PgmlLearner *const *all = pgml_learners(&n);
+
+	(void) state;
+	assert_true(n >= 3);
+	assert_string_equal(all[0]->name, "constant");
+	for (int i = 0; i < n; i++)
+		assert_ptr_equal(pgml_learner_find(all[i]->name), all[i]);
+	assert_null(pgml_learner_find("no such learner"));
+	assert_null(pgml_learner_find(""));
+	assert_null(pgml_learner_find(NULL));
+}
+
+/* What the documentation and the search rely on, for every learner. */
+static void
+registered_settings_are_consistent(void **state)
+{
+	int n;
+	const PgmlLearner *const *all = pgml_learners(&n);
+
+	(void) state;
+	for (int i = 0; i < n; i++)
+	{
+		PgmlParams params;
+
+		assert_non_null(all[i]->summary);
+		assert_true(all[i]->n_params <= PGML_MAX_PARAMS);
+		pgml_params_default(all[i], &params);
+		for (int j = 0; j < all[i]->n_params; j++)
+		{
+			const PgmlParam *p = &all[i]->params[j];
+
+			assert_non_null(p->summary);
+			assert_true(p->min <= p->def && p->def <= p->max);
+			assert_true(params.v[j] == p->def && !params.given[j]);
+			assert_true(p->type == PGML_PARAM_REAL || p->def == floor(p->def));
+			assert_int_equal(pgml_params_set(all[i], &params, p->name, p->def, NULL), PGML_OK);
+			for (int q = 0; q < j; q++)
+				assert_string_not_equal(all[i]->params[q].name, p->name);
+		}
+	}
+}
+
+static void
+settings_are_set_by_name_or_alias(void **state)
+{
+	PgmlParams params;
+
+	(void) state;
+	pgml_params_default(&toy, &params);
+	assert_true(pgml_param(&toy, &params, "num_leaves") == 31);
+	assert_int_equal(pgml_params_set(&toy, &params, "leaves", 7, NULL), PGML_OK);
+	assert_int_equal(pgml_params_set(&toy, &params, "eta", 0.5, NULL), PGML_OK);
+	assert_int_equal(pgml_params_set(&toy, &params, "extra_trees", 1, NULL), PGML_OK);
+	assert_true(pgml_param(&toy, &params, "num_leaves") == 7);
+	assert_true(pgml_param(&toy, &params, "max_leaves") == 7);
+	assert_true(pgml_param(&toy, &params, "learning_rate") == 0.5);
+	assert_true(params.given[0] && params.given[1] && params.given[2]);
+	assert_true(isnan(pgml_param(&toy, &params, "nothing")));
+}
+
+static void
+unknown_settings_are_named_with_the_nearest(void **state)
+{
+	PgmlParams params;
+	PgmlError err = { 0 };
+
+	(void) state;
+	pgml_params_default(&toy, &params);
+	assert_int_equal(pgml_params_set(&toy, &params, "num_leafs", 7, &err), PGML_ERR_BADARG);
+	assert_string_equal(err.message, "learner \"toy\" has no setting named \"num_leafs\"");
+	assert_string_equal(err.hint, "Did you mean \"num_leaves\"? Its settings are: num_leaves, "
+								  "learning_rate, extra_trees.");
+	assert_int_equal(pgml_params_set(&toy, &params, "Shrinkag", 1, &err), PGML_ERR_BADARG);
+	assert_non_null(strstr(err.hint, "Did you mean \"learning_rate\"?"));
+	assert_int_equal(pgml_params_set(&toy, &params, "zzz", 7, &err), PGML_ERR_BADARG);
+	assert_string_equal(err.hint, "Its settings are: num_leaves, learning_rate, extra_trees.");
+	assert_int_equal(pgml_params_set(&toy, &params, "", 7, &err), PGML_ERR_BADARG);
+	assert_int_equal(pgml_params_set(&toy, &params, "leave max", 7, &err), PGML_ERR_BADARG);
+	assert_int_equal(pgml_params_set(&toy, &params, "max_leaves leaves", 7, &err), PGML_ERR_BADARG);
+	assert_int_equal(pgml_params_set(&plain, &params, "x", 7, &err), PGML_ERR_BADARG);
+	assert_string_equal(err.hint, "It has no settings.");
+	assert_false(params.given[0]);
+}
+
+static void
+a_very_long_name_is_no_trouble(void **state)
+{
+	PgmlParams params;
+	PgmlError err = { 0 };
+	char name[2000];
+
+	(void) state;
+	memset(name, 'a', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	pgml_params_default(&toy, &params);
+	assert_int_equal(pgml_params_set(&toy, &params, name, 7, &err), PGML_ERR_BADARG);
+	assert_true(strlen(err.message) < sizeof(err.message));
+}
+
+static void
+values_are_checked(void **state)
+{
+	PgmlParams params;
+	PgmlError err = { 0 };
+
+	(void) state;
+	pgml_params_default(&toy, &params);
+	assert_int_equal(pgml_params_set(&toy, &params, "num_leaves", 1, &err), PGML_ERR_BADARG);
+	assert_string_equal(
+		err.message, "setting \"num_leaves\" of learner \"toy\" must be between 2 and 1000, not 1");
+	assert_int_equal(pgml_params_set(&toy, &params, "num_leaves", 7.5, &err), PGML_ERR_BADARG);
+	assert_string_equal(
+		err.message, "setting \"num_leaves\" of learner \"toy\" must be a whole number, not 7.5");
+	assert_int_equal(pgml_params_set(&toy, &params, "extra_trees", 0.5, &err), PGML_ERR_BADARG);
+	assert_int_equal(pgml_params_set(&toy, &params, "eta", NAN, &err), PGML_ERR_BADARG);
+	assert_int_equal(pgml_params_set(&toy, &params, "eta", INFINITY, &err), PGML_ERR_BADARG);
+	assert_int_equal(pgml_params_set(&toy, &params, "eta", 1, &err), PGML_OK);
+	assert_true(pgml_param(&toy, &params, "num_leaves") == 31 && !params.given[0]);
+}
+
+int
+test_params(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(learners_are_found_by_name),
+		cmocka_unit_test(registered_settings_are_consistent),
+		cmocka_unit_test(settings_are_set_by_name_or_alias),
+		cmocka_unit_test(unknown_settings_are_named_with_the_nearest),
+		cmocka_unit_test(a_very_long_name_is_no_trouble),
+		cmocka_unit_test(values_are_checked),
+	};
+
+	return cmocka_run_group_tests_name("params", tests, NULL, NULL);
+}
