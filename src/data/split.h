@@ -44,7 +44,7 @@ typedef struct PgmlSplit
     uint64_t salt;
     double test_size;     /* wanted share of test rows, 0 <= test_size < 1; 0: nothing is held out */
     bool fixed;           /* thresholds come from an earlier version */
-    int n_classes;        /* thresholds in use (1 unless stratified) */
+    int n_classes;        /* thresholds in use (1 unless stratified: then set by the caller) */
     uint64_t *threshold;  /* per class: test when the salted hash is below; 0: none */
     const char **labels;  /* stratified: the class each threshold belongs to (kept by the caller) */
     int n_windows;        /* time: windows of earlier versions; the new one is appended */
@@ -62,16 +62,21 @@ typedef struct PgmlSplitInput
 } PgmlSplitInput;
 
 /*
- * Fill role[n].  Allocates thresholds/windows in arena when they are not fixed.  Every class keeps at least
- * one training row, and one test row when it has two rows or more and test_size > 0.  With fixed
- * thresholds, classes unknown to the first version (label >= n_classes) use the highest threshold.
+ * Fill role[n].  Allocates thresholds (unless fixed) and windows in arena.  Every class keeps at least one
+ * training row, and one test row when it has two rows or more and test_size > 0.  Rows of equal hash are
+ * never on both sides: they count as one here, and where their labels differ, those that would train
+ * while another tests are reserved.  With fixed thresholds test_size is not looked at, and classes unknown
+ * to the first version (label >= n_classes) use the highest threshold.  PGML_ERR_DATA when there is a single
+ * group, a single time, or nothing left to train on.
  */
 extern PgmlStatus pgml_split(const PgmlEnv *env, PgmlArena *arena, PgmlSplit *split,
                              const PgmlSplitInput *in, uint8_t *role);
 
 /*
- * Deal rows (indexes into the arrays) to folds 0 .. k-1: stratified by label (NULL: not), whole groups
- * (NULL: rows), or consecutive blocks in time (NULL: not).  Seeded; balanced within one row per class.
+ * Deal rows (indexes into the arrays) to folds 0 .. k-1, fold[i] for rows[i]: stratified by label (NULL: not),
+ * whole groups (NULL: rows), or consecutive blocks in time, oldest first (NULL: not; time goes before group).
+ * Seeded; rows balance within one per class, groups as well as their sizes and classes allow.  k is 1 to
+ * 255; folds stay empty when there are fewer rows.  The arena holds scratch of about 32 bytes a row.
  */
 extern PgmlStatus pgml_folds(const PgmlEnv *env, PgmlArena *arena, int k, const int32_t *rows, int64_t n,
                              const int32_t *label, const uint64_t *group, const double *time,

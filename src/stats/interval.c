@@ -124,6 +124,8 @@ run_rounds(Bootstrap *b)
 		int batch = b->rounds - b->first < BATCH ? b->rounds - b->first : BATCH;
 		PgmlStatus status;
 
+		if (pgml_stopped(b->env))
+			return pgml_fail_cancelled(b->env);
 		if (b->first > 0 && pgml_out_of_time(b->env))
 			b->rounds = b->first;
 		else
