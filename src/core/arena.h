@@ -15,11 +15,12 @@
 /* A limit in bytes shared by arenas; 0 = no limit.  fail_at injects faults in tests. */
 typedef struct PgmlBudget
 {
-    int64_t limit;
-    _Atomic int64_t used;
-    _Atomic int64_t peak;
-    _Atomic int64_t fail_at; /* tests: when > 0, counts down; the allocation that reaches 0 fails */
-    _Atomic int64_t refused; /* bytes the limit refused last; 0 when the last failure was malloc's */
+	int64_t limit;
+	_Atomic int64_t used;
+	_Atomic int64_t peak;
+	_Atomic int64_t fail_at; /* tests: when > 0, counts down; the allocation that reaches 0 fails */
+	_Atomic int64_t
+		refused; /* bytes the limit refused last; 0 when the last failure was malloc's */
 } PgmlBudget;
 
 typedef struct PgmlArena PgmlArena;

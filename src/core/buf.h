@@ -13,11 +13,11 @@
 /* Grows in malloc'ed memory charged to the budget; a failed append sets `failed` and later appends do nothing. */
 typedef struct PgmlBuf
 {
-    PgmlBudget *budget;
-    uint8_t *data;
-    size_t len;
-    size_t cap;
-    bool failed;
+	PgmlBudget *budget;
+	uint8_t *data;
+	size_t len;
+	size_t cap;
+	bool failed;
 } PgmlBuf;
 
 extern void pgml_buf_init(PgmlBuf *buf, PgmlBudget *budget);
@@ -43,10 +43,10 @@ extern void pgml_buf_set_u64(PgmlBuf *buf, size_t offset, uint64_t v);
 /* Reads from [data, data + len); reading past the end sets `failed` and yields zeros. */
 typedef struct PgmlReader
 {
-    const uint8_t *data;
-    size_t len;
-    size_t pos;
-    bool failed;
+	const uint8_t *data;
+	size_t len;
+	size_t pos;
+	bool failed;
 } PgmlReader;
 
 extern void pgml_reader_init(PgmlReader *r, const void *data, size_t len);

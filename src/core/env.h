@@ -19,15 +19,15 @@ typedef struct PgmlPool PgmlPool;
 
 typedef struct PgmlEnv
 {
-    PgmlBudget *budget;       /* memory charged by every arena of the computation */
-    PgmlError *error;         /* where the first failure is described */
-    const _Atomic int *stop;  /* non-zero: give up; may be NULL */
-    double deadline;          /* pgml_now() at which to return what there is; 0 = none */
-    uint64_t seed;            /* every random decision derives from it */
-    PgmlPool *pool;           /* threads for pgml_par_for(); NULL = the calling thread only */
-    /* Called by the driver thread only. fraction in [0, 1]; step is short, e.g. "gradient_boosting 2". */
-    void (*progress)(void *arg, double fraction, const char *step);
-    void *progress_arg;
+	PgmlBudget *budget;      /* memory charged by every arena of the computation */
+	PgmlError *error;        /* where the first failure is described */
+	const _Atomic int *stop; /* non-zero: give up; may be NULL */
+	double deadline;         /* pgml_now() at which to return what there is; 0 = none */
+	uint64_t seed;           /* every random decision derives from it */
+	PgmlPool *pool;          /* threads for pgml_par_for(); NULL = the calling thread only */
+	/* Called by the driver thread only. fraction in [0, 1]; step is short, e.g. "gradient_boosting 2". */
+	void (*progress)(void *arg, double fraction, const char *step);
+	void *progress_arg;
 } PgmlEnv;
 
 /* Seconds of a monotonic clock; CPU seconds of this thread; CPU seconds of the whole process. */

@@ -11,7 +11,7 @@
 
 typedef struct PgmlRng
 {
-    uint64_t s[4];
+	uint64_t s[4];
 } PgmlRng;
 
 /* Stream number `stream` of seed `seed`. */

@@ -10,25 +10,25 @@
 
 typedef enum PgmlStatus
 {
-    PGML_OK = 0,
-    PGML_ERR_NOMEM,       /* malloc failed */
-    PGML_ERR_LIMIT,       /* the memory budget, or another stated limit, is too small */
-    PGML_ERR_BADARG,      /* a setting is unknown, out of range or contradicts another */
-    PGML_ERR_DATA,        /* the data cannot be used for what was asked */
-    PGML_ERR_NUMERIC,     /* the computation did not give finite numbers */
-    PGML_ERR_CANCELLED,   /* the stop flag was set */
-    PGML_ERR_CORRUPT,     /* stored bytes are damaged or of an unknown version */
-    PGML_ERR_UNAVAILABLE, /* a library that this needs is not installed */
-    PGML_ERR_INTERNAL     /* a bug in the core */
+	PGML_OK = 0,
+	PGML_ERR_NOMEM,       /* malloc failed */
+	PGML_ERR_LIMIT,       /* the memory budget, or another stated limit, is too small */
+	PGML_ERR_BADARG,      /* a setting is unknown, out of range or contradicts another */
+	PGML_ERR_DATA,        /* the data cannot be used for what was asked */
+	PGML_ERR_NUMERIC,     /* the computation did not give finite numbers */
+	PGML_ERR_CANCELLED,   /* the stop flag was set */
+	PGML_ERR_CORRUPT,     /* stored bytes are damaged or of an unknown version */
+	PGML_ERR_UNAVAILABLE, /* a library that this needs is not installed */
+	PGML_ERR_INTERNAL     /* a bug in the core */
 } PgmlStatus;
 
 /* The first failure; message like PostgreSQL's (lower case, no full stop), hint and detail sentences. */
 typedef struct PgmlError
 {
-    PgmlStatus status;
-    char message[512];
-    char detail[512];
-    char hint[512];
+	PgmlStatus status;
+	char message[512];
+	char detail[512];
+	char hint[512];
 } PgmlError;
 
 /*
@@ -36,21 +36,21 @@ typedef struct PgmlError
  * Clears detail and hint.  err may be NULL (the message is then lost).
  */
 extern PgmlStatus pgml_fail(PgmlError *err, PgmlStatus status, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4)));
 
 /* Add a detail or a hint sentence to the failure recorded last. err may be NULL. */
 extern void pgml_fail_detail(PgmlError *err, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+	__attribute__((format(printf, 2, 3)));
 extern void pgml_fail_hint(PgmlError *err, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+	__attribute__((format(printf, 2, 3)));
 
 /* Return early with the status of a failed call. */
 #define PGML_TRY(call)                                                                             \
-    do                                                                                             \
-    {                                                                                              \
-        PgmlStatus pgml_status_ = (call);                                                          \
-        if (pgml_status_ != PGML_OK)                                                               \
-            return pgml_status_;                                                                   \
-    } while (0)
+	do                                                                                             \
+	{                                                                                              \
+		PgmlStatus pgml_status_ = (call);                                                          \
+		if (pgml_status_ != PGML_OK)                                                               \
+			return pgml_status_;                                                                   \
+	} while (0)
 
 #endif
