@@ -12,6 +12,8 @@ MODULE_big = $(EXTENSION)
 
 srcdir ?= .
 
+PG_CONFIG ?= pg_config
+
 .DEFAULT_GOAL := all
 
 # No PostgreSQL header may be needed to compile these.
@@ -23,7 +25,9 @@ OBJS      = $(patsubst $(srcdir)/%.c,%.o,$(CORE_SRCS) $(GLUE_SRCS))
 DATA       = $(wildcard $(srcdir)/sql/upgrade/*--*--*.sql)
 DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
 
-PG_CPPFLAGS = -I$(srcdir)/src -DPGML_VERSION='"$(EXTVERSION)"'
+# The server's headers are not ours to warn about.
+PG_CPPFLAGS = -I$(srcdir)/src -isystem $(shell $(PG_CONFIG) --includedir-server 2>/dev/null) \
+              -DPGML_VERSION='"$(EXTVERSION)"'
 # -ffp-contract=off: the same bytes on every CPU, whatever clone of a kernel runs.
 PG_CFLAGS   = -std=gnu11 -O3 -ffp-contract=off -fvisibility=hidden -pthread \
               -Wno-declaration-after-statement -Wvla $(WERROR)
@@ -42,7 +46,6 @@ EXTRA_CLEAN = sql/$(EXTENSION)--$(EXTVERSION).sql results log tmp_check tmp_chec
 # PGXS compiles LLVM bitcode without PG_CFLAGS; the JIT would inline a different build of this code.
 override with_llvm = no
 
-PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
 # The script targets install what is missing first, so they must work before PGXS is there.
