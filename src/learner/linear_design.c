@@ -26,9 +26,14 @@
 #define SKEW_LESSEN 0.7
 
 /* Numbers in a block, and what a copy of the design may take. */
-#define BLOCK_NUMBERS 262144
-#define CACHE_BYTES   ((int64_t) 256 << 20)
-#define CHUNK_NUMBERS ((int64_t) 4 << 20)
+#define BLOCK_NUMBERS  262144
+#define MIN_BLOCK_ROWS 16
+#define MAX_BLOCK_ROWS 2048
+#define CACHE_BYTES    ((int64_t) 256 << 20)
+#define CHUNK_NUMBERS  ((int64_t) 4 << 20)
+
+/* Threads the estimate of memory counts with. */
+#define USUAL_THREADS 4
 
 /* Weight of a row of the matrix. */
 static double
@@ -479,10 +484,10 @@ cut_rows(const PgmlLinearDesign *design, PgmlLinearRows *rows)
 	int64_t most = CHUNK_NUMBERS / coefs;
 
 	rows->block_rows = BLOCK_NUMBERS / width;
-	if (rows->block_rows > 2048)
-		rows->block_rows = 2048;
-	if (rows->block_rows < 16)
-		rows->block_rows = 16;
+	if (rows->block_rows > MAX_BLOCK_ROWS)
+		rows->block_rows = MAX_BLOCK_ROWS;
+	if (rows->block_rows < MIN_BLOCK_ROWS)
+		rows->block_rows = MIN_BLOCK_ROWS;
 	rows->n_blocks = (rows->n + rows->block_rows - 1) / rows->block_rows;
 	if (most > PGML_LINEAR_MAX_CHUNKS)
 		most = PGML_LINEAR_MAX_CHUNKS;
@@ -581,15 +586,20 @@ pgml_linear_load(const PgmlLinearDesign *design, const PgmlLinearRows *rows, int
 int64_t
 pgml_linear_design_memory(const PgmlDataset *data)
 {
-	int64_t width = 0;
+	int64_t width = pgml_task_outputs(data->task, data->n_classes) + 1;
 	int64_t rows = data->n + (data->valid_rows != NULL ? data->n_valid : 0);
 
 	for (int32_t f = 0; f < data->x->nfeatures; f++)
 		width += data->x->features[f].categorical ? 1 : 3;
 
-	int64_t cache = rows * width * (int64_t) sizeof(float);
+	int64_t copies = rows * width * (int64_t) sizeof(float);
+	int64_t block = MAX_BLOCK_ROWS * width < BLOCK_NUMBERS ? MAX_BLOCK_ROWS * width : BLOCK_NUMBERS;
 
-	if (cache > 2 * CACHE_BYTES)
-		cache = 2 * CACHE_BYTES;
-	return cache + data->x->nfeatures * (int64_t) (sizeof(PgmlLinearFeature) + 1);
+	if (block < MIN_BLOCK_ROWS * width)
+		block = MIN_BLOCK_ROWS * width;
+	block *= (int64_t) (sizeof(float) + sizeof(double));
+	if (copies > 2 * CACHE_BYTES)
+		copies = 2 * CACHE_BYTES;
+	return copies + USUAL_THREADS * (block + (int64_t) sizeof(Sample)) +
+		   data->x->nfeatures * (int64_t) (sizeof(PgmlLinearFeature) + 1);
 }

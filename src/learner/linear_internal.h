@@ -90,6 +90,9 @@ pgml_linear_level_row(const PgmlLinearFeature *f, float x)
 /* Runs of blocks a pass is cut into at most. */
 #define PGML_LINEAR_MAX_CHUNKS 16
 
+/* Numbers the sums of cross products may take over all chunks: they are large, so they get fewer chunks. */
+#define PGML_LINEAR_MOMENT_NUMBERS ((int64_t) 4 << 20)
+
 /* ---- linear_design.c: from the matrix to blocks of the design ---- */
 
 typedef struct PgmlLinearDesign
@@ -149,7 +152,7 @@ extern PgmlLinearBlock *pgml_linear_blocks(const PgmlEnv *env, PgmlArena *arena,
 extern void pgml_linear_load(const PgmlLinearDesign *design, const PgmlLinearRows *rows, int64_t b,
 							 PgmlLinearBlock *block);
 
-/* Bytes that a design, its training rows and their caches take at most. */
+/* Bytes that a design, its rows, their copies and blocks of the usual number of threads take at most. */
 extern int64_t pgml_linear_design_memory(const PgmlDataset *data);
 
 /* Coefficient rows at most. */

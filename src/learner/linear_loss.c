@@ -11,9 +11,6 @@
 
 #include "core/par.h"
 
-/* Numbers a moments pass may keep in chunk sums: cross products are large, so they get fewer chunks. */
-#define MOMENT_NUMBERS ((int64_t) 4 << 20)
-
 /* One parallel loop. */
 typedef struct Loop
 {
@@ -344,7 +341,7 @@ pgml_linear_moments(PgmlLinearPass *pass, const PgmlLinearRows *rows, bool gram,
 {
 	int64_t p = pass->design->n_rows;
 	Loop loop = { .pass = pass, .rows = rows, .gram = gram, .chunk_size = gram ? p * p : p };
-	int64_t most = MOMENT_NUMBERS / loop.chunk_size;
+	int64_t most = PGML_LINEAR_MOMENT_NUMBERS / loop.chunk_size;
 	double *gradient_sums = pass->chunk_sums;
 	PgmlArena *arena = pgml_arena_create(pass->env->budget);
 	PgmlStatus status = PGML_OK;

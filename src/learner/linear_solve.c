@@ -348,8 +348,12 @@ int64_t
 pgml_linear_solver_memory(int64_t n_rows, int outputs)
 {
 	int64_t vectors = n_rows * outputs * (2 * MEMORY + 5 + PGML_LINEAR_MAX_CHUNKS);
-	int64_t squares =
-		gram_fits(n_rows, outputs) ? n_rows * n_rows * 2 + ((int64_t) 4 << 20) : n_rows;
+	int64_t squares = n_rows * n_rows;
+	int64_t sums = squares * PGML_LINEAR_MAX_CHUNKS;
 
-	return (vectors + squares) * (int64_t) sizeof(double);
+	if (!gram_fits(n_rows, outputs))
+		return (vectors + 2 * n_rows * PGML_LINEAR_MAX_CHUNKS) * (int64_t) sizeof(double);
+	if (sums > PGML_LINEAR_MOMENT_NUMBERS)
+		sums = PGML_LINEAR_MOMENT_NUMBERS;
+	return (vectors + 2 * squares + sums) * (int64_t) sizeof(double);
 }
