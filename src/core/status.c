@@ -33,10 +33,7 @@ trim_partial_character(char *text, size_t len)
  * Format into dst, cutting what does not fit. Goes through a buffer of its own because the
  * arguments may point into dst (a failure that quotes an earlier one).
  */
-static void format_text(char *dst, size_t size, const char *fmt, va_list args)
-	__attribute__((format(printf, 3, 0)));
-
-static void
+__attribute__((format(printf, 3, 0))) static void
 format_text(char *dst, size_t size, const char *fmt, va_list args)
 {
 	char text[sizeof(((PgmlError *) 0)->message)];

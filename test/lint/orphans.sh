@@ -1,5 +1,6 @@
 #!/bin/sh
-# Every test script has its expected output and the reverse.  Alternatives (name_1.out) belong to name.
+# Every test script has its expected output and the reverse (name_1.out, an alternative, belongs to
+# name), and every unit test is in the list of test/unit/main.c.
 # Run from the repository root.
 set -u
 bad=0
@@ -30,4 +31,14 @@ pair()
 
 pair test/sql .sql expected
 pair test/isolation/specs .spec test/isolation/expected
+
+for f in test/unit/test_*.c
+do
+	[ -f "$f" ] || continue
+	name=$(basename "$f" .c)
+	grep -q "[ {]$name[ ,}]" test/unit/main.c || {
+		echo "$f: $name is not in the list of test/unit/main.c"
+		bad=1
+	}
+done
 exit $bad
