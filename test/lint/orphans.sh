@@ -36,7 +36,7 @@ for f in test/unit/test_*.c
 do
 	[ -f "$f" ] || continue
 	name=$(basename "$f" .c)
-	grep -q "[ {]$name[ ,}]" test/unit/main.c || {
+	grep -q "[ {]${name}[ ,}]" test/unit/main.c || {
 		echo "$f: $name is not in the list of test/unit/main.c"
 		bad=1
 	}
