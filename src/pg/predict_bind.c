@@ -221,7 +221,6 @@ predict_create_binding(PgmlModel *model, const char *reference, TupleDesc desc,
 		palloc0(offsetof(PgmlBinding, inputs) + recipe->n_inputs * sizeof(BoundInput));
 	MissingNames missing = { .count = 0 };
 	int from = 0;
-	int needed = 0;
 
 	binding->context = context;
 	for (int32 i = 0; i < recipe->n_inputs; i++)
@@ -238,16 +237,12 @@ predict_create_binding(PgmlModel *model, const char *reference, TupleDesc desc,
 		if (bound->element > 0)
 			bound->length = bound_length(recipe, binding);
 		from = bound->attribute;
-		needed = Max(needed, bound->attribute + 1);
 		binding->n_inputs++;
 	}
 	if (missing.count > 0)
 		predict_report_missing(&missing, reference, desc);
 	if (desc != NULL)
-	{
 		binding->desc = CreateTupleDescCopyConstr(desc);
-		binding->desc->natts = needed;
-	}
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, parent);
 	return binding;

@@ -30,7 +30,7 @@ struct PgmlBinding
 	int32 typmod;
 	uint64 identifier; /* of this definition of the type */
 	MemoryContext context;
-	TupleDesc desc; /* cut after the last column that is needed; NULL for JSON */
+	TupleDesc desc; /* NULL for JSON */
 	int n_inputs;
 	BoundInput inputs[FLEXIBLE_ARRAY_MEMBER];
 };
