@@ -70,8 +70,8 @@ linear_memory(const PgmlDataset *data, const PgmlParams *params)
 	int64_t coefs = rows * outputs * (int64_t) sizeof(double);
 
 	(void) params;
-	return pgml_linear_design_memory(data) + pgml_linear_solver_memory(rows, outputs) + 4 * coefs +
-		   ((int64_t) 1 << 20);
+	return pgml_linear_design_memory(data) + pgml_linear_rows_memory(data) +
+		   pgml_linear_solver_memory(rows, outputs) + 4 * coefs + ((int64_t) 1 << 20);
 }
 
 /*

@@ -7,9 +7,6 @@
  * one, now the other is nearer to the target, and the penalty shares the weight out.  Missing is 0 after
  * scaling, plus a coefficient of its own when missing values were seen.  Quantiles and skewness come from at most
  * SAMPLE_ROWS evenly spaced rows, mean and deviation from all.
- *
- * Blocks of rows are computed from the matrix in every pass, or read from a float32 copy when that is
- * small enough; both give the same numbers.
  */
 #include "learner/linear_internal.h"
 
@@ -24,23 +21,6 @@
 /* A feature has a logarithm beside it when it is skewed beyond this and that lessens it to this share. */
 #define SKEW_LIMIT  1.0
 #define SKEW_LESSEN 0.7
-
-/* Numbers in a block, and what a copy of the design may take. */
-#define BLOCK_NUMBERS  262144
-#define MIN_BLOCK_ROWS 16
-#define MAX_BLOCK_ROWS 2048
-#define CACHE_BYTES    ((int64_t) 256 << 20)
-#define CHUNK_NUMBERS  ((int64_t) 4 << 20)
-
-/* Threads the estimate of memory counts with. */
-#define USUAL_THREADS 4
-
-/* Weight of a row of the matrix. */
-static double
-weight_of(const PgmlDataset *data, int32_t row)
-{
-	return data->w != NULL ? data->w[row] : 1.0;
-}
 
 static int
 compare_floats(const void *a, const void *b)
@@ -81,7 +61,7 @@ take_sample(const PgmlDataset *data, const float *col, Sample *s)
 	{
 		int32_t row = data->rows[i];
 
-		if (!isnan(col[row]) && weight_of(data, row) > 0)
+		if (!isnan(col[row]) && pgml_linear_weight(data, row) > 0)
 			s->value[s->n++] = col[row];
 	}
 	qsort(s->value, (size_t) s->n, sizeof(float), compare_floats);
@@ -102,7 +82,7 @@ measure_range(const Measure *m, const float *col, float *low, float *high, bool 
 
 		if (i % POLL_ROWS == 0 && pgml_stopped(m->env))
 			return PGML_ERR_CANCELLED;
-		if (!(weight_of(data, row) > 0))
+		if (!(pgml_linear_weight(data, row) > 0))
 			continue;
 		if (isnan(col[row]))
 			*missing = true;
@@ -225,7 +205,7 @@ measure_scale(const Measure *m, PgmlLinearFeature *f, const float *col, double t
 	for (int64_t i = 0; i < data->n; i++)
 	{
 		int32_t row = data->rows[i];
-		double w = weight_of(data, row);
+		double w = pgml_linear_weight(data, row);
 
 		if (i % POLL_ROWS == 0 && pgml_stopped(m->env))
 			return PGML_ERR_CANCELLED;
@@ -354,7 +334,7 @@ measure_target(const PgmlEnv *env, PgmlLinearDesign *design)
 	{
 		if (i % POLL_ROWS == 0 && pgml_stopped(env))
 			return pgml_fail_cancelled(env);
-		total += weight_of(data, data->rows[i]);
+		total += pgml_linear_weight(data, data->rows[i]);
 		largest = fmax(largest, fabs(data->y[data->rows[i]]));
 	}
 	if (largest > 0)
@@ -364,14 +344,15 @@ measure_target(const PgmlEnv *env, PgmlLinearDesign *design)
 	double variance = 0;
 
 	for (int64_t i = 0; i < data->n; i++)
-		mean += weight_of(data, data->rows[i]) / total * (data->y[data->rows[i]] / design->y_unit);
+		mean += pgml_linear_weight(data, data->rows[i]) / total *
+				(data->y[data->rows[i]] / design->y_unit);
 	if (pgml_stopped(env))
 		return pgml_fail_cancelled(env);
 	for (int64_t i = 0; i < data->n; i++)
 	{
 		double d = data->y[data->rows[i]] / design->y_unit - mean;
 
-		variance += weight_of(data, data->rows[i]) / total * d * d;
+		variance += pgml_linear_weight(data, data->rows[i]) / total * d * d;
 	}
 	design->y_mean = mean;
 	design->y_sd = variance > 1e-24 ? sqrt(variance) : 1;
@@ -388,7 +369,7 @@ pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data
 
 	memset(design, 0, sizeof(*design));
 	design->data = data;
-	design->cache_bytes = CACHE_BYTES;
+	design->cache_bytes = PGML_LINEAR_COPY_BYTES;
 	design->outputs = pgml_task_outputs(data->task, data->n_classes);
 	if (pgml_linear_max_rows(data->x) * design->outputs > INT32_MAX)
 		return pgml_fail(env->error, PGML_ERR_LIMIT,
@@ -406,200 +387,9 @@ pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data
 	return measure_target(env, design);
 }
 
-/* ---- rows and blocks ---- */
-
-/* Numbers of one numeric feature into its dense columns. */
-static void
-fill_number(const PgmlLinearFeature *f, const float *col, const int32_t *row, int64_t n, int width,
-			float *dense)
-{
-	for (int64_t i = 0; i < n; i++)
-	{
-		float *out = dense + i * width - 1; /* coefficient row 1 is the first dense column */
-		float x = col[row[i]];
-		double v = isnan(x) ? 0 : pgml_linear_clip(f, x);
-
-		if (f->row != 0)
-			out[f->row] = isnan(x) ? 0 : (float) pgml_linear_value(f, v);
-		if (f->log_row != 0)
-			out[f->log_row] = isnan(x) ? 0 : (float) pgml_linear_log_value(f, v);
-		if (f->missing_row != 0)
-			out[f->missing_row] = isnan(x) ? 1 : 0;
-	}
-}
-
-/* The design of n rows: dense columns as float32, and the coefficient rows of the categories. */
-static void
-fill_rows(const PgmlLinearDesign *design, const int32_t *row, int64_t n, float *dense,
-		  int32_t *level)
-{
-	const PgmlMatrix *x = design->data->x;
-	int c = design->n_categories;
-	int category = 0;
-
-	for (int32_t number = 0; number < x->nfeatures; number++)
-	{
-		const PgmlLinearFeature *f = &design->features[number];
-		const float *col = x->col[number];
-
-		if (f->kind == PGML_LINEAR_NUMBER)
-			fill_number(f, col, row, n, design->n_dense, dense);
-		else
-		{
-			for (int64_t i = 0; i < n; i++)
-				level[i * c + category] = (int32_t) pgml_linear_level_row(f, col[row[i]]);
-			category++;
-		}
-	}
-}
-
-typedef struct CacheFill
-{
-	const PgmlEnv *env;
-	const PgmlLinearDesign *design;
-	PgmlLinearRows *rows;
-} CacheFill;
-
-/* One block of the copy. */
-static PgmlStatus
-fill_cache(void *arg, int64_t b, int thread)
-{
-	CacheFill *fill = arg;
-	PgmlLinearRows *rows = fill->rows;
-	int64_t first = b * rows->block_rows;
-	int64_t n = rows->n - first < rows->block_rows ? rows->n - first : rows->block_rows;
-
-	(void) thread;
-	fill_rows(fill->design, rows->row + first, n, rows->dense + first * fill->design->n_dense,
-			  rows->level + first * fill->design->n_categories);
-	return PGML_OK;
-}
-
-/* How the passes over n rows are cut: from the shape of the data alone, never from the threads. */
-static void
-cut_rows(const PgmlLinearDesign *design, PgmlLinearRows *rows)
-{
-	int64_t width = design->n_dense + design->n_categories + design->outputs + 1;
-	int64_t coefs = design->n_rows * design->outputs;
-	int64_t most = CHUNK_NUMBERS / coefs;
-
-	rows->block_rows = BLOCK_NUMBERS / width;
-	if (rows->block_rows > MAX_BLOCK_ROWS)
-		rows->block_rows = MAX_BLOCK_ROWS;
-	if (rows->block_rows < MIN_BLOCK_ROWS)
-		rows->block_rows = MIN_BLOCK_ROWS;
-	rows->n_blocks = (rows->n + rows->block_rows - 1) / rows->block_rows;
-	if (most > PGML_LINEAR_MAX_CHUNKS)
-		most = PGML_LINEAR_MAX_CHUNKS;
-	if (most < 1)
-		most = 1;
-	rows->n_chunks = rows->n_blocks < most ? rows->n_blocks : most;
-}
-
-PgmlStatus
-pgml_linear_rows(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign *design,
-				 const int32_t *row, int64_t n, PgmlLinearRows *rows)
-{
-	int64_t width = design->n_dense + design->n_categories;
-
-	memset(rows, 0, sizeof(*rows));
-	rows->row = row;
-	rows->n = n;
-	for (int64_t i = 0; i < n; i++)
-	{
-		double w = weight_of(design->data, row[i]);
-
-		if (i % POLL_ROWS == 0 && pgml_stopped(env))
-			return pgml_fail_cancelled(env);
-		rows->weight += w;
-		rows->n_weighted += w > 0;
-	}
-	cut_rows(design, rows);
-	if (n * width * (int64_t) sizeof(float) > design->cache_bytes)
-		return PGML_OK;
-	rows->dense = pgml_array(arena, (size_t) (n * design->n_dense) + 1, sizeof(float));
-	rows->level = pgml_array(arena, (size_t) (n * design->n_categories) + 1, sizeof(int32_t));
-	if (rows->dense == NULL || rows->level == NULL)
-		return pgml_fail_nomem(env, "learner \"linear\"");
-
-	CacheFill fill = { .design = design, .rows = rows };
-
-	if (pgml_par_for(env, rows->n_blocks, fill_cache, &fill) != PGML_OK)
-		return pgml_fail_cancelled(env);
-	return PGML_OK;
-}
-
-PgmlLinearBlock *
-pgml_linear_blocks(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign *design,
-				   const PgmlLinearRows *rows)
-{
-	int threads = pgml_pool_threads(env->pool);
-	size_t n = (size_t) rows->block_rows;
-	PgmlLinearBlock *blocks = pgml_zalloc(arena, (size_t) threads, sizeof(PgmlLinearBlock));
-
-	for (int t = 0; blocks != NULL && t < threads; t++)
-	{
-		PgmlLinearBlock *b = &blocks[t];
-
-		b->narrow = pgml_array(arena, n * (size_t) design->n_dense + 1, sizeof(float));
-		b->dense = pgml_array(arena, n * (size_t) design->n_dense + 1, sizeof(double));
-		b->level = pgml_array(arena, n * (size_t) design->n_categories + 1, sizeof(int32_t));
-		b->y = pgml_array(arena, n, sizeof(double));
-		b->w = pgml_array(arena, n, sizeof(double));
-		b->z = pgml_array(arena, n * (size_t) design->outputs, sizeof(double));
-		if (b->narrow == NULL || b->dense == NULL || b->level == NULL || b->y == NULL ||
-			b->w == NULL || b->z == NULL)
-			return NULL;
-	}
-	return blocks;
-}
-
-void
-pgml_linear_load(const PgmlLinearDesign *design, const PgmlLinearRows *rows, int64_t b,
-				 PgmlLinearBlock *block)
-{
-	const PgmlDataset *data = design->data;
-	int64_t first = b * rows->block_rows;
-	int64_t n = rows->n - first < rows->block_rows ? rows->n - first : rows->block_rows;
-	const float *narrow = block->narrow;
-
-	block->n = n;
-	if (rows->dense != NULL)
-	{
-		narrow = rows->dense + first * design->n_dense;
-		memcpy(block->level, rows->level + first * design->n_categories,
-			   (size_t) (n * design->n_categories) * sizeof(int32_t));
-	}
-	else
-		fill_rows(design, rows->row + first, n, block->narrow, block->level);
-	for (int64_t i = 0; i < n * design->n_dense; i++)
-		block->dense[i] = narrow[i];
-	for (int64_t i = 0; i < n; i++)
-	{
-		int32_t row = rows->row[first + i];
-
-		block->w[i] = weight_of(data, row) / rows->weight;
-		block->y[i] = (data->y[row] / design->y_unit - design->y_mean) / design->y_sd;
-	}
-}
-
 int64_t
 pgml_linear_design_memory(const PgmlDataset *data)
 {
-	int64_t width = pgml_task_outputs(data->task, data->n_classes) + 1;
-	int64_t rows = data->n + (data->valid_rows != NULL ? data->n_valid : 0);
-
-	for (int32_t f = 0; f < data->x->nfeatures; f++)
-		width += data->x->features[f].categorical ? 1 : 3;
-
-	int64_t copies = rows * width * (int64_t) sizeof(float);
-	int64_t block = MAX_BLOCK_ROWS * width < BLOCK_NUMBERS ? MAX_BLOCK_ROWS * width : BLOCK_NUMBERS;
-
-	if (block < MIN_BLOCK_ROWS * width)
-		block = MIN_BLOCK_ROWS * width;
-	block *= (int64_t) (sizeof(float) + sizeof(double));
-	if (copies > 2 * CACHE_BYTES)
-		copies = 2 * CACHE_BYTES;
-	return copies + USUAL_THREADS * (block + (int64_t) sizeof(Sample)) +
+	return PGML_LINEAR_USUAL_THREADS * (int64_t) sizeof(Sample) +
 		   data->x->nfeatures * (int64_t) (sizeof(PgmlLinearFeature) + 1);
 }

@@ -93,7 +93,13 @@ pgml_linear_level_row(const PgmlLinearFeature *f, float x)
 /* Numbers the sums of cross products may take over all chunks: they are large, so they get fewer chunks. */
 #define PGML_LINEAR_MOMENT_NUMBERS ((int64_t) 4 << 20)
 
-/* ---- linear_design.c: from the matrix to blocks of the design ---- */
+/* A copy of the design is made when it takes no more than this. */
+#define PGML_LINEAR_COPY_BYTES ((int64_t) 256 << 20)
+
+/* Threads the estimates of memory count with. */
+#define PGML_LINEAR_USUAL_THREADS 4
+
+/* ---- linear_design.c: how features meet their coefficients ---- */
 
 typedef struct PgmlLinearDesign
 {
@@ -134,9 +140,24 @@ typedef struct PgmlLinearBlock
 	double *z; /* n x outputs */
 } PgmlLinearBlock;
 
+/* Weight of a row of the matrix. */
+static inline double
+pgml_linear_weight(const PgmlDataset *data, int32_t row)
+{
+	return data->w != NULL ? data->w[row] : 1.0;
+}
+
 /* Measure every feature on the training rows and lay out the coefficients. */
 extern PgmlStatus pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data,
 									 PgmlLinearDesign *design);
+
+/* Bytes that measuring a design and keeping it takes. */
+extern int64_t pgml_linear_design_memory(const PgmlDataset *data);
+
+/* Coefficient rows at most. */
+extern int64_t pgml_linear_max_rows(const PgmlMatrix *x);
+
+/* ---- linear_rows.c: blocks of the design ---- */
 
 /* Prepare rows for passes; weight is 0 when none has a weight. */
 extern PgmlStatus pgml_linear_rows(const PgmlEnv *env, PgmlArena *arena,
@@ -152,11 +173,8 @@ extern PgmlLinearBlock *pgml_linear_blocks(const PgmlEnv *env, PgmlArena *arena,
 extern void pgml_linear_load(const PgmlLinearDesign *design, const PgmlLinearRows *rows, int64_t b,
 							 PgmlLinearBlock *block);
 
-/* Bytes that a design, its rows, their copies and blocks of the usual number of threads take at most. */
-extern int64_t pgml_linear_design_memory(const PgmlDataset *data);
-
-/* Coefficient rows at most. */
-extern int64_t pgml_linear_max_rows(const PgmlMatrix *x);
+/* Bytes that the rows of a dataset, their copies and blocks take at most. */
+extern int64_t pgml_linear_rows_memory(const PgmlDataset *data);
 
 /* ---- linear_loss.c: loss, gradient and curvature over all rows ---- */
 

@@ -1,0 +1,215 @@
+/*
+ * linear_rows.c - rows of the design, block by block.
+ *
+ * A block is computed from the matrix in every pass, or read from a float32 copy when the copy is small
+ * enough; both give the same numbers.  How rows are cut into blocks and chunks follows from the shape of
+ * the data alone, never from the threads.
+ */
+#include "learner/linear_internal.h"
+
+#include <string.h>
+
+#include "core/par.h"
+
+#define POLL_ROWS 65536
+
+/* Numbers in a block, and in the sums of all chunks. */
+#define BLOCK_NUMBERS  262144
+#define MIN_BLOCK_ROWS 16
+#define MAX_BLOCK_ROWS 2048
+#define CHUNK_NUMBERS  ((int64_t) 4 << 20)
+
+/* Numbers of one numeric feature into its dense columns: coefficient row 1 is the first. */
+static void
+fill_number(const PgmlLinearFeature *f, const float *col, const int32_t *row, int64_t n, int width,
+			float *dense)
+{
+	for (int64_t i = 0; i < n; i++)
+	{
+		float *out = dense + i * width;
+		float x = col[row[i]];
+		double v = isnan(x) ? 0 : pgml_linear_clip(f, x);
+
+		if (f->row != 0)
+			out[f->row - 1] = isnan(x) ? 0 : (float) pgml_linear_value(f, v);
+		if (f->log_row != 0)
+			out[f->log_row - 1] = isnan(x) ? 0 : (float) pgml_linear_log_value(f, v);
+		if (f->missing_row != 0)
+			out[f->missing_row - 1] = isnan(x) ? 1 : 0;
+	}
+}
+
+/* The design of n rows: dense columns as float32, and the coefficient rows of the categories. */
+static void
+fill_rows(const PgmlLinearDesign *design, const int32_t *row, int64_t n, float *dense,
+		  int32_t *level)
+{
+	const PgmlMatrix *x = design->data->x;
+	int c = design->n_categories;
+	int category = 0;
+
+	for (int32_t number = 0; number < x->nfeatures; number++)
+	{
+		const PgmlLinearFeature *f = &design->features[number];
+		const float *col = x->col[number];
+
+		if (f->kind == PGML_LINEAR_NUMBER)
+			fill_number(f, col, row, n, design->n_dense, dense);
+		else
+		{
+			for (int64_t i = 0; i < n; i++)
+				level[i * c + category] = (int32_t) pgml_linear_level_row(f, col[row[i]]);
+			category++;
+		}
+	}
+}
+
+typedef struct CacheFill
+{
+	const PgmlEnv *env;
+	const PgmlLinearDesign *design;
+	PgmlLinearRows *rows;
+} CacheFill;
+
+/* One block of the copy. */
+static PgmlStatus
+fill_cache(void *arg, int64_t b, int thread)
+{
+	CacheFill *fill = arg;
+	PgmlLinearRows *rows = fill->rows;
+	int64_t first = b * rows->block_rows;
+	int64_t n = rows->n - first < rows->block_rows ? rows->n - first : rows->block_rows;
+
+	(void) thread;
+	fill_rows(fill->design, rows->row + first, n, rows->dense + first * fill->design->n_dense,
+			  rows->level + first * fill->design->n_categories);
+	return PGML_OK;
+}
+
+/* How the passes over n rows are cut: from the shape of the data alone, never from the threads. */
+static void
+cut_rows(const PgmlLinearDesign *design, PgmlLinearRows *rows)
+{
+	int64_t width = design->n_dense + design->n_categories + design->outputs + 1;
+	int64_t coefs = design->n_rows * design->outputs;
+	int64_t most = CHUNK_NUMBERS / coefs;
+
+	rows->block_rows = BLOCK_NUMBERS / width;
+	if (rows->block_rows > MAX_BLOCK_ROWS)
+		rows->block_rows = MAX_BLOCK_ROWS;
+	if (rows->block_rows < MIN_BLOCK_ROWS)
+		rows->block_rows = MIN_BLOCK_ROWS;
+	rows->n_blocks = (rows->n + rows->block_rows - 1) / rows->block_rows;
+	if (most > PGML_LINEAR_MAX_CHUNKS)
+		most = PGML_LINEAR_MAX_CHUNKS;
+	if (most < 1)
+		most = 1;
+	rows->n_chunks = rows->n_blocks < most ? rows->n_blocks : most;
+}
+
+PgmlStatus
+pgml_linear_rows(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign *design,
+				 const int32_t *row, int64_t n, PgmlLinearRows *rows)
+{
+	int64_t width = design->n_dense + design->n_categories;
+
+	memset(rows, 0, sizeof(*rows));
+	rows->row = row;
+	rows->n = n;
+	for (int64_t i = 0; i < n; i++)
+	{
+		double w = pgml_linear_weight(design->data, row[i]);
+
+		if (i % POLL_ROWS == 0 && pgml_stopped(env))
+			return pgml_fail_cancelled(env);
+		rows->weight += w;
+		rows->n_weighted += w > 0;
+	}
+	cut_rows(design, rows);
+	if (n * width * (int64_t) sizeof(float) > design->cache_bytes)
+		return PGML_OK;
+	rows->dense = pgml_array(arena, (size_t) (n * design->n_dense) + 1, sizeof(float));
+	rows->level = pgml_array(arena, (size_t) (n * design->n_categories) + 1, sizeof(int32_t));
+	if (rows->dense == NULL || rows->level == NULL)
+		return pgml_fail_nomem(env, "learner \"linear\"");
+
+	CacheFill fill = { .design = design, .rows = rows };
+
+	if (pgml_par_for(env, rows->n_blocks, fill_cache, &fill) != PGML_OK)
+		return pgml_fail_cancelled(env);
+	return PGML_OK;
+}
+
+PgmlLinearBlock *
+pgml_linear_blocks(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign *design,
+				   const PgmlLinearRows *rows)
+{
+	int threads = pgml_pool_threads(env->pool);
+	size_t n = (size_t) rows->block_rows;
+	PgmlLinearBlock *blocks = pgml_zalloc(arena, (size_t) threads, sizeof(PgmlLinearBlock));
+
+	for (int t = 0; blocks != NULL && t < threads; t++)
+	{
+		PgmlLinearBlock *b = &blocks[t];
+
+		b->narrow = pgml_array(arena, n * (size_t) design->n_dense + 1, sizeof(float));
+		b->dense = pgml_array(arena, n * (size_t) design->n_dense + 1, sizeof(double));
+		b->level = pgml_array(arena, n * (size_t) design->n_categories + 1, sizeof(int32_t));
+		b->y = pgml_array(arena, n, sizeof(double));
+		b->w = pgml_array(arena, n, sizeof(double));
+		b->z = pgml_array(arena, n * (size_t) design->outputs, sizeof(double));
+		if (b->narrow == NULL || b->dense == NULL || b->level == NULL || b->y == NULL ||
+			b->w == NULL || b->z == NULL)
+			return NULL;
+	}
+	return blocks;
+}
+
+void
+pgml_linear_load(const PgmlLinearDesign *design, const PgmlLinearRows *rows, int64_t b,
+				 PgmlLinearBlock *block)
+{
+	const PgmlDataset *data = design->data;
+	int64_t first = b * rows->block_rows;
+	int64_t n = rows->n - first < rows->block_rows ? rows->n - first : rows->block_rows;
+	const float *narrow = block->narrow;
+
+	block->n = n;
+	if (rows->dense != NULL)
+	{
+		narrow = rows->dense + first * design->n_dense;
+		memcpy(block->level, rows->level + first * design->n_categories,
+			   (size_t) (n * design->n_categories) * sizeof(int32_t));
+	}
+	else
+		fill_rows(design, rows->row + first, n, block->narrow, block->level);
+	for (int64_t i = 0; i < n * design->n_dense; i++)
+		block->dense[i] = narrow[i];
+	for (int64_t i = 0; i < n; i++)
+	{
+		int32_t row = rows->row[first + i];
+
+		block->w[i] = pgml_linear_weight(data, row) / rows->weight;
+		block->y[i] = (data->y[row] / design->y_unit - design->y_mean) / design->y_sd;
+	}
+}
+
+int64_t
+pgml_linear_rows_memory(const PgmlDataset *data)
+{
+	int64_t width = pgml_task_outputs(data->task, data->n_classes) + 1;
+	int64_t rows = data->n + (data->valid_rows != NULL ? data->n_valid : 0);
+
+	for (int32_t f = 0; f < data->x->nfeatures; f++)
+		width += data->x->features[f].categorical ? 1 : 3;
+
+	int64_t copies = rows * width * (int64_t) sizeof(float);
+	int64_t block = MAX_BLOCK_ROWS * width < BLOCK_NUMBERS ? MAX_BLOCK_ROWS * width : BLOCK_NUMBERS;
+
+	if (block < MIN_BLOCK_ROWS * width)
+		block = MIN_BLOCK_ROWS * width;
+	block *= (int64_t) (sizeof(float) + sizeof(double));
+	if (copies > 2 * PGML_LINEAR_COPY_BYTES)
+		copies = 2 * PGML_LINEAR_COPY_BYTES;
+	return copies + PGML_LINEAR_USUAL_THREADS * block;
+}
