@@ -18,7 +18,7 @@ typedef PgmlStatus (*PgmlDriverFn)(const PgmlEnv *env, void *arg);
  * and a deadline in seconds from now (0 = none).  Raises the core's failure as an ereport(ERROR); returns normally
  * otherwise.  budget must have been set up by the caller and outlive the arenas.
  */
-extern void pgml_driver_run(PgmlDriverFn fn, void *arg, PgmlBudget *budget, int threads, uint64_t seed,
-                            double seconds);
+extern void pgml_driver_run(PgmlDriverFn fn, void *arg, PgmlBudget *budget, int threads,
+							uint64_t seed, double seconds);
 
 #endif

@@ -509,9 +509,13 @@ notice_columns(const Ingest *ingest)
 			appendStringInfo(&unusable, "%s\"%s\" (%s)", unusable.len > 0 ? ", " : "", input->name,
 							 input->type_name);
 		if (input->structures > 0)
-			ereport(NOTICE, (errcode(ERRCODE_SUCCESSFUL_COMPLETION),
-							 errmsg("%s JSON objects or arrays in column \"%s\" count as missing",
-									grouped_digits(input->structures), input->name)));
+			ereport(
+				NOTICE,
+				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+				 errmsg(
+					 "objects and arrays in JSON column \"%s\" are read as missing: %s of %s rows",
+					 input->name, grouped_digits(input->structures),
+					 grouped_digits(ingest->stage->nrows_total))));
 	}
 	if (unusable.len > 0)
 		ereport(NOTICE,

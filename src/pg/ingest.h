@@ -12,22 +12,24 @@
 
 typedef struct PgmlIngest
 {
-    const char *data;             /* a (qualified, quoted) relation name, else SELECT / WITH / VALUES / TABLE */
-    const char *target;           /* stratifies the sample when the data exceeds the bound; may be NULL */
-    const char *const *id_columns; /* row identity; NULL: primary key when the rows have it, else all values */
-    int n_id_columns;
-    uint64_t salt;                /* orders rows: hash order, and the sample is the smallest hashes */
-    int64_t max_bytes;            /* bound of what reading takes, the table included; 0 = none */
-    bool keep_order;              /* prediction: rows stay in the order read, nothing is sampled (53400 beyond the
+	const char *data; /* a (qualified, quoted) relation name, else SELECT / WITH / VALUES / TABLE */
+	const char *target; /* stratifies the sample when the data exceeds the bound; may be NULL */
+	const char *const
+		*id_columns; /* row identity; NULL: primary key when the rows have it, else all values */
+	int n_id_columns;
+	uint64_t salt;     /* orders rows: hash order, and the sample is the smallest hashes */
+	int64_t max_bytes; /* bound of what reading takes, the table included; 0 = none */
+	bool
+		keep_order; /* prediction: rows stay in the order read, nothing is sampled (53400 beyond the
                                    * bound), and the calling statement's snapshot is used */
 } PgmlIngest;
 
 /* What was read. */
 typedef struct PgmlIngestInfo
 {
-    Oid relid;             /* the relation that data names; InvalidOid for a query */
-    char *query;           /* the statement that was run */
-    bool rls_active;       /* row security applies to the caller: said in a NOTICE */
+	Oid relid;       /* the relation that data names; InvalidOid for a query */
+	char *query;     /* the statement that was run */
+	bool rls_active; /* row security applies to the caller: said in a NOTICE */
 } PgmlIngestInfo;
 
 /*
@@ -46,16 +48,16 @@ extern PgmlTable *pgml_ingest(const PgmlIngest *ingest, PgmlArena *arena, PgmlIn
  */
 typedef struct PgmlTypeReader
 {
-    Oid type;        /* base type */
-    PgmlKind kind;
-    bool is_integer;
-    bool supported;  /* false: the column cannot be used */
-    bool array;      /* arrays of numbers and pgvector: expanded to element columns */
-    FmgrInfo output; /* text form of enum, uuid, ...; for pgvector the cast to real[] */
-    Oid element;     /* type of the array's elements */
-    int16 element_length;
-    bool element_by_value;
-    char element_align;
+	Oid type; /* base type */
+	PgmlKind kind;
+	bool is_integer;
+	bool supported;  /* false: the column cannot be used */
+	bool array;      /* arrays of numbers and pgvector: expanded to element columns */
+	FmgrInfo output; /* text form of enum, uuid, ...; for pgvector the cast to real[] */
+	Oid element;     /* type of the array's elements */
+	int16 element_length;
+	bool element_by_value;
+	char element_align;
 } PgmlTypeReader;
 
 /* Set up a reader; what its functions cache lives in the current memory context. */

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include <malloc.h>
 #include <math.h>
 
 #include "miscadmin.h"
@@ -21,6 +22,9 @@
 
 #define FIRST_ROWS 64
 #define MORE_ROWS  8192
+
+/* Stages larger than this are given back to the operating system at once. */
+#define TRIM_BYTES (16 * 1024 * 1024)
 
 /* About what a string costs in a dictionary besides its bytes. */
 #define STRING_OVERHEAD 40
@@ -91,6 +95,9 @@ stage_free(Stage *stage)
 	pgml_buf_free(&stage->hashes);
 	pgml_buf_free(&stage->classes);
 	pgml_arena_destroy(stage->retired);
+	/* malloc keeps what was freed below its top; a backend may live long after it has read much. */
+	if (atomic_load(&stage->budget.peak) > TRIM_BYTES)
+		malloc_trim(0);
 }
 
 /* ---- columns ------------------------------------------------------------------------------- */

@@ -35,6 +35,9 @@ find_relation(const char *data)
 	ListCell *cell;
 	Oid relid;
 
+	/* The splitter takes anything without blanks for a name: "VALUES(1)" is none. */
+	if (strchr(data, '"') == NULL && strchr(data, '(') != NULL)
+		return InvalidOid;
 	if (!SplitIdentifierString(pstrdup(data), '.', &names) || names == NIL)
 		return InvalidOid;
 	foreach(cell, names)
