@@ -68,12 +68,11 @@ is_one_of(const char *s, uint32_t len, const char *const *words)
 {
 	for (; *words != NULL; words++)
 	{
-		if (strlen(*words) != len)
-			continue;
+		const char *word = *words;
 		uint32_t i = 0;
-		while (i < len && pgml_fold(s[i]) == (*words)[i])
+		while (i < len && pgml_fold(s[i]) == word[i])
 			i++;
-		if (i == len)
+		if (i == len && word[i] == '\0')
 			return true;
 	}
 	return false;
@@ -93,7 +92,11 @@ pgml_is_pure_missing_marker(const char *s, uint32_t len)
 										"#div/0!", "#name?", "#num!", "(blank)", NULL };
 
 	pgml_trim(&s, &len);
-	return len == 0 || (len <= MAX_MARKER_LEN && is_one_of(s, len, pure));
+	if (len == 0)
+		return true;
+	/* Most values are told by their first byte: this is asked for every value of a category. */
+	return len <= MAX_MARKER_LEN && s[0] != '\0' && strchr("?-.nN#<(\\", s[0]) != NULL &&
+		   is_one_of(s, len, pure);
 }
 
 /* Every marker, words included. */

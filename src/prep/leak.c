@@ -320,21 +320,34 @@ score_classes(Scan *s)
 	return judged < 2 && !(worst < SUSPECT_GAP) ? NAN : worst;
 }
 
-/* Share of the variance on the testing half that predictions explain; predict: per row of that half. */
+/* Sum of squares of the testing half about its mean; exactly 0 when the target is constant there. */
 static double
-explained(const Half *h, const double *predict, const uint32_t *bin)
+total_squares(const Half *h)
 {
-	double mean = 0;
-	double total = 0;
-	double left = 0;
+	double sum = 0;
+	double squares = 0;
 
 	for (int32_t i = 0; i < h->n; i++)
-		mean += h->y[i] / h->n;
+		sum += h->y[i] - h->y[0];
+	double mean = h->y[0] + sum / h->n;
+	for (int32_t i = 0; i < h->n; i++)
+		squares += (h->y[i] - mean) * (h->y[i] - mean);
+	return squares;
+}
+
+/* Share of the variance on the testing half that the bin means explain. */
+static double
+score_means(Scan *s)
+{
+	const Half *h = &s->test;
+	double total = total_squares(h);
+	double left = 0;
+
+	learn_means(s, -1);
 	for (int32_t i = 0; i < h->n; i++)
 	{
-		double p = predict[bin[i]];
-		total += (h->y[i] - mean) * (h->y[i] - mean);
-		left += (h->y[i] - p) * (h->y[i] - p);
+		double miss = h->y[i] - s->score[h->bin[i]];
+		left += miss * miss;
 	}
 	return total > 0 ? 1 - left / total : NAN;
 }
@@ -343,7 +356,8 @@ explained(const Half *h, const double *predict, const uint32_t *bin)
 static double
 score_line(const Scan *s, const float *col)
 {
-	double n = 0, mx = 0, my = 0, sxx = 0, sxy = 0, mean = 0, total = 0, left = 0;
+	double n = 0, mx = 0, my = 0, sxx = 0, sxy = 0, left = 0;
+	double total = total_squares(&s->test);
 
 	for (int32_t i = 0; i < s->fit.n; i++)
 	{
@@ -357,28 +371,22 @@ score_line(const Scan *s, const float *col)
 		sxx += dx * (v - mx);
 		sxy += dx * (s->fit.y[i] - my);
 	}
-	if (!(sxx > 0))
+	if (!(sxx > 0) || !(total > 0))
 		return NAN;
-	for (int32_t i = 0; i < s->test.n; i++)
-		mean += s->test.y[i] / s->test.n;
 	for (int32_t i = 0; i < s->test.n; i++)
 	{
 		double v = col[s->test.rows[i]];
-		double p = isnan(v) ? my : my + sxy / sxx * (v - mx);
-		total += (s->test.y[i] - mean) * (s->test.y[i] - mean);
-		left += (s->test.y[i] - p) * (s->test.y[i] - p);
+		double miss = s->test.y[i] - (isnan(v) ? my : my + sxy / sxx * (v - mx));
+		left += miss * miss;
 	}
-	return total > 0 ? 1 - left / total : NAN;
+	return 1 - left / total;
 }
 
 /* Strength of the bins at hand. */
 static double
 score_bins(Scan *s)
 {
-	if (s->task != PGML_TASK_REGRESSION)
-		return score_classes(s);
-	learn_means(s, -1);
-	return explained(&s->test, s->score, s->test.bin);
+	return s->task == PGML_TASK_REGRESSION ? score_means(s) : score_classes(s);
 }
 
 /* ---- the scan -------------------------------------------------------------------------------- */

@@ -12,7 +12,7 @@
  *                 text markers of missing (?, NA, null, empty ...) are missing; levels that differ only in case and
  *                 blanks are one; values unseen in training are "other", or missing where nothing was pooled
  *   boolean       0/1
- *   date          number of days, year, month, day, weekday, day of year, hour (when times of day occur)
+ *   date          number of days, year, month, day, weekday, day of year, hour (9.5 is 9:30): those that vary
  *   date text     text that reads as a date for nearly all rows, parsed, then as date
  *   time, interval   seconds
  *   missing       1 when missing, else 0: for columns with a single value in some of the rows

@@ -43,7 +43,7 @@ store_date(const RecipeInput *in, double seconds, float *out)
 									   (float) c.day,
 									   (float) c.weekday,
 									   (float) c.yday,
-									   (float) c.hour };
+									   (float) (c.hour + c.minute / 60.0) };
 	for (int p = 0; p < RECIPE_PARTS; p++)
 	{
 		if (in->parts & 1u << p)

@@ -115,7 +115,7 @@ part_values(double seconds, double part[RECIPE_PARTS])
 	part[RECIPE_DAY] = c.day;
 	part[RECIPE_WEEKDAY] = c.weekday;
 	part[RECIPE_YDAY] = c.yday;
-	part[RECIPE_HOUR] = c.hour;
+	part[RECIPE_HOUR] = c.hour + c.minute / 60.0;
 }
 
 /* Keep the parts of dates that are not the same in all training rows. */
@@ -244,7 +244,8 @@ fit_numbers(RecipeFit *fit, ColumnFit *f)
 	if (f->n_distinct == 1)
 		fit_single(f);
 	else if (!keep && is_identifier(fit, f, n))
-		fit_drop(f, f->col->is_key ? "identifier: a unique key" :
-									 "identifier: every value is different");
+		fit_drop(f, f->col->is_key     ? "identifier: a unique key" :
+					f->n_distinct == n ? "identifier: every value is different" :
+										 "identifier: nearly every value is different");
 	return PGML_OK;
 }
