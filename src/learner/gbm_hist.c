@@ -11,7 +11,7 @@
 
 #include "core/par.h"
 
-#define CHUNK          1024
+#define CHUNK          256
 #define TRANSPOSE_ROWS 2048
 
 /* A PgmlGbmSum as one register. */

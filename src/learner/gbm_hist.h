@@ -47,9 +47,9 @@ typedef struct PgmlGbmHistJob
 		parts; /* room for PGML_GBM_PARTS - 1 histograms when there are at most PGML_GBM_GROUP features */
 } PgmlGbmHistJob;
 
-#define PGML_GBM_GROUP                                                                             \
-	8 /* features a pass over the rows adds up: their histograms fit the L1 cache */
-#define PGML_GBM_PARTS 4 /* pieces that the rows are cut into when there is but one group */
+/* Features that a pass over the rows adds up; pieces that the rows are cut into when that is but one pass. */
+#define PGML_GBM_GROUP 8
+#define PGML_GBM_PARTS 4
 
 extern PgmlStatus pgml_gbm_hist_build(const PgmlEnv *env, const PgmlGbmHistJob *job);
 

@@ -19,6 +19,7 @@
 
 #define PARTITION_ROWS 16384
 #define SCORE_ROWS     4096
+#define PREFETCH_AHEAD 32
 #define SEARCH_WORK    1000 /* elementary steps that the search of one feature counts as */
 
 typedef struct Leaf
@@ -209,8 +210,10 @@ partition_block(void *arg, int64_t block, int thread)
 	for (int64_t i = from; i < upto; i++)
 	{
 		int32_t row = job->index[i];
+		int64_t soon = i + PREFETCH_AHEAD < upto ? i + PREFETCH_AHEAD : i;
 		uint8_t go = job->goes_left[job->bin[row * stride]];
 
+		__builtin_prefetch(job->bin + job->index[soon] * stride);
 		left[nl] = row;
 		right[nr] = row;
 		nl += go;
