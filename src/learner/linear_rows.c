@@ -71,7 +71,7 @@ typedef struct CacheFill
 	PgmlLinearRows *rows;
 } CacheFill;
 
-/* One block of the copy. */
+/* One block of the copy; after the deadline nothing more is copied. */
 static PgmlStatus
 fill_cache(void *arg, int64_t b, int thread)
 {
@@ -81,6 +81,8 @@ fill_cache(void *arg, int64_t b, int thread)
 	int64_t n = rows->n - first < rows->block_rows ? rows->n - first : rows->block_rows;
 
 	(void) thread;
+	if (pgml_out_of_time(fill->env))
+		return PGML_OK;
 	fill_rows(fill->design, rows->row + first, n, rows->dense + first * fill->design->n_dense,
 			  rows->level + first * fill->design->n_categories);
 	return PGML_OK;
@@ -133,10 +135,15 @@ pgml_linear_rows(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign *d
 	if (rows->dense == NULL || rows->level == NULL)
 		return pgml_fail_nomem(env, "learner \"linear\"");
 
-	CacheFill fill = { .design = design, .rows = rows };
+	CacheFill fill = { .env = env, .design = design, .rows = rows };
 
 	if (pgml_par_for(env, rows->n_blocks, fill_cache, &fill) != PGML_OK)
 		return pgml_fail_cancelled(env);
+	if (pgml_out_of_time(env)) /* blocks may be missing */
+	{
+		rows->dense = NULL;
+		rows->level = NULL;
+	}
 	return PGML_OK;
 }
 
