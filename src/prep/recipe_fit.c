@@ -195,7 +195,7 @@ nothing_usable(const RecipeFit *fit)
 static PgmlStatus
 fit_all(RecipeFit *fit, PgmlBuf *out)
 {
-	size_t n = (size_t) fit->spec->n + 1;
+	size_t n = fit->spec->n < RECIPE_SORTED ? (size_t) fit->spec->n + 1 : RECIPE_SORTED + 1;
 	bool usable = false;
 
 	if (fit->spec->n <= 0)

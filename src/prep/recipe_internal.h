@@ -25,6 +25,9 @@
 /* Loops over rows and strings look at the stop flag once in this many (a power of two). */
 #define RECIPE_POLL 16384
 
+/* Rows whose values are sorted at most, which bounds the work memory. */
+#define RECIPE_SORTED (1 << 20)
+
 /* Cap of category levels when none is given: what a histogram of at most 255 bins can tell apart. */
 #define RECIPE_LEVELS 255
 
@@ -124,10 +127,11 @@ typedef struct ColumnFit
 	int64_t n_missing; /* missing after reading */
 	int64_t n_unread;  /* of these: text that is neither a marker nor readable */
 	int64_t n_infinite;
-	int64_t n_distinct; /* values (after merging spellings) that are not missing */
-	int64_t n_true;     /* boolean */
-	bool whole;         /* every number is an integer */
-	double low, high;   /* finite range; dates in seconds */
+	int64_t
+		n_distinct; /* values (after merging spellings) that are not missing, among those sorted */
+	int64_t n_true; /* boolean */
+	bool whole;     /* every number is an integer */
+	double low, high; /* finite range; dates in seconds */
 	double center;
 	uint32_t parts;
 	bool day_first;
@@ -148,7 +152,7 @@ typedef struct RecipeFit
 	const PgmlTable *table;
 	const PgmlRecipeSpec *spec;
 	PgmlArena *arena;
-	PgmlKeyed *sorted; /* scratch for spec->n items, twice */
+	PgmlKeyed *sorted; /* scratch for min(spec->n, RECIPE_SORTED) items, twice */
 	PgmlKeyed *tmp;
 	ColumnFit *cols;
 } RecipeFit;

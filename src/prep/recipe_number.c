@@ -1,8 +1,9 @@
 /*
  * recipe_number.c - fitting columns that are numbers, dates, times and intervals.
  *
- * The values are sorted once; range, number of distinct values, the loss by casting to float32, the look of an
- * identifier and the parts of dates that vary are read off the sorted values.
+ * Range and missing values come from all training rows. The number of distinct values, the loss by casting to float32, the
+ * look of an identifier and the parts of dates that vary are read off the values in order; of more than RECIPE_SORTED rows
+ * every k-th is sorted (training rows lie in the order of their hashes, so that these are a random sample).
  */
 #include <float.h>
 
@@ -27,13 +28,32 @@ sorted_value(const RecipeFit *fit, int64_t i)
 	return v;
 }
 
-/* Collect and sort the finite values; *n receives their number. */
+/* One value that is not missing. */
+static void
+count_value(ColumnFit *f, double v, int64_t *finite)
+{
+	f->n_true += v == 1;
+	if (isinf(v))
+	{
+		f->n_infinite++;
+		return;
+	}
+	if (*finite == 0 || v < f->low)
+		f->low = v;
+	if (*finite == 0 || v > f->high)
+		f->high = v;
+	(*finite)++;
+}
+
+/* Go through the values and sort the finite ones, or a sample of them; *n receives the number sorted. */
 static PgmlStatus
 sort_values(RecipeFit *fit, ColumnFit *f, int64_t *n)
 {
+	int64_t step = (fit->spec->n - 1) / RECIPE_SORTED + 1;
+	int64_t finite = 0;
+
 	*n = 0;
 	f->n_missing = 0;
-	f->n_true = 0;
 	for (int64_t i = 0; i < fit->spec->n; i++)
 	{
 		double v = fit_value(f, fit->spec->rows[i]);
@@ -41,12 +61,13 @@ sort_values(RecipeFit *fit, ColumnFit *f, int64_t *n)
 		if (fit_stopped(fit->env, i))
 			return pgml_fail_cancelled(fit->env);
 		if (isnan(v))
+		{
 			f->n_missing++;
-		else if (isinf(v))
-			f->n_infinite++;
-		else
+			continue;
+		}
+		count_value(f, v, &finite);
+		if (isfinite(v) && (step == 1 || i % step == 0))
 			fit->sorted[(*n)++] = (PgmlKeyed){ pgml_key_of_double(v), 0 };
-		f->n_true += v == 1;
 	}
 	return pgml_sort_keyed(fit->env, fit->sorted, fit->tmp, *n);
 }
@@ -125,7 +146,7 @@ choose_parts(RecipeFit *fit, ColumnFit *f, int64_t n)
 	double first[RECIPE_PARTS];
 	double part[RECIPE_PARTS];
 
-	f->parts = 0;
+	f->parts = f->low < f->high ? 1u << RECIPE_DAYS : 0;
 	for (int64_t i = 0; i < n; i++)
 	{
 		double v = sorted_value(fit, i);
@@ -186,7 +207,7 @@ is_identifier(const RecipeFit *fit, const ColumnFit *f, int64_t n)
 {
 	double sampled = 1;
 
-	if (f->base != RECIPE_NUMBER && f->base != RECIPE_NUMBER_TEXT)
+	if (n == 0 || (f->base != RECIPE_NUMBER && f->base != RECIPE_NUMBER_TEXT))
 		return false;
 	if (f->col->is_key && f->n_distinct == n)
 		return true;
@@ -198,7 +219,7 @@ is_identifier(const RecipeFit *fit, const ColumnFit *f, int64_t n)
 	if (fit->table->nrows_total > fit->spec->n)
 		sampled = (double) fit->spec->n / (double) fit->table->nrows_total;
 	return n >= MIN_ID_ROWS && f->n_distinct == n && f->n_missing == 0 &&
-		   (double) n >= 0.5 * sampled * (f->high - f->low + 1);
+		   (double) f->n >= 0.5 * sampled * (f->high - f->low + 1);
 }
 
 /* Columns with one value: a flag when enough rows miss it, else nothing. */
@@ -227,11 +248,7 @@ fit_numbers(RecipeFit *fit, ColumnFit *f)
 		return PGML_OK;
 	}
 	if (n > 0)
-	{
-		f->low = sorted_value(fit, 0);
-		f->high = sorted_value(fit, n - 1);
 		PGML_TRY(choose_center(fit, f, n));
-	}
 	if (f->low == f->high && f->n_infinite > 0)
 	{
 		/* At most one finite value: infinities on either side of it still tell something. */
@@ -241,7 +258,7 @@ fit_numbers(RecipeFit *fit, ColumnFit *f)
 	}
 	if (is_date(f))
 		PGML_TRY(choose_parts(fit, f, n));
-	if (f->n_distinct == 1)
+	if (f->low == f->high)
 		fit_single(f);
 	else if (!keep && is_identifier(fit, f, n))
 		fit_drop(f, f->col->is_key     ? "identifier: a unique key" :

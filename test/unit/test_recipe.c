@@ -34,8 +34,8 @@ fit(Fixture *f, Fitted *out)
 
 	if (fit_spec(f, &spec, out) != PGML_OK)
 		fail_msg("%s (%s)", f->error.message, f->error.detail);
-	assert_int_equal(
-		pgml_recipe_open(out->bytes.data, out->bytes.len, &out->recipe, &f->error), PGML_OK);
+	assert_int_equal(pgml_recipe_open(out->bytes.data, out->bytes.len, &out->recipe, &f->error),
+					 PGML_OK);
 }
 
 /* Check treatment and words of an input. */
@@ -87,11 +87,14 @@ done(Fixture *f, Fitted *r)
 static void
 treats_text_by_what_it_reads_as(void **state)
 {
-	static const char *const money[] = { "$1,200", "$950.50", "N/A", "unknown", "1000", "n/a", "12%", "5" };
+	static const char *const money[] = { "$1,200", "$950.50", "N/A", "unknown",
+										 "1000",   "n/a",     "12%", "5" };
 	static const char *const us[] = { "6/30/2014", "7/1/2014", "NA", "12/31/2013" };
 	static const char *const german[] = { "03/09/2024", "30/06/2014", "01/02/2015" };
 	static const char *const zip[] = { "00123", "12345", "02139", "94043" };
-	static const char *const color[] = { "Red", " red", "BLUE", "blue ", "green", "?", "none", "red" };
+	static const char *const color[] = {
+		"Red", " red", "BLUE", "blue ", "green", "?", "none", "red"
+	};
 	static const char *const mixed[] = { "1", "2", "three", "four", "five" };
 	Fixture f;
 	Fitted r;
@@ -106,15 +109,18 @@ treats_text_by_what_it_reads_as(void **state)
 	add_cycle(&f, "mixed", mixed, 5);
 	fit(&f, &r);
 	expect(&r, 0, "number text", "text read as numbers from 5 to 1200; 37.5 % missing");
-	expect(&r, 1, "date text",
-		   "text read as dates from 2013-12-31 to 2014-07-01; used as days, year, month, day, weekday, "
-		   "day of year; 25 % missing");
-	expect(&r, 2, "date text",
-		   "text read as dates, day before month, from 2014-06-30 to 2024-09-03; used as days, year, "
-		   "month, day, weekday, day of year");
+	expect(
+		&r, 1, "date text",
+		"text read as dates from 2013-12-31 to 2014-07-01; used as days, year, month, day, weekday, "
+		"day of year; 25 % missing");
+	expect(
+		&r, 2, "date text",
+		"text read as dates, day before month, from 2014-06-30 to 2024-09-03; used as days, year, "
+		"month, day, weekday, day of year");
 	expect(&r, 3, "category", "category with 4 levels");
-	expect(&r, 4, "category",
-		   "category with 4 levels; 3 spellings that differ only in case or blanks merged; 12.5 % missing");
+	expect(
+		&r, 4, "category",
+		"category with 4 levels; 3 spellings that differ only in case or blanks merged; 12.5 % missing");
 	expect(&r, 5, "category", "category with 5 levels");
 	assert_true(apply(&r, 0, text("($2,000)")) == -2000);
 	assert_true(isnan(apply(&r, 0, text("about five"))));
@@ -246,7 +252,8 @@ finds_identifiers_and_free_text(void **state)
 		kept->num[i] = i * 7919.0;
 		snprintf(buf, sizeof(buf), "%08x-%04x", i * 77777, i);
 		set_text(uuid, i, buf);
-		snprintf(buf, sizeof(buf), "the customer number %d said that the delivery was late and the box was broken",
+		snprintf(buf, sizeof(buf),
+				 "the customer number %d said that the delivery was late and the box was broken",
 				 i % 250);
 		set_text(review, i, buf);
 		snprintf(buf, sizeof(buf), "v%d", i % 297 < 20 ? i % 10 : i / 2 * 2);
@@ -300,7 +307,8 @@ pools_very_many_levels(void **state)
 	assert_true(apply(&r, 1, text("b0")) == 0);
 	assert_true(apply(&r, 1, text("b77")) == 5);
 	assert_true(apply(&r, 1, text("never seen")) == 5);
-	PgmlFeature feature = pgml_recipe_feature(&r.recipe, pgml_recipe_input(&r.recipe, 2).first_feature);
+	PgmlFeature feature =
+		pgml_recipe_feature(&r.recipe, pgml_recipe_input(&r.recipe, 2).first_feature);
 	assert_true(feature.categorical);
 	assert_int_equal(feature.n_levels, 255);
 	done(&f, &r);
@@ -396,10 +404,38 @@ clips_infinities_and_huge_numbers(void **state)
 	assert_true(isfinite(apply(&r, 1, num(PGML_KIND_NUMBER, 1e308))));
 	assert_true(apply(&r, 2, num(PGML_KIND_NUMBER, INFINITY)) == 1);
 	assert_true(apply(&r, 2, num(PGML_KIND_NUMBER, -INFINITY)) == -1);
-	expect(&r, 3, "date",
-		   "date from 1970-01-01 to 1970-01-05; used as days, day, weekday, day of year; 3 % missing");
+	expect(
+		&r, 3, "date",
+		"date from 1970-01-01 to 1970-01-05; used as days, day, weekday, day of year; 3 % missing");
 	assert_true(isnan(apply(&r, 3, num(PGML_KIND_DATE, INFINITY))));
 	assert_true(isnan(apply(&r, 3, num(PGML_KIND_TIMESTAMP, 1e300))));
+	done(&f, &r);
+}
+
+/* Of very many rows a sample is sorted: the range is still that of all, and identifiers are still seen. */
+static void
+samples_very_many_rows(void **state)
+{
+	const int n = 1200000;
+	Fixture f;
+	Fitted r;
+
+	(void) state;
+	fixture_init(&f, n);
+	PgmlColumn *id = add_numbers(&f, "t", PGML_KIND_NUMBER);
+	PgmlColumn *x = add_numbers(&f, "x", PGML_KIND_NUMBER);
+	PgmlColumn *rare = add_numbers(&f, "rare", PGML_KIND_DATE);
+	for (int i = 0; i < n; i++)
+	{
+		id->num[i] = i;
+		x->num[i] = i == 1 ? -7 : i == 3 ? 1e6 : i % 1000;
+		rare->num[i] = i == 3 || i == 5 ? i * 86400.0 : NAN;
+	}
+	fit(&f, &r);
+	expect(&r, 0, "drop", "identifier: every value is different");
+	expect(&r, 1, "number", "number from -7 to 1000000");
+	expect(&r, 2, "date",
+		   "date from 1970-01-04 to 1970-01-06; used as days; more than 99.9 % missing");
 	done(&f, &r);
 }
 
@@ -515,21 +551,26 @@ coerces_or_names_the_column(void **state)
 
 /* ---- table and value agree ------------------------------------------------------------------- */
 
-static const char *const noise[] = { "a",  "A ",        "b",     "?",   "",      "12",   "1,200",
-									 "$5", "2024-03-09", "3/4/20", "none", "\xc3\xa9t\xc3\xa9", "\"quote\"", "7e2" };
+static const char *const noise[] = { "a",          "A ",     "b",     "?",
+									 "",           "12",     "1,200", "$5",
+									 "2024-03-09", "3/4/20", "none",  "\xc3\xa9t\xc3\xa9",
+									 "\"quote\"",  "7e2" };
 
 /* A random table with columns of every kind; some columns lean towards numbers or dates. */
 static void
 random_table(Fixture *f, PgmlRng *rng, int ncols)
 {
-	static const char *const names[] = { "c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9" };
+	static const char *const names[] = {
+		"c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9"
+	};
 
 	for (int c = 0; c < ncols; c++)
 	{
 		PgmlKind kind = (PgmlKind) (1 + pgml_rng_below(rng, 7));
 		int lean = (int) pgml_rng_below(rng, 4);
 		int scale = (int) pgml_rng_below(rng, 12);
-		PgmlColumn *col = kind == PGML_KIND_TEXT ? add_text(f, names[c]) : add_numbers(f, names[c], kind);
+		PgmlColumn *col =
+			kind == PGML_KIND_TEXT ? add_text(f, names[c]) : add_numbers(f, names[c], kind);
 
 		for (int64_t i = 0; i < f->table.nrows; i++)
 		{
@@ -539,12 +580,16 @@ random_table(Fixture *f, PgmlRng *rng, int ncols)
 			{
 				char buf[40];
 				snprintf(buf, sizeof(buf), lean == 2 ? "20%02d-01-02" : "%d", (int) (u * 99));
-				set_text(col, i, u < 0.1 ? NULL : lean == 0 || u > 0.97 ?
-													 noise[pgml_rng_below(rng, 14)] :
-													 buf);
+				set_text(col, i,
+						 u < 0.1               ? NULL :
+						 lean == 0 || u > 0.97 ? noise[pgml_rng_below(rng, 14)] :
+												 buf);
 			}
 			else
-				col->num[i] = u < 0.1 ? NAN : u > 0.98 ? INFINITY : kind == PGML_KIND_BOOL ? u > 0.5 : v;
+				col->num[i] = u < 0.1                ? NAN :
+							  u > 0.98               ? INFINITY :
+							  kind == PGML_KIND_BOOL ? u > 0.5 :
+													   v;
 		}
 	}
 }
@@ -575,8 +620,10 @@ applies_tables_as_values(void **state)
 		if (fit_spec(&f, &spec, &r) == PGML_OK)
 		{
 			fitted++;
-			assert_int_equal(pgml_recipe_open(r.bytes.data, r.bytes.len, &r.recipe, &f.error), PGML_OK);
-			assert_int_equal(pgml_recipe_apply_table(&f.env, &r.recipe, &f.table, f.arena, &m), PGML_OK);
+			assert_int_equal(pgml_recipe_open(r.bytes.data, r.bytes.len, &r.recipe, &f.error),
+							 PGML_OK);
+			assert_int_equal(pgml_recipe_apply_table(&f.env, &r.recipe, &f.table, f.arena, &m),
+							 PGML_OK);
 			assert_int_equal(m.nfeatures, r.recipe.n_features);
 			for (int64_t row = 0; row < f.table.nrows; row++)
 			{
@@ -584,7 +631,8 @@ applies_tables_as_values(void **state)
 				for (int i = 0; i < f.table.ncols; i++)
 				{
 					PgmlValue v = pgml_table_value(&f.table, i, row);
-					assert_int_equal(pgml_recipe_apply_value(&r.recipe, i, &v, out, &f.error), PGML_OK);
+					assert_int_equal(pgml_recipe_apply_value(&r.recipe, i, &v, out, &f.error),
+									 PGML_OK);
 				}
 				for (int k = 0; k < m.nfeatures; k++)
 				{
@@ -630,7 +678,8 @@ applies_tables_of_other_kinds(void **state)
 	assert_true(m.col[0][0] == 7 && isnan(m.col[0][1]));
 	assert_true(m.col[1][0] == apply(&r, 1, text("1")) && isnan(m.col[1][1]));
 	set_text(gn, 1, "seven");
-	assert_int_equal(pgml_recipe_apply_table(&g.env, &r.recipe, &g.table, g.arena, &m), PGML_ERR_DATA);
+	assert_int_equal(pgml_recipe_apply_table(&g.env, &r.recipe, &g.table, g.arena, &m),
+					 PGML_ERR_DATA);
 	assert_string_equal(g.error.message, "column \"n\" needs a number, not \"seven\"");
 	g.table.ncols = 1;
 	assert_int_equal(pgml_recipe_apply_table(&g.env, &r.recipe, &g.table, g.arena, &m),
@@ -715,13 +764,15 @@ handles_strange_strings(void **state)
 	PgmlColumn *c = add_text(&f, "it's \"odd\" \xe6\x97\xa5");
 	for (int i = 0; i < 60; i++)
 	{
-		static const char *const odd[] = { "O'Neil", "\"x\"", "\xe6\x97\xa5\xe6\x9c\xac", "\xff\xfe" };
+		static const char *const odd[] = { "O'Neil", "\"x\"", "\xe6\x97\xa5\xe6\x9c\xac",
+										   "\xff\xfe" };
 		set_text(c, i, i % 6 == 4 ? big : i % 6 == 5 ? big2 : odd[i % 6]);
 	}
 	fit(&f, &r);
 	expect(&r, 0, "category", "category with 6 levels");
 	bool seen[6] = { false };
-	static const char *const same[] = { "o'NEIL ", "\"X\"", "\xe6\x97\xa5\xe6\x9c\xac", "\xff\xfe" };
+	static const char *const same[] = { "o'NEIL ", "\"X\"", "\xe6\x97\xa5\xe6\x9c\xac",
+										"\xff\xfe" };
 	for (int i = 0; i < 6; i++)
 	{
 		float v = apply(&r, 0, text(i == 4 ? big : i == 5 ? big2 : same[i]));
@@ -772,7 +823,8 @@ fails_cleanly(void **state)
 		PgmlStatus status = fit_spec(&f, &spec, &r);
 		if (status == PGML_OK)
 		{
-			assert_int_equal(pgml_recipe_open(r.bytes.data, r.bytes.len, &r.recipe, &f.error), PGML_OK);
+			assert_int_equal(pgml_recipe_open(r.bytes.data, r.bytes.len, &r.recipe, &f.error),
+							 PGML_OK);
 			status = pgml_recipe_apply_table(&f.env, &r.recipe, &f.table, f.arena, &m);
 		}
 		bool through = status == PGML_OK && f.budget.fail_at > 0;
@@ -809,8 +861,12 @@ fails_cleanly(void **state)
 static void
 exercise(const PgmlRecipe *r)
 {
-	const PgmlValue values[] = { text("a"), text("2024-05-02"), text("3"), null_value,
-								 num(PGML_KIND_NUMBER, 5), num(PGML_KIND_TIMESTAMP, 1e9),
+	const PgmlValue values[] = { text("a"),
+								 text("2024-05-02"),
+								 text("3"),
+								 null_value,
+								 num(PGML_KIND_NUMBER, 5),
+								 num(PGML_KIND_TIMESTAMP, 1e9),
 								 num(PGML_KIND_BOOL, 1) };
 	float *out = malloc(((size_t) r->n_features + 1) * sizeof(float));
 	char words[100];
@@ -914,6 +970,7 @@ test_recipe(void)
 										cmocka_unit_test(honours_the_cap_of_levels),
 										cmocka_unit_test(keeps_large_numbers_apart),
 										cmocka_unit_test(clips_infinities_and_huge_numbers),
+										cmocka_unit_test(samples_very_many_rows),
 										cmocka_unit_test(takes_dates_apart),
 										cmocka_unit_test(coerces_or_names_the_column),
 										cmocka_unit_test(applies_tables_as_values),
