@@ -25,6 +25,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -281,38 +282,51 @@ acquire_model(const CatalogVersion *version, Oid registry)
 
 /* ---- references ---------------------------------------------------------------------------- */
 
-/* The state of the world as the active snapshot shows it now. */
+/* The state that a snapshot shows, at the current generation. */
 static PgmlResolved
-current_state(void)
+snapshot_state(Snapshot snapshot)
 {
-	Snapshot snapshot = GetActiveSnapshot();
-
 	return (PgmlResolved){ .generation = generation,
 						   .rollbacks = rollbacks,
-						   .xmin = snapshot->xmin,
 						   .xmax = snapshot->xmax,
-						   .xcnt = snapshot->xcnt,
-						   .curcid = snapshot->curcid,
-						   .completed = snapshot->snapXactCompletionCount };
+						   .running = snapshot->takenDuringRecovery ? (uint32) snapshot->subxcnt :
+																	  snapshot->xcnt,
+						   .curcid = snapshot->curcid };
 }
 
-/* Whether two states were seen through snapshots that show the same rows. */
+/* Whether two states show the same commits of other transactions. */
 static inline bool
-same_snapshot(const PgmlResolved *a, const PgmlResolved *b)
+same_commits(const PgmlResolved *a, const PgmlResolved *b)
 {
-	return a->completed == b->completed && a->curcid == b->curcid && a->xmin == b->xmin &&
-		   a->xmax == b->xmax && a->xcnt == b->xcnt && a->rollbacks == b->rollbacks;
+	return a->xmax == b->xmax && a->running == b->running;
+}
+
+/* Whether two states show the same rows. */
+static inline bool
+same_rows(const PgmlResolved *a, const PgmlResolved *b)
+{
+	return same_commits(a, b) && a->curcid == b->curcid && a->rollbacks == b->rollbacks;
+}
+
+/* Whether state a shows all commits that b shows. */
+static inline bool
+not_before(const PgmlResolved *a, const PgmlResolved *b)
+{
+	return TransactionIdFollows(a->xmax, b->xmax) ||
+		   (a->xmax == b->xmax && a->running <= b->running);
 }
 
 /* Whether a shared answer holds for the active snapshot; invalidations have been accepted. */
 static bool
 shared_answer_holds(const ReferenceEntry *entry, const PgmlResolved *now)
 {
-	if (same_snapshot(&entry->resolved, now))
+	bool same_transaction = entry->transaction == GetCurrentTransactionStartTimestamp();
+
+	if (same_transaction && same_rows(&entry->resolved, now))
 		return true;
-	if (entry->resolved.generation != now->generation || now->completed < entry->resolved.completed)
+	if (entry->resolved.generation != now->generation || !not_before(now, &entry->resolved))
 		return false;
-	return entry->transaction != GetCurrentTransactionStartTimestamp() ||
+	return !same_transaction ||
 		   (entry->resolved.curcid <= now->curcid && entry->resolved.rollbacks == now->rollbacks);
 }
 
@@ -323,9 +337,12 @@ shared_answer_holds(const ReferenceEntry *entry, const PgmlResolved *now)
 static bool
 is_newest_state(const PgmlResolved *state)
 {
+	PgmlResolved newest;
+
 	if (IsInParallelMode() || state->curcid != GetCurrentCommandId(false))
 		return false;
-	return GetLatestSnapshot()->snapXactCompletionCount == state->completed;
+	newest = snapshot_state(GetLatestSnapshot());
+	return same_commits(&newest, state);
 }
 
 /* Keep an answer for later statements. */
@@ -359,7 +376,7 @@ resolve_reference(const char *reference, Size length, PgmlResolved *state)
 	CatalogVersion version;
 
 	AcceptInvalidationMessages();
-	*state = current_state();
+	*state = snapshot_state(GetActiveSnapshot());
 	memset(&key, 0, sizeof(key));
 	if (shareable)
 	{
@@ -414,8 +431,8 @@ hold_is_current(PgmlModelRef *ref, const char *reference, Size length)
 	if (ref->model == NULL || ref->length != length || ref->user != GetUserId() ||
 		memcmp(ref->reference, reference, length) != 0)
 		return false;
-	now = current_state();
-	if (same_snapshot(&ref->resolved, &now))
+	now = snapshot_state(GetActiveSnapshot());
+	if (same_rows(&ref->resolved, &now))
 		return true;
 	AcceptInvalidationMessages();
 	if (ref->resolved.generation != generation)

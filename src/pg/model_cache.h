@@ -28,18 +28,17 @@ typedef struct PgmlModel
 } PgmlModel;
 
 /*
- * What the visible state of the registry depended on when a reference was resolved.  The same
- * snapshot always gives the same answer; another one only while no invalidation has arrived.
+ * The state of the registry that an answer was read from: that of a snapshot, which the newest transaction it can
+ * see and the number of older ones it cannot see tell apart from all others.  (For a given xmax, transactions
+ * only ever leave the set of those still running.)
  */
 typedef struct PgmlResolved
 {
-	uint64 generation;
+	uint64 generation; /* of invalidations; 0: the answer holds for this snapshot only */
 	uint64 rollbacks;
-	TransactionId xmin;
 	TransactionId xmax;
-	uint32 xcnt;
+	uint32 running;
 	CommandId curcid;
-	uint64 completed;
 } PgmlResolved;
 
 /* One call site's hold on a model: made once per execution, asked for every row. */
