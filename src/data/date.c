@@ -15,12 +15,14 @@ typedef struct Scan
 	const char *end;
 } Scan;
 
+/* True when a digit is next. */
 static bool
 at_digit(const Scan *sc)
 {
 	return sc->p < sc->end && *sc->p >= '0' && *sc->p <= '9';
 }
 
+/* True when an ASCII letter is next. */
 static bool
 at_letter(const Scan *sc)
 {

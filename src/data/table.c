@@ -57,6 +57,7 @@ entry_of(const PgmlDict *dict, int32_t code)
 	return &dict->segment[s][(uint32_t) code - start];
 }
 
+/* 32 bits of the hash are kept with each string. */
 static uint32_t
 string_hash(const char *s, uint32_t len)
 {

@@ -171,6 +171,7 @@ skip_sign(const char **s, uint32_t *len, bool *seen)
 	return sign;
 }
 
+/* ASCII digits only. */
 static bool
 is_digit(char c)
 {

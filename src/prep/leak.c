@@ -118,6 +118,7 @@ make_room(Scan *s, PgmlArena *arena)
 
 /* ---- bins ------------------------------------------------------------------------------------ */
 
+/* For qsort; there is no NaN among them. */
 static int
 compare_floats(const void *a, const void *b)
 {
@@ -442,6 +443,7 @@ score_feature(Scan *s, int32_t f, double *value, double *missing)
 		*missing = score_bins(s);
 }
 
+/* Score column by column and keep the suspects. */
 static PgmlStatus
 scan_columns(Scan *s, PgmlLeak *out, int max, int *n_found)
 {

@@ -212,7 +212,7 @@ choose_levels(RecipeFit *fit, ColumnFit *f, const Groups *g)
 	return PGML_OK;
 }
 
-/* Why a text column can not be a category, NULL when it can. */
+/* Why a text column cannot be a category, NULL when it can. */
 static const char *
 useless_text(const ColumnFit *f, const Groups *g, bool keep)
 {

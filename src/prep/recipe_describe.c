@@ -19,6 +19,7 @@ typedef struct Words
 
 static void say(Words *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Append to the sentence. */
 static void
 say(Words *w, const char *fmt, ...)
 {
@@ -70,6 +71,7 @@ say_range(Words *w, const ColumnFit *f, PgmlKind kind)
 	say_value(w, kind, f->high);
 }
 
+/* Numbers, read from text or not. */
 static void
 say_number(Words *w, const ColumnFit *f)
 {
@@ -83,6 +85,7 @@ say_number(Words *w, const ColumnFit *f)
 	}
 }
 
+/* Dates, and which features they give. */
 static void
 say_date(Words *w, const ColumnFit *f)
 {
@@ -106,6 +109,7 @@ say_date(Words *w, const ColumnFit *f)
 	}
 }
 
+/* Categories, and what was pooled and merged. */
 static void
 say_category(Words *w, const ColumnFit *f)
 {

@@ -19,6 +19,7 @@ typedef struct Relabel
 	int32_t n;
 } Relabel;
 
+/* Begin to go through the rows of a column. */
 static PgmlStatus
 relabel_init(RecipeFit *fit, const ColumnFit *f, Relabel *r)
 {

@@ -80,12 +80,14 @@ count_features(RecipeStep step, uint32_t parts)
 	return 1;
 }
 
+/* Append a string; its offset in the recipe. */
 static uint32_t
 put_string(PgmlBuf *out, size_t base, const char *s, size_t len)
 {
 	return (uint32_t) (pgml_buf_put_str(out, s, len) - base);
 }
 
+/* For qsort: by hash, then level. */
 static int
 compare_levels(const void *a, const void *b)
 {
@@ -230,6 +232,7 @@ fit_write(const RecipeFit *fit, PgmlBuf *out)
 
 /* ---- verifying ------------------------------------------------------------------------------- */
 
+/* The one failure of opening. */
 static PgmlStatus
 corrupt(PgmlError *err, const char *what)
 {

@@ -72,6 +72,7 @@ sort_values(RecipeFit *fit, ColumnFit *f, int64_t *n)
 	return pgml_sort_keyed(fit->env, fit->sorted, fit->tmp, *n);
 }
 
+/* True for columns whose values are seconds of dates. */
 static bool
 is_date(const ColumnFit *f)
 {
@@ -85,6 +86,7 @@ feature_number(const ColumnFit *f, double v)
 	return is_date(f) ? v / 86400.0 : v;
 }
 
+/* To float as pgml_recipe_apply does it. */
 static float
 cast(double v)
 {

@@ -245,7 +245,7 @@ refuses_what_can_not_be_learned(void **state)
 	refuse(&f, 0, NULL, PGML_ERR_DATA,
 		   "target column \"name\" has more than 1000 different classes");
 	refuse(&f, PGML_TASK_REGRESSION, NULL, PGML_ERR_DATA,
-		   "target column \"name\" can not be read as numbers: \"person 0\" is none");
+		   "target column \"name\" cannot be read as numbers: \"person 0\" is none");
 	for (int i = 0; i < 3000; i++)
 		set_text(c, i, i % 2 == 0 ? "yes" : "Yes.");
 	refuse(&f, 0, NULL, PGML_ERR_DATA, "target column \"name\" has only one class, \"Yes.\"");
