@@ -15,18 +15,18 @@
 
 typedef struct PgmlBins
 {
-    int64_t nrows;
-    int32_t nfeatures;
-    int32_t max_bin;
-    int32_t *n_bins;   /* per feature, missing included, <= max_bin + 1 <= 256 */
-    float **edges;     /* per numeric feature n_bins-2 upper edges; NULL for categorical */
-    uint8_t **bin;     /* per feature nrows bins */
-    bool *has_missing; /* a missing value was seen in the fitted rows */
+	int64_t nrows;
+	int32_t nfeatures;
+	int32_t max_bin;
+	int32_t *n_bins;   /* per feature, missing included, <= max_bin + 1 <= 256 */
+	float **edges;     /* per numeric feature n_bins-2 upper edges; NULL for categorical */
+	uint8_t **bin;     /* per feature nrows bins */
+	bool *has_missing; /* a missing value was seen in the fitted rows */
 } PgmlBins;
 
 /* Fit edges on the given rows (n of them) and bin all rows of the matrix. 2 <= max_bin <= 255. */
 extern PgmlStatus pgml_bins_create(const PgmlEnv *env, PgmlArena *arena, const PgmlMatrix *x,
-                                   const int32_t *rows, int64_t n, int max_bin, PgmlBins **out);
+								   const int32_t *rows, int64_t n, int max_bin, PgmlBins **out);
 
 /* Bin of one value of feature f. */
 extern uint8_t pgml_bin_of(const PgmlBins *bins, const PgmlFeature *feature, int f, float value);
