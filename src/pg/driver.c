@@ -125,7 +125,7 @@ driver_start(Driver *driver)
 	}
 
 	/* OpenBLAS reads it when it is loaded; no thread of ours runs yet that could read the environment. */
-	setenv("OPENBLAS_NUM_THREADS", "1", 0);
+	setenv("OPENBLAS_NUM_THREADS", "1", 1);
 
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);

@@ -11,6 +11,9 @@
 /* Share of the time budget kept back for refitting and scoring. */
 #define RESERVED_SHARE 0.1
 
+/* Share of the time that a learner other than boosting may take. */
+#define OTHERS_SHARE 0.15
+
 void
 training_notice(Training *t, bool warning, const char *fmt, ...)
 {
@@ -227,6 +230,9 @@ try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params)
 	/* One part is followed by a refit, which takes about as long as the trial. */
 	if (t->folds == 1)
 		left *= 0.55;
+	/* Boosting nearly always wins: the others may not take its time. */
+	if (strcmp(learner->name, "gradient_boosting") != 0)
+		left *= OTHERS_SHARE;
 	status = training_run_trial(t, learner, params, t->options->time_budget > 0 ? left : 0, &model);
 	if (status != PGML_OK)
 	{

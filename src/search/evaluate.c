@@ -44,6 +44,9 @@ refit(Training *t, const TrialModel *winner, PgmlFit *fit)
 			params.v[i] = winner->trial->best_iteration;
 		if (strcmp(learner->params[i].name, "early_stopping_round") == 0)
 			params.v[i] = 0;
+		if (strcmp(learner->params[i].name, "path_position") == 0 &&
+			winner->trial->best_iteration > 0)
+			params.v[i] = winner->trial->best_iteration;
 	}
 	PGML_TRY(training_dataset(t, learner, &params, t->train, t->n_train, NULL, 0, &data));
 	pgml_progress(t->env, 0.9, "fitting the best setting on all training rows");
@@ -54,11 +57,9 @@ refit(Training *t, const TrialModel *winner, PgmlFit *fit)
 static bool
 worth_refitting(const Training *t, const TrialModel *winner)
 {
-	bool constant = winner->trial->learner == &pgml_learner_constant;
-
-	if (constant)
+	if (winner->trial->learner == &pgml_learner_constant)
 		return true;
-	if (t->folds > 1 || winner->trial->learner == &pgml_learner_linear)
+	if (t->folds > 1)
 		return false;
 	return training_seconds_left(t) > 1.3 * winner->trial->fit_wall;
 }
