@@ -329,19 +329,9 @@ catalog_newest_source(int64 model_id, CatalogSource *source)
 	return found;
 }
 
-/* XX001: the stored chunks do not add up to the image. */
-static void
-damaged_image(const CatalogVersion *version, const char *what)
-{
-	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-					errmsg("stored image of model version %d is damaged", version->version),
-					errdetail("%s", what),
-					errhint("Deploy another version with automl_deploy, or train again.")));
-}
-
-/* Check, before memory is asked for, that the chunks are as many and as long as the version says. */
-static void
-check_chunks(const CatalogVersion *version)
+/* Check, before memory is asked for, that the chunks are as many and as long as the version says; else what is wrong. */
+static const char *
+check_chunks(const CatalogVersion *version, bool read_only)
 {
 	static CatalogStatement sum_chunks = {
 		.sql = "SELECT pg_catalog.count(*),"
@@ -352,45 +342,82 @@ check_chunks(const CatalogVersion *version)
 	};
 	Datum values[1] = { Int64GetDatum(version->version_id) };
 
-	catalog_run(&sum_chunks, values, NULL, true);
+	catalog_run(&sum_chunks, values, NULL, read_only);
 	int64 chunks = catalog_int8(0, 1);
 	int64 bytes = catalog_int8(0, 2);
 	int64 expected = (version->image_bytes + CATALOG_CHUNK - 1) / CATALOG_CHUNK;
-	if (version->image_bytes <= 0 || bytes != version->image_bytes || chunks != expected)
-		damaged_image(version, psprintf("It has " INT64_FORMAT " bytes in " INT64_FORMAT
-										" chunks where " INT64_FORMAT " bytes are expected.",
-										bytes, chunks, version->image_bytes));
+	if (version->image_bytes > 0 && bytes == version->image_bytes && chunks == expected)
+		return NULL;
+	return psprintf("It has " INT64_FORMAT " bytes in " INT64_FORMAT " chunks where " INT64_FORMAT
+					" bytes are expected.",
+					bytes, chunks, version->image_bytes);
+}
+
+/* Copy the chunk that begins at offset to its place; what is wrong with it, or NULL. */
+static const char *
+read_chunk(const CatalogVersion *version, uint8 *image, int64 offset, bool read_only)
+{
+	static CatalogStatement select_chunk = {
+		.sql = "SELECT data FROM pgml_auto.image_chunks WHERE version_id = $1 AND chunk = $2",
+		.nargs = 2,
+		.types = { INT8OID, INT4OID },
+	};
+	Datum values[2] = { Int64GetDatum(version->version_id),
+						Int32GetDatum((int32) (offset / CATALOG_CHUNK)) };
+	int64 wanted = Min(version->image_bytes - offset, CATALOG_CHUNK);
+	bool isnull;
+
+	if (catalog_run(&select_chunk, values, NULL, read_only) == 0)
+		return "A chunk is missing.";
+	bytea *chunk = DatumGetByteaPP(catalog_value(0, 1, &isnull));
+	if (VARSIZE_ANY_EXHDR(chunk) != (size_t) wanted)
+		return "A chunk has another length than it must have.";
+	memcpy(image + offset, VARDATA_ANY(chunk), wanted);
+	SPI_freetuptable(SPI_tuptable);
+	return NULL;
+}
+
+/* All bytes of the image, or NULL and what is wrong with it. */
+static uint8 *
+read_image(const CatalogVersion *version, MemoryContext context, bool read_only,
+		   const char **damage)
+{
+	CatalogScope scope;
+	uint8 *image = NULL;
+
+	catalog_enter(&scope);
+	*damage = check_chunks(version, read_only);
+	if (*damage == NULL)
+		image = MemoryContextAllocExtended(context, version->image_bytes, MCXT_ALLOC_HUGE);
+	for (int64 offset = 0; *damage == NULL && offset < version->image_bytes;
+		 offset += CATALOG_CHUNK)
+	{
+		CHECK_FOR_INTERRUPTS();
+		*damage = read_chunk(version, image, offset, read_only);
+	}
+	if (*damage != NULL)
+		*damage = MemoryContextStrdup(scope.caller, *damage);
+	catalog_leave(&scope);
+	return *damage == NULL ? image : NULL;
 }
 
 uint8 *
 catalog_read_image(const CatalogVersion *version, MemoryContext context)
 {
-	static CatalogStatement read_chunk = {
-		.sql = "SELECT data FROM pgml_auto.image_chunks WHERE version_id = $1 AND chunk = $2",
-		.nargs = 2,
-		.types = { INT8OID, INT4OID },
-	};
-	CatalogScope scope;
+	const char *damage;
+	uint8 *image = read_image(version, context, true, &damage);
 
-	catalog_enter(&scope);
-	check_chunks(version);
-	uint8 *image = MemoryContextAllocExtended(context, version->image_bytes, MCXT_ALLOC_HUGE);
-	for (int64 offset = 0; offset < version->image_bytes; offset += CATALOG_CHUNK)
-	{
-		Datum values[2] = { Int64GetDatum(version->version_id),
-							Int32GetDatum((int32) (offset / CATALOG_CHUNK)) };
-		bool isnull = true;
-		int64 wanted = Min(version->image_bytes - offset, CATALOG_CHUNK);
-
-		CHECK_FOR_INTERRUPTS();
-		if (catalog_run(&read_chunk, values, NULL, true) == 0)
-			damaged_image(version, "A chunk is missing.");
-		bytea *chunk = DatumGetByteaPP(catalog_value(0, 1, &isnull));
-		if (VARSIZE_ANY_EXHDR(chunk) != (size_t) wanted)
-			damaged_image(version, "A chunk has another length than it must have.");
-		memcpy(image + offset, VARDATA_ANY(chunk), wanted);
-		SPI_freetuptable(SPI_tuptable);
-	}
-	catalog_leave(&scope);
+	if (image == NULL)
+		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+						errmsg("stored image of model version %d is damaged", version->version),
+						errdetail("%s", damage),
+						errhint("Deploy another version with automl_deploy, or train again.")));
 	return image;
+}
+
+uint8 *
+catalog_read_champion(const CatalogVersion *version, MemoryContext context)
+{
+	const char *damage;
+	return read_image(version, context, false, &damage);
 }

@@ -74,6 +74,9 @@ extern void catalog_resolve(const char *reference, CatalogVersion *version);
 /* All bytes of a version's image, palloc'ed (huge allowed) in context; XX001 when chunks are missing or short. */
 extern uint8 *catalog_read_image(const CatalogVersion *version, MemoryContext context);
 
+/* The same for a version found with catalog_deployed(), which the calling query's snapshot may not see; NULL: damaged. */
+extern uint8 *catalog_read_champion(const CatalogVersion *version, MemoryContext context);
+
 /* Whether user has the rights of the role of that name: superusers, "public", members; false for roles that are gone. */
 extern bool catalog_has_role(Oid user, const char *role);
 

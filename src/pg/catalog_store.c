@@ -88,7 +88,7 @@ task_name(PgmlTask task)
 										  "multiclass";
 }
 
-/* A new model, owned by the caller; its first version has number 1. */
+/* A new model, owned by the caller.  What its probabilities mean is fixed here, also when nobody chose it. */
 static int64
 insert_model(const CatalogScope *scope, const CatalogTraining *t)
 {
@@ -107,7 +107,7 @@ insert_model(const CatalogScope *scope, const CatalogTraining *t)
 	put_text(&row, task_name(t->result->task));
 	put_text(&row, t->options->target);
 	put_text(&row, t->result->metric->name);
-	put_text(&row, t->options->positive_class);
+	put_text(&row, t->result->task == PGML_TASK_BINARY ? t->result->classes[1] : NULL);
 	put_jsonb(&row, t->split);
 	if (catalog_run(&insert, row.values, row.nulls, false) == 0)
 		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),

@@ -49,6 +49,7 @@ typedef struct TrainJob
 	int64 seed;
 	PgmlSplit split;
 	CatalogVersion champion; /* version 0: nothing is deployed */
+	bool champion_damaged;   /* its image cannot be read */
 	PgmlBudget budget;
 	PgmlArena *arena;
 	PgmlTable *table;
@@ -179,14 +180,15 @@ read_settings(TrainJob *job)
 	job->options.split = &job->split;
 }
 
-/* The deployed version's image, for the core to score on the same test rows. */
+/* The deployed version's image, for the core to score on the same test rows; damage must not prevent a new version. */
 static void
 load_champion(TrainJob *job)
 {
 	if (job->model == NULL || !catalog_deployed(job->model->model_id, false, &job->champion))
 		return;
-	job->options.champion = catalog_read_image(&job->champion, CurrentMemoryContext);
-	job->options.champion_len = (size_t) job->champion.image_bytes;
+	job->options.champion = catalog_read_champion(&job->champion, CurrentMemoryContext);
+	job->champion_damaged = job->options.champion == NULL;
+	job->options.champion_len = job->champion_damaged ? 0 : (size_t) job->champion.image_bytes;
 }
 
 /*
@@ -380,7 +382,8 @@ gate_closed(const TrainJob *job, const CatalogVersion *deployed)
 		return "without test rows it cannot be compared with the deployed version";
 	if (!r->champion_scored)
 		return psprintf("the deployed version %d cannot be scored on the same test rows: %s",
-						deployed->version, r->champion_error);
+						deployed->version,
+						job->champion_damaged ? "its stored image is damaged" : r->champion_error);
 	if (isnan(r->score.value) || isnan(r->champion_score))
 		return psprintf("%s is undefined on the test rows", r->metric->name);
 	if (pgml_metric_better(r->metric, r->champion_score, r->score.value))

@@ -1,0 +1,105 @@
+-- The life of a model: train, look, train again, deploy, roll back, drop, rename.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS pgml_auto CASCADE;
+CREATE EXTENSION pgml_auto;
+
+CREATE SCHEMA registry_test;
+SET search_path = registry_test, public;
+CREATE TABLE customers AS
+SELECT i AS id, (i * 7919) % 61 + 18 AS age, (ARRAY['north', 'south', 'west'])[i % 3 + 1] AS region,
+       (i * 104729) % 1000 / 10.0 AS spent,
+       CASE WHEN (i * 7919) % 61 + (i * 31) % 17 > 40 THEN 'yes' ELSE 'no' END AS churned
+FROM generate_series(1, 400) i;
+ALTER TABLE customers ADD PRIMARY KEY (id);
+
+-- One row that says it all; the numbers are checked for sense, not for their digits (so no NOTICEs either).
+SELECT model, version, deployed, task, metric, score BETWEEN 0.8 AND 1 AS good,
+       score_low <= score AND score <= score_high AS inside, baseline, algorithm, trials, "rows",
+       features, seconds >= 0 AS took_time
+FROM automl_train('churn', 'customers', 'churned', max_trials => 2);
+
+SELECT part, item, description FROM automl_describe('churn') WHERE item IN ('name', 'predicts', 'classes', 'id');
+SELECT rank, version, trial, algorithm, status, chosen, error FROM automl_leaderboard('churn');
+SELECT name, owner = current_user AS mine, task, target, metric, deployed, versions FROM pgml_auto.model;
+
+-- The same seed gives the same bytes, another one does not.
+SELECT version FROM automl_train('again', 'customers', 'churned', max_trials => 2);
+SELECT version FROM automl_train('other', 'customers', 'churned', max_trials => 2, seed => 1);
+SELECT count(*), count(DISTINCT image_crc) FROM pgml_auto.versions;
+SELECT automl_drop('again'), automl_drop('other');
+
+-- Training again on the stored source, which is found whatever the search_path is now.
+RESET search_path;
+SELECT version, deployed, trials FROM automl_train('churn');
+SELECT model, version, deployed, source, search_path, settings, seed FROM pgml_auto.version ORDER BY version;
+SELECT part, count(*) > 5 AS many FROM pgml_auto.metric WHERE model = 'churn' AND version = 1 GROUP BY part;
+SET search_path = registry_test, public;
+
+-- Settings stick until they are given again.
+SELECT version, trials, metric FROM automl_train('churn', metric => 'log_loss', max_trials => 1);
+SELECT settings FROM pgml_auto.version WHERE version = 3;
+
+-- A worse version is stored but not deployed, and says how to deploy it all the same.
+SELECT version, deployed FROM automl_train('churn', algorithms => '{constant}', metric => 'roc_auc');
+SELECT name, deployed, versions FROM pgml_auto.model;
+SET client_min_messages = notice;
+SELECT automl_deploy('churn', 4), automl_deploy('churn', 4);
+SET client_min_messages = warning;
+SELECT automl_rollback('churn');
+SELECT automl_deploy('churn@1'), automl_deploy('churn');
+SELECT version, deployed_until IS NULL AS open, reason LIKE 'roc_auc%' AS by_score, deployed_by = current_user AS mine
+FROM pgml_auto.deployment ORDER BY deployed_at;
+
+-- Rolling back twice goes back two deployments, not forth again.
+SELECT automl_rollback('churn');
+SELECT automl_rollback('churn');
+
+-- One version can go unless it is deployed.
+SELECT automl_drop('churn@3');
+SELECT version FROM pgml_auto.version ORDER BY version;
+DO $$
+BEGIN
+    PERFORM automl_drop('churn@' || (SELECT deployed FROM pgml_auto.model WHERE name = 'churn'));
+EXCEPTION WHEN object_in_use THEN
+    RAISE WARNING 'in use: %', SQLERRM;
+END $$;
+
+-- Version numbers are never used twice.
+SELECT automl_drop('churn@4');
+SELECT version FROM automl_train('churn', algorithms => '{linear}', max_trials => 2);
+
+-- Nothing is held out: nothing to compare with, so only a first version is deployed.
+SELECT version, deployed FROM automl_train('all', 'customers', 'spent', max_trials => 2, test_size => 0);
+SET client_min_messages = notice;
+SELECT version, deployed FROM automl_train('all');
+SET client_min_messages = warning;
+
+-- Everything is transactional.
+BEGIN;
+SELECT automl_rename('churn', 'leavers');
+SELECT automl_deploy('leavers', 1);
+SELECT name FROM pgml_auto.model ORDER BY name;
+SAVEPOINT s;
+SELECT automl_drop('leavers');
+SELECT name FROM pgml_auto.model ORDER BY name;
+ROLLBACK TO s;
+SELECT name FROM pgml_auto.model ORDER BY name;
+ROLLBACK;
+SELECT name FROM pgml_auto.model ORDER BY name;
+
+SELECT automl_rename('churn', 'leavers');
+SELECT count(*) FROM automl_describe('churn');
+SELECT count(*) > 5 AS described FROM automl_describe('leavers');
+SELECT automl_rename('leavers', 'all');
+
+-- Dropping leaves nothing but the audit.
+SELECT automl_drop('leavers'), automl_drop('all');
+SELECT (SELECT count(*) FROM pgml_auto.models) AS models, (SELECT count(*) FROM pgml_auto.versions) AS versions,
+       (SELECT count(*) FROM pgml_auto.trials) AS trials, (SELECT count(*) FROM pgml_auto.metrics) AS metrics,
+       (SELECT count(*) FROM pgml_auto.image_chunks) AS chunks, (SELECT count(*) FROM pgml_auto.deployed) AS deployed,
+       (SELECT count(*) FROM pgml_auto.deployments) AS deployments;
+SELECT action, model, version, details ->> 'algorithm' AS algorithm, details ->> 'rows_train' AS rows_train,
+       regexp_replace(details ->> 'reason', '[0-9.]+', 'N', 'g') AS reason, details ->> 'old_name' AS old_name
+FROM pgml_auto.audit_log ORDER BY at;
+
+DROP SCHEMA registry_test CASCADE;
