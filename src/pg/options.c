@@ -322,12 +322,14 @@ read_options(const Jsonb *settings, PgmlTrainOptions *options)
 	while (iterator != NULL && next_member(&iterator, &key, &value))
 	{
 		if (strcmp(key, "folds") == 0)
-			options->folds = option_int(key, &value, 1, 20);
+			options->folds = option_int(key, &value, 1, 10);
+		else if (strcmp(key, "ensemble") == 0)
+			options->ensemble = option_int(key, &value, 1, 4);
 		else if (strcmp(key, "max_levels") == 0)
 			options->max_levels = option_int(key, &value, 2, 10000);
 		else
 			bad_argument(psprintf("unrecognized key \"%s\" in options", key),
-						 "Known keys: folds, max_levels.");
+						 "Known keys: ensemble, folds, max_levels.");
 	}
 }
 

@@ -148,33 +148,52 @@ choose_metric(Training *t)
 	return status;
 }
 
-/* The trials of a training, the best so far kept. */
+/* The trials of a training; the models of the best ones are kept, best first. */
 typedef struct Search
 {
 	Training *t;
 	TrialModel baseline;
-	TrialModel best; /* fit[0] unused while best.trial is NULL */
-	int tried;       /* trials after the baseline */
-	double longest;  /* wall seconds of the longest boosting trial */
+	TrialModel best[PGML_MAX_CANDIDATES];
+	int n_best;
+	int tried;      /* trials after the baseline */
+	double longest; /* wall seconds of the longest boosting trial */
 } Search;
 
-/* Keep the better of the best so far and a new model; the other one is freed. */
+/* How many trials' models are kept. With one validation part only the best is: it is refitted. */
+static int
+wanted_models(const Training *t)
+{
+	int wanted = t->options->ensemble > 0 ? t->options->ensemble : PGML_MAX_CANDIDATES;
+
+	if (t->folds == 1)
+		return 1;
+	return wanted < PGML_MAX_CANDIDATES ? wanted : PGML_MAX_CANDIDATES;
+}
+
+/* Put a model in its place among the best; the one that falls off the end is freed. */
 static void
-keep_better(Search *s, TrialModel *model)
+keep_best(Search *s, TrialModel *model)
 {
 	const PgmlMetric *metric = s->t->result->metric;
-	bool usable =
-		model->trial->status == PGML_TRIAL_OK || model->trial->status == PGML_TRIAL_TIMEOUT;
+	int wanted = wanted_models(s->t);
+	int place = s->n_best;
 
-	if (usable && (!s->best.trial || pgml_metric_better(metric, model->trial->validation_score,
-														s->best.trial->validation_score)))
+	if (model->trial->status != PGML_TRIAL_OK && model->trial->status != PGML_TRIAL_TIMEOUT)
+		place = wanted;
+	while (place > 0 && place <= s->n_best &&
+		   pgml_metric_better(metric, model->trial->validation_score,
+							  s->best[place - 1].trial->validation_score))
+		place--;
+	if (place >= wanted)
 	{
-		if (s->best.trial)
-			training_free_model(&s->best);
-		s->best = *model;
-	}
-	else
 		training_free_model(model);
+		return;
+	}
+	if (s->n_best == wanted)
+		training_free_model(&s->best[--s->n_best]);
+	memmove(&s->best[place + 1], &s->best[place], (s->n_best - place) * sizeof(TrialModel));
+	s->best[place] = *model;
+	s->n_best++;
 }
 
 /* A trial that cannot be tried, recorded with the reason. */
@@ -241,7 +260,7 @@ try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params)
 	}
 	if (strcmp(learner->name, "gradient_boosting") == 0 && model.trial->fit_wall > s->longest)
 		s->longest = model.trial->fit_wall;
-	keep_better(s, &model);
+	keep_best(s, &model);
 	return PGML_OK;
 }
 
@@ -312,26 +331,47 @@ load_blas(Training *t)
 	return PGML_OK;
 }
 
-/* The winner: the best by validation, else the baseline. */
+/* Mark the trials that predict; the model is called by their learner, or an ensemble when they differ. */
+static void
+name_algorithm(Training *t, const TrialModel *models, const double *weight, int n)
+{
+	t->result->algorithm = models[0].trial->learner->name;
+	for (int m = 0; m < n; m++)
+	{
+		if (weight[m] <= 0)
+			continue;
+		models[m].trial->chosen = true;
+		if (models[m].trial->learner != models[0].trial->learner)
+			t->result->algorithm = "ensemble";
+	}
+}
+
+/* The best trials by validation, weighted; the baseline when nothing is better. */
 static PgmlStatus
 finish(Search *s)
 {
 	Training *t = s->t;
-	TrialModel *winner = s->best.trial ? &s->best : &s->baseline;
+	TrialModel *models = s->best;
+	int n = s->n_best;
+	double weight[PGML_MAX_CANDIDATES] = { 1 };
 
 	if (s->baseline.trial->status != PGML_TRIAL_OK)
 		return pgml_fail(t->env->error, PGML_ERR_DATA,
 						 "not even the constant predictor could be fitted: %.200s",
 						 s->baseline.trial->error);
-	if (s->best.trial && selected(t->options, "constant") &&
-		pgml_metric_better(t->result->metric, s->baseline.trial->validation_score,
-						   s->best.trial->validation_score))
-		winner = &s->baseline;
-	if (winner == &s->baseline && s->tried > 0)
-		training_notice(t, false, "no algorithm predicts better than the constant predictor");
-	winner->trial->chosen = true;
-	t->result->algorithm = winner->trial->learner->name;
-	return training_evaluate(t, winner, &s->baseline);
+	if (n == 0 || (selected(t->options, "constant") &&
+				   pgml_metric_better(t->result->metric, s->baseline.trial->validation_score,
+									  models[0].trial->validation_score)))
+	{
+		models = &s->baseline;
+		n = 1;
+		if (s->tried > 0)
+			training_notice(t, false, "no algorithm predicts better than the constant predictor");
+	}
+	if (n > 1)
+		PGML_TRY(training_ensemble(t, models, n, weight));
+	name_algorithm(t, models, weight, n);
+	return training_evaluate(t, models, weight, n, &s->baseline);
 }
 
 static PgmlStatus
@@ -391,7 +431,8 @@ pgml_automl(const PgmlEnv *env, const PgmlTable *table, PgmlTrainOptions *option
 	status = train(t, &s);
 	fill_result(t);
 	training_free_model(&s.baseline);
-	training_free_model(&s.best);
+	for (int m = 0; m < s.n_best; m++)
+		training_free_model(&s.best[m]);
 	pgml_buf_free(&t->recipe_bytes);
 	if (status != PGML_OK)
 		pgml_buf_free(&result->image);

@@ -47,6 +47,7 @@ typedef struct PgmlTrainOptions
 	const PgmlHyperparam *hyperparams;
 	int n_hyperparams;
 	int folds;                /* 0 = choose; 1 = one holdout part; k >= 2 = cross-validation */
+	int ensemble;             /* trials that may predict together; 0 = default, 1 = only the best */
 	int max_levels;           /* 0 = default */
 	const char *blas_library; /* NULL = libopenblas.so.0 */
 	PgmlSplit *split;         /* in/out: rules fixed by earlier versions of the model */
@@ -99,7 +100,7 @@ typedef struct PgmlTrainResult
 	int n_classes;
 	const char **classes;
 	const PgmlMetric *metric;
-	const char *algorithm;         /* name of the winner's learner */
+	const char *algorithm;         /* the learner, or "ensemble" of several */
 	int64_t rows_total, rows_read; /* of the source; held in memory */
 	int64_t rows_train, rows_test, rows_reserved, rows_no_target;
 	int32_t n_inputs, n_features;

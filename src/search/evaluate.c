@@ -64,29 +64,31 @@ worth_refitting(const Training *t, const TrialModel *winner)
 	return training_seconds_left(t) > 1.3 * winner->trial->fit_wall;
 }
 
-/* The members of the ensemble: one refitted model, or the fold models with equal weights. */
+/* The members of the image: one refitted model, or the fold models of the chosen trials. */
 static PgmlStatus
-choose_members(Training *t, const TrialModel *winner, PgmlFit *refitted, PgmlMember *members,
-			   int *n)
+choose_members(Training *t, const TrialModel *models, const double *weight, int n_models,
+			   PgmlFit *refitted, PgmlMember *members, int *n)
 {
-	if (worth_refitting(t, winner))
+	if (worth_refitting(t, &models[0]))
 	{
-		PgmlStatus status = refit(t, winner, refitted);
+		const PgmlLearner *learner = models[0].trial->learner;
+		PgmlStatus status = refit(t, &models[0], refitted);
 
 		if (status == PGML_ERR_CANCELLED)
 			return status;
 		if (status == PGML_OK && !refitted->out_of_time)
 		{
-			members[0] = (PgmlMember){ winner->trial->learner, 1, refitted->payload.data,
-									   refitted->payload.len };
+			members[0] = (PgmlMember){ learner, 1, refitted->payload.data, refitted->payload.len };
 			*n = 1;
 			return PGML_OK;
 		}
 	}
-	*n = winner->n_fits;
-	for (int f = 0; f < winner->n_fits; f++)
-		members[f] = (PgmlMember){ winner->trial->learner, 1.0 / winner->n_fits,
-								   winner->fit[f].payload.data, winner->fit[f].payload.len };
+	*n = 0;
+	for (int m = 0; m < n_models; m++)
+		for (int f = 0; weight[m] > 0 && f < models[m].n_fits; f++)
+			members[(*n)++] =
+				(PgmlMember){ models[m].trial->learner, weight[m] / models[m].n_fits,
+							  models[m].fit[f].payload.data, models[m].fit[f].payload.len };
 	return PGML_OK;
 }
 
@@ -381,9 +383,10 @@ evaluate_on_test(Training *t, const TrialModel *baseline)
 	return t->options->champion ? score_champion(t, &s) : PGML_OK;
 }
 
-/* Without test rows: the validation predictions of the winner. */
+/* Without test rows: the validation predictions of the chosen trials. */
 static PgmlStatus
-evaluate_on_validation(Training *t, const TrialModel *winner, const TrialModel *baseline)
+evaluate_on_validation(Training *t, const TrialModel *models, const double *weight, int n_models,
+					   const TrialModel *baseline)
 {
 	Scored s;
 	int32_t *rows = pgml_array(t->arena, t->n_train, sizeof(int32_t));
@@ -395,11 +398,16 @@ evaluate_on_validation(Training *t, const TrialModel *winner, const TrialModel *
 		if (t->folds > 1 || t->fold[i] == 0)
 			rows[n++] = t->train[i];
 	PGML_TRY(init_scored(t, rows, n, &s));
-	n = 0;
-	for (int64_t i = 0; i < t->n_train; i++)
-		if (t->folds > 1 || t->fold[i] == 0)
-			memcpy(s.p + n++ * t->outputs, winner->oof + i * t->outputs,
-				   t->outputs * sizeof(double));
+	memset(s.p, 0, n * t->outputs * sizeof(double));
+	for (int m = 0; m < n_models; m++)
+	{
+		double *p = s.p;
+
+		for (int64_t i = 0; weight[m] > 0 && i < t->n_train; i++)
+			if (t->folds > 1 || t->fold[i] == 0)
+				for (int k = 0; k < t->outputs; k++)
+					*p++ += weight[m] * models[m].oof[i * t->outputs + k];
+	}
 	t->result->score_is_validation = true;
 	PGML_TRY(score_all(t, &s));
 	t->result->baseline = baseline->trial->validation_score;
@@ -410,19 +418,20 @@ evaluate_on_validation(Training *t, const TrialModel *winner, const TrialModel *
 }
 
 PgmlStatus
-training_evaluate(Training *t, const TrialModel *winner, const TrialModel *baseline)
+training_evaluate(Training *t, const TrialModel *models, const double *weight, int n_models,
+				  const TrialModel *baseline)
 {
-	PgmlMember members[PGML_MAX_FOLDS];
+	PgmlMember members[PGML_MAX_FOLDS * PGML_MAX_CANDIDATES];
 	PgmlFit refitted = { 0 };
 	int n = 0;
 	PgmlStatus status;
 
 	pgml_buf_init(&refitted.payload, t->env->budget);
-	status = choose_members(t, winner, &refitted, members, &n);
+	status = choose_members(t, models, weight, n_models, &refitted, members, &n);
 	if (status == PGML_OK)
 		status = encode_members(t, members, n, &t->result->image);
 	pgml_buf_free(&refitted.payload);
 	PGML_TRY(status);
 	return t->n_test > 0 ? evaluate_on_test(t, baseline) :
-						   evaluate_on_validation(t, winner, baseline);
+						   evaluate_on_validation(t, models, weight, n_models, baseline);
 }

@@ -10,7 +10,8 @@
 #include "prep/target.h"
 #include "search/automl.h"
 
-#define PGML_MAX_FOLDS 10
+#define PGML_MAX_FOLDS      10
+#define PGML_MAX_CANDIDATES 4 /* trials kept for the ensemble */
 
 /* What a trial leaves behind: one payload per fold, and predictions for the rows it was validated on. */
 typedef struct TrialModel
@@ -86,10 +87,17 @@ extern PgmlStatus training_dataset(Training *t, const PgmlLearner *learner,
 								   const PgmlParams *params, const int32_t *rows, int64_t n,
 								   const int32_t *valid_rows, int64_t n_valid, PgmlDataset *data);
 
+/*
+ * ensemble.c: weights (they add up to 1) of the models, best first, by their out-of-fold predictions; weight[0] = 1 when an
+ * ensemble does not help or time is out.
+ */
+extern PgmlStatus training_ensemble(Training *t, const TrialModel *models, int n_models,
+									double *weight);
+
 /* evaluate.c: predictions of features' rows, scores, champion. */
 extern void training_predict(const Training *t, const PgmlLearner *learner, const uint8_t *payload,
 							 const int32_t *rows, int64_t n, float *block, double *out);
-extern PgmlStatus training_evaluate(Training *t, const TrialModel *winner,
-									const TrialModel *baseline);
+extern PgmlStatus training_evaluate(Training *t, const TrialModel *models, const double *weight,
+									int n_models, const TrialModel *baseline);
 
 #endif
