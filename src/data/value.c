@@ -70,7 +70,7 @@ is_one_of(const char *s, uint32_t len, const char *const *words)
 	{
 		const char *word = *words;
 		uint32_t i = 0;
-		while (i < len && pgml_fold(s[i]) == word[i])
+		while (i < len && word[i] != '\0' && pgml_fold(s[i]) == word[i])
 			i++;
 		if (i == len && word[i] == '\0')
 			return true;

@@ -346,11 +346,26 @@ knows_markers(void **state)
 		assert_false(pgml_is_missing_marker(values[i], (uint32_t) strlen(values[i])));
 }
 
+/* Zero bytes are no end of the text. */
+static void
+takes_zero_bytes_for_text(void **state)
+{
+	double v;
+
+	(void) state;
+	assert_false(pgml_is_missing_marker("null\0\0\0\0\0\0", 10));
+	assert_false(pgml_is_missing_marker("none\0\0\0\0\0\0", 10));
+	assert_false(pgml_is_missing_marker("\0", 1));
+	assert_false(pgml_parse_number("12\0", 3, &v));
+	assert_false(pgml_parse_date("2024-03-09\0", 11, false, &v));
+	assert_false(pgml_parse_interval("1 day\0", 6, &v));
+}
+
 /* Random bytes and every prefix of good texts: no crash, no reading past the end (the sanitizer watches). */
 static void
 survives_random_bytes(void **state)
 {
-	static const char alphabet[] = "0123456789.,-+/:eE%$() TZaprmJ\xe2\x82\xac";
+	static const char alphabet[] = "0123456789.,-+/:eE%$() TZaprmJnulo\0\xe2\x82\xac";
 	PgmlRng rng;
 
 	(void) state;
@@ -392,17 +407,14 @@ clips_between_characters(void **state)
 int
 test_value(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(reads_numbers),
-										cmocka_unit_test(refuses_what_is_no_number),
-										cmocka_unit_test(numbers_round_trip),
-										cmocka_unit_test(prints_like_postgres),
-										cmocka_unit_test(reads_dates),
-										cmocka_unit_test(refuses_what_is_no_date),
-										cmocka_unit_test(calendar_inverts),
-										cmocka_unit_test(reads_times_and_intervals),
-										cmocka_unit_test(knows_markers),
-										cmocka_unit_test(survives_random_bytes),
-										cmocka_unit_test(clips_between_characters) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reads_numbers),         cmocka_unit_test(refuses_what_is_no_number),
+		cmocka_unit_test(numbers_round_trip),    cmocka_unit_test(prints_like_postgres),
+		cmocka_unit_test(reads_dates),           cmocka_unit_test(refuses_what_is_no_date),
+		cmocka_unit_test(calendar_inverts),      cmocka_unit_test(reads_times_and_intervals),
+		cmocka_unit_test(knows_markers),         cmocka_unit_test(takes_zero_bytes_for_text),
+		cmocka_unit_test(survives_random_bytes), cmocka_unit_test(clips_between_characters)
+	};
 
 	return cmocka_run_group_tests_name("value", tests, NULL, NULL);
 }
