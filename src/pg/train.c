@@ -33,7 +33,7 @@
 #include "pg/split_rules.h"
 
 /* Share of the memory limit for the columns as read; the rest is for features and learners. */
-#define COLUMNS_SHARE 0.4
+#define COLUMNS_SHARE 0.25
 
 /* One training, from the call to the end. */
 typedef struct TrainJob
@@ -77,7 +77,6 @@ create_job(FunctionCallInfo fcinfo)
 {
 	TrainJob *job = palloc0(sizeof(TrainJob));
 
-	job->started = pgml_now();
 	pgml_budget_init(&job->budget, pgml_max_memory());
 	pgml_buf_init(&job->result.image, &job->budget);
 	job->free_core.func = free_core_memory;
@@ -483,6 +482,7 @@ pgml_auto_train(PG_FUNCTION_ARGS)
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	TrainJob *job = create_job(fcinfo);
 	find_model(job);
+	job->started = pgml_now(); /* waiting for another training of the model is not our time */
 	read_settings(job);
 	pgml_progress_start(job->call.model);
 	load_champion(job);
