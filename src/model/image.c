@@ -32,6 +32,15 @@ enum
 	OFFSET_CRC = 24
 };
 
+/* Checksum of everything but itself and the zeros behind it. */
+static uint32_t
+checksum(const uint8_t *bytes, size_t len)
+{
+	uint32_t crc = pgml_crc32c(0, bytes, OFFSET_CRC);
+
+	return pgml_crc32c(crc, bytes + HEADER_SIZE, len - HEADER_SIZE);
+}
+
 static void
 put_directory_entry(PgmlBuf *out, int section, uint32_t type, size_t start)
 {
@@ -97,8 +106,7 @@ pgml_image_encode(const PgmlEnv *env, const PgmlImageSpec *spec, PgmlBuf *out)
 	if (out->failed)
 		return pgml_fail_nomem(env, "the model image");
 	pgml_buf_set_u64(out, OFFSET_LENGTH, out->len);
-	pgml_buf_set_u32(out, OFFSET_CRC,
-					 pgml_crc32c(0, out->data + HEADER_SIZE, out->len - HEADER_SIZE));
+	pgml_buf_set_u32(out, OFFSET_CRC, checksum(out->data, out->len));
 	return PGML_OK;
 }
 
@@ -118,12 +126,12 @@ open_header(PgmlReader *r, uint32_t *n_sections, PgmlError *err)
 	const uint8_t *magic = pgml_read(r, sizeof(image_magic));
 	uint32_t version = pgml_read_u32(r);
 	uint64_t length;
-	uint32_t crc;
+	uint32_t crc, reserved;
 
 	*n_sections = pgml_read_u32(r);
 	length = pgml_read_u64(r);
 	crc = pgml_read_u32(r);
-	pgml_read_u32(r);
+	reserved = pgml_read_u32(r);
 	if (r->failed || memcmp(magic, image_magic, sizeof(image_magic)) != 0)
 		return corrupt(err, "it does not begin like a model image");
 	if (version != PGML_IMAGE_VERSION)
@@ -138,7 +146,7 @@ open_header(PgmlReader *r, uint32_t *n_sections, PgmlError *err)
 	}
 	if (length != r->len)
 		return corrupt(err, "its length is wrong");
-	if (crc != pgml_crc32c(0, r->data + HEADER_SIZE, r->len - HEADER_SIZE))
+	if (crc != checksum(r->data, r->len) || reserved != 0)
 		return corrupt(err, "its checksum is wrong");
 	if (*n_sections < 3 || *n_sections > 2 + PGML_MAX_MEMBERS ||
 		r->len < HEADER_SIZE + (size_t) *n_sections * DIRECTORY_SIZE)
@@ -245,6 +253,17 @@ read_section(const uint8_t *bytes, size_t len, uint32_t i, uint32_t *type, const
 	return true;
 }
 
+/* The weights of the members add up to 1, so that averages of probabilities are probabilities. */
+static PgmlStatus
+check_weights(const PgmlImage *image, PgmlError *err)
+{
+	double sum = 0;
+
+	for (int i = 0; i < image->n_members; i++)
+		sum += image->members[i].weight;
+	return fabs(sum - 1) <= 1e-6 ? PGML_OK : corrupt(err, "its weights do not add up to 1");
+}
+
 PgmlStatus
 pgml_image_open(const uint8_t *bytes, size_t len, PgmlArena *arena, PgmlImage *image,
 				PgmlError *err)
@@ -277,7 +296,7 @@ pgml_image_open(const uint8_t *bytes, size_t len, PgmlArena *arena, PgmlImage *i
 		else
 			PGML_TRY(open_member(start, size, image, err));
 	}
-	return PGML_OK;
+	return check_weights(image, err);
 }
 
 int

@@ -3,7 +3,7 @@
  *
  * Layout (little-endian; every section starts at a multiple of 8):
  *   header    magic "PGMLIMG\0", u32 format version, u32 section count, u64 total length, u32 CRC32C of all
- *             bytes after the header, u32 reserved
+ *             bytes but the last eight of the header, u32 zero
  *   directory per section: u32 type, u32 reserved, u64 offset, u64 length
  *   sections  META (task, target, classes, metric), RECIPE (prep/recipe.h), MEMBER * n (learner name, weight, payload)
  *
@@ -25,24 +25,24 @@
 /* One fitted learner of the ensemble; predictions are averaged with the weights (which add up to 1). */
 typedef struct PgmlMember
 {
-    const PgmlLearner *learner;
-    double weight;
-    const uint8_t *payload;
-    size_t payload_len;
+	const PgmlLearner *learner;
+	double weight;
+	const uint8_t *payload;
+	size_t payload_len;
 } PgmlMember;
 
 /* What an image is made of. */
 typedef struct PgmlImageSpec
 {
-    PgmlTask task;
-    int n_classes;
-    const char *const *classes; /* NULL for regression; binary: [1] is positive */
-    const char *target;         /* name of the target column */
-    const char *metric;
-    const uint8_t *recipe;
-    size_t recipe_len;
-    const PgmlMember *members;
-    int n_members;
+	PgmlTask task;
+	int n_classes;
+	const char *const *classes; /* NULL for regression; binary: [1] is positive */
+	const char *target;         /* name of the target column */
+	const char *metric;
+	const uint8_t *recipe;
+	size_t recipe_len;
+	const PgmlMember *members;
+	int n_members;
 } PgmlImageSpec;
 
 /* Append the image to out (which must be empty). */
@@ -51,26 +51,26 @@ extern PgmlStatus pgml_image_encode(const PgmlEnv *env, const PgmlImageSpec *spe
 /* A verified view; holds no memory of its own except what is in the struct. */
 typedef struct PgmlImage
 {
-    const uint8_t *bytes;
-    size_t len;
-    PgmlTask task;
-    int n_classes;
-    const char *target;
-    const char *metric;
-    PgmlRecipe recipe;
-    int n_members;
-    PgmlMember members[PGML_MAX_MEMBERS];
-    /* Arrays that verify() and predict() need; allocated by pgml_image_open in `arena`. */
-    const char **classes;
-    PgmlShape shape;
+	const uint8_t *bytes;
+	size_t len;
+	PgmlTask task;
+	int n_classes;
+	const char *target;
+	const char *metric;
+	PgmlRecipe recipe;
+	int n_members;
+	PgmlMember members[PGML_MAX_MEMBERS];
+	/* Arrays that verify() and predict() need; allocated by pgml_image_open in `arena`. */
+	const char **classes;
+	PgmlShape shape;
 } PgmlImage;
 
 /*
  * Verify bytes and make the view; small arrays are allocated in arena.  PGML_ERR_CORRUPT (message says what is wrong;
  * a newer format version says so and hints at upgrading) for anything that is not an image we can score.
  */
-extern PgmlStatus pgml_image_open(const uint8_t *bytes, size_t len, PgmlArena *arena, PgmlImage *image,
-                                  PgmlError *err);
+extern PgmlStatus pgml_image_open(const uint8_t *bytes, size_t len, PgmlArena *arena,
+								  PgmlImage *image, PgmlError *err);
 
 /* Numbers a prediction has: pgml_task_outputs(). */
 extern int pgml_image_outputs(const PgmlImage *image);
@@ -79,7 +79,7 @@ extern int pgml_image_outputs(const PgmlImage *image);
  * Predict n rows of features (row-major, image->recipe.n_features a row): out is n x outputs, scratch holds n x outputs.
  */
 extern void pgml_image_predict(const PgmlImage *image, const float *x, int64_t n, double *out,
-                               double *scratch);
+							   double *scratch);
 
 /* Class with the largest probability (binary: 1 when p >= 0.5). */
 extern int pgml_image_class(const PgmlImage *image, const double *out);
