@@ -206,7 +206,7 @@ release_model(PgmlModel *model)
 
 /* Verify the image and describe it in model; on failure everything is freed before the error is raised. */
 static void
-open_image(PgmlModel *model, const uint8 *bytes)
+open_image(PgmlModel *model, const uint8 *bytes, const char *reference)
 {
 	PgmlError error = { .status = PGML_OK };
 
@@ -220,6 +220,8 @@ open_image(PgmlModel *model, const uint8 *bytes)
 						&error);
 	if (error.status != PGML_OK)
 	{
+		if (error.detail[0] == '\0')
+			pgml_fail_detail(&error, "It is the image of model \"%s\".", reference);
 		MemoryContextDelete(model->context);
 		pgml_raise(&error);
 	}
@@ -230,7 +232,7 @@ open_image(PgmlModel *model, const uint8 *bytes)
  * nothing can fail any more, so that an error leaves nothing behind.
  */
 static PgmlModel *
-load_model(const CatalogVersion *version, Oid registry)
+load_model(const CatalogVersion *version, Oid registry, const char *reference)
 {
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "pgml_auto model", ALLOCSET_SMALL_SIZES);
@@ -249,14 +251,14 @@ load_model(const CatalogVersion *version, Oid registry)
 	callback->func = destroy_arena;
 	callback->arg = model;
 	MemoryContextRegisterResetCallback(context, callback);
-	open_image(model, catalog_read_image(version, context));
+	open_image(model, catalog_read_image(version, context), reference);
 	model->bytes = version->image_bytes + model->budget.used;
 	return model;
 }
 
 /* The loaded model of a version, pinned; read from the registry when the cache does not have it. */
 static PgmlModel *
-acquire_model(const CatalogVersion *version, Oid registry)
+acquire_model(const CatalogVersion *version, Oid registry, const char *reference)
 {
 	ModelKey key = model_key(version, registry);
 	ModelEntry *entry = hash_search(models, &key, HASH_FIND, NULL);
@@ -264,7 +266,7 @@ acquire_model(const CatalogVersion *version, Oid registry)
 
 	if (entry == NULL)
 	{
-		model = load_model(version, registry);
+		model = load_model(version, registry, reference);
 		entry = hash_search(models, &key, HASH_ENTER, NULL);
 		entry->model = model;
 		MemoryContextSetParent(model->context, cache_context);
@@ -453,7 +455,7 @@ refresh_hold(PgmlModelRef *ref, const char *reference, Size length)
 	memcpy(name, reference, length);
 	name[length] = '\0';
 	version = resolve_reference(name, length, &state);
-	model = acquire_model(&version, registry_relid);
+	model = acquire_model(&version, registry_relid, name);
 	if (ref->model != NULL)
 		release_model(ref->model);
 	if (ref->reference != NULL)

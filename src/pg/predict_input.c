@@ -50,7 +50,7 @@ check_length(const PgmlInputs *inputs, const BoundInput *bound, int length)
 	if (length != bound->length)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("array \"%.*s\" has %d elements, but model \"%s\" was trained on %d",
+				 errmsg("array \"%.*s\" has length %d, but model \"%s\" was trained on length %d",
 						bound->key_length, bound->key, length, inputs->reference, bound->length)));
 }
 
