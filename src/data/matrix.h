@@ -12,18 +12,18 @@
 
 typedef struct PgmlFeature
 {
-    const char *name;    /* "age", "signup_date: month" */
-    int32_t source;      /* index of the input column it was made from */
-    bool categorical;
-    int32_t n_levels;    /* categorical: number of levels, >= 1 */
+	const char *name; /* "age", "signup_date: month" */
+	int32_t source;   /* index of the input column it was made from */
+	bool categorical;
+	int32_t n_levels; /* categorical: number of levels, >= 1 */
 } PgmlFeature;
 
 typedef struct PgmlMatrix
 {
-    int64_t nrows;
-    int32_t nfeatures;
-    const PgmlFeature *features;
-    float *const *col; /* nfeatures arrays of nrows */
+	int64_t nrows;
+	int32_t nfeatures;
+	const PgmlFeature *features;
+	float *const *col; /* nfeatures arrays of nrows */
 } PgmlMatrix;
 
 #endif

@@ -18,47 +18,48 @@
 
 typedef enum PgmlSplitMethod
 {
-    PGML_SPLIT_RANDOM = 1,
-    PGML_SPLIT_STRATIFIED = 2,
-    PGML_SPLIT_GROUP = 3,
-    PGML_SPLIT_TIME = 4
+	PGML_SPLIT_RANDOM = 1,
+	PGML_SPLIT_STRATIFIED = 2,
+	PGML_SPLIT_GROUP = 3,
+	PGML_SPLIT_TIME = 4
 } PgmlSplitMethod;
 
 typedef enum PgmlRole
 {
-    PGML_ROLE_TRAIN = 0,
-    PGML_ROLE_TEST = 1,
-    PGML_ROLE_RESERVED = 2 /* neither: an earlier version's test rows, or between thresholds */
+	PGML_ROLE_TRAIN = 0,
+	PGML_ROLE_TEST = 1,
+	PGML_ROLE_RESERVED = 2 /* neither: an earlier version's test rows, or between thresholds */
 } PgmlRole;
 
 typedef struct PgmlWindow
 {
-    double from; /* seconds, inclusive */
-    double upto; /* seconds, inclusive */
+	double from; /* seconds, inclusive */
+	double upto; /* seconds, inclusive */
 } PgmlWindow;
 
 /* The rules; in: method, salt, test_size, and what earlier versions fixed; out: completed. */
 typedef struct PgmlSplit
 {
-    PgmlSplitMethod method;
-    uint64_t salt;
-    double test_size;     /* wanted share of test rows, 0 <= test_size < 1; 0: nothing is held out */
-    bool fixed;           /* thresholds come from an earlier version */
-    int n_classes;        /* thresholds in use (1 unless stratified: then set by the caller) */
-    uint64_t *threshold;  /* per class: test when the salted hash is below; 0: none */
-    const char **labels;  /* stratified: the class each threshold belongs to (kept by the caller) */
-    int n_windows;        /* time: windows of earlier versions; the new one is appended */
-    PgmlWindow *windows;
+	PgmlSplitMethod method;
+	uint64_t salt;
+	double test_size;    /* wanted share of test rows, 0 <= test_size < 1; 0: nothing is held out */
+	bool fixed;          /* thresholds come from an earlier version */
+	int n_classes;       /* thresholds in use (1 unless stratified: then set by the caller) */
+	uint64_t *threshold; /* per class: test when the salted hash is below; 0: none */
+	const char **labels; /* stratified: the class each threshold belongs to (kept by the caller) */
+	int n_windows;       /* time: windows of earlier versions; the new one is appended */
+	PgmlWindow *windows;
 } PgmlSplit;
 
 /* What rows are split by; arrays of n, NULL where the method does not need them. */
 typedef struct PgmlSplitInput
 {
-    int64_t n;
-    const uint64_t *row_hash;
-    const int32_t *label;     /* stratified: class 0 .. n_classes-1 in the order of split->threshold */
-    const uint64_t *group;    /* group: hash of the group's value (missing groups: the row's own hash) */
-    const double *time;       /* time: seconds; NaN rows count as oldest */
+	int64_t n;
+	const uint64_t *row_hash;
+	const int32_t *label; /* stratified: class 0 .. n_classes-1 in the order of split->threshold */
+	const uint64_t
+		*group;         /* group: hash of the group's value (missing groups: the row's own hash) */
+	const double *time; /* time: seconds; NaN rows count as oldest */
 } PgmlSplitInput;
 
 /*
@@ -70,7 +71,7 @@ typedef struct PgmlSplitInput
  * group, a single time, or nothing left to train on.
  */
 extern PgmlStatus pgml_split(const PgmlEnv *env, PgmlArena *arena, PgmlSplit *split,
-                             const PgmlSplitInput *in, uint8_t *role);
+							 const PgmlSplitInput *in, uint8_t *role);
 
 /*
  * Deal rows (indexes into the arrays) to folds 0 .. k-1, fold[i] for rows[i]: stratified by label (NULL: not),
@@ -78,8 +79,8 @@ extern PgmlStatus pgml_split(const PgmlEnv *env, PgmlArena *arena, PgmlSplit *sp
  * Seeded; rows balance within one per class, groups as well as their sizes and classes allow.  k is 1 to
  * 255; folds stay empty when there are fewer rows.  The arena holds scratch of about 32 bytes a row.
  */
-extern PgmlStatus pgml_folds(const PgmlEnv *env, PgmlArena *arena, int k, const int32_t *rows, int64_t n,
-                             const int32_t *label, const uint64_t *group, const double *time,
-                             uint64_t seed, uint8_t *fold);
+extern PgmlStatus pgml_folds(const PgmlEnv *env, PgmlArena *arena, int k, const int32_t *rows,
+							 int64_t n, const int32_t *label, const uint64_t *group,
+							 const double *time, uint64_t seed, uint8_t *fold);
 
 #endif

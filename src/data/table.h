@@ -31,23 +31,23 @@ extern const char *pgml_dict_get(const PgmlDict *dict, int32_t code, uint32_t *l
 
 typedef struct PgmlColumn
 {
-    const char *name;      /* as in the catalog, unquoted; array elements are "name[1]" ... */
-    const char *type_name; /* for people, e.g. "timestamp with time zone" */
-    PgmlKind kind;
-    bool is_integer; /* NUMBER of an integer type */
-    bool is_key;     /* part of the primary key or the only column of a unique index */
-    double *num;     /* nrows values, every kind but TEXT */
-    int32_t *code;   /* nrows codes, TEXT */
-    PgmlDict *dict;  /* TEXT */
+	const char *name;      /* as in the catalog, unquoted; array elements are "name[1]" ... */
+	const char *type_name; /* for people, e.g. "timestamp with time zone" */
+	PgmlKind kind;
+	bool is_integer; /* NUMBER of an integer type */
+	bool is_key;     /* part of the primary key or the only column of a unique index */
+	double *num;     /* nrows values, every kind but TEXT */
+	int32_t *code;   /* nrows codes, TEXT */
+	PgmlDict *dict;  /* TEXT */
 } PgmlColumn;
 
 typedef struct PgmlTable
 {
-    int64_t nrows;       /* rows held */
-    int64_t nrows_total; /* rows of the source; more than nrows when sampled */
-    int ncols;
-    PgmlColumn *cols;
-    uint64_t *row_hash; /* unsalted identity of each row (key, id columns, or all values) */
+	int64_t nrows;       /* rows held */
+	int64_t nrows_total; /* rows of the source; more than nrows when sampled */
+	int ncols;
+	PgmlColumn *cols;
+	uint64_t *row_hash; /* unsalted identity of each row (key, id columns, or all values) */
 } PgmlTable;
 
 /* Index of the column called name, -1 when there is none. */

@@ -10,23 +10,24 @@
 /* Kind of a column; stored in images: append only, never renumber. */
 typedef enum PgmlKind
 {
-    PGML_KIND_BOOL = 1,      /* num: 0 or 1 */
-    PGML_KIND_NUMBER = 2,    /* num: the number; integers and numerics included */
-    PGML_KIND_TEXT = 3,      /* str: text, char, enum, domain over text, uuid, jsonb scalar */
-    PGML_KIND_DATE = 4,      /* num: seconds since 1970-01-01 of its midnight, UTC */
-    PGML_KIND_TIMESTAMP = 5, /* num: seconds since 1970-01-01 00:00 UTC (timestamptz: in UTC) */
-    PGML_KIND_TIME = 6,      /* num: seconds since midnight */
-    PGML_KIND_INTERVAL = 7   /* num: seconds as extract(epoch) counts them */
+	PGML_KIND_BOOL = 1,      /* num: 0 or 1 */
+	PGML_KIND_NUMBER = 2,    /* num: the number; integers and numerics included */
+	PGML_KIND_TEXT = 3,      /* str: text, char, enum, domain over text, uuid, jsonb scalar */
+	PGML_KIND_DATE = 4,      /* num: seconds since 1970-01-01 of its midnight, UTC */
+	PGML_KIND_TIMESTAMP = 5, /* num: seconds since 1970-01-01 00:00 UTC (timestamptz: in UTC) */
+	PGML_KIND_TIME = 6,      /* num: seconds since midnight */
+	PGML_KIND_INTERVAL = 7   /* num: seconds as extract(epoch) counts them */
 } PgmlKind;
 
 /* Missing is is_null or a NaN in num.  Infinities are values. */
 typedef struct PgmlValue
 {
-    PgmlKind kind;
-    bool is_null;
-    double num;
-    const char *str; /* PGML_KIND_TEXT: len bytes in UTF-8 or the server's encoding, maybe unterminated */
-    uint32_t len;
+	PgmlKind kind;
+	bool is_null;
+	double num;
+	const char
+		*str; /* PGML_KIND_TEXT: len bytes in UTF-8 or the server's encoding, maybe unterminated */
+	uint32_t len;
 } PgmlValue;
 
 /* "boolean", "number", "text", "date", "timestamp", "time", "interval". */
@@ -63,14 +64,14 @@ extern uint32_t pgml_value_print(const PgmlValue *value, char *buf, uint32_t siz
 static inline bool
 pgml_is_blank(char c)
 {
-    return c == ' ' || (c >= '\t' && c <= '\r');
+	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 /* ASCII lower case; other bytes stay as they are. */
 static inline char
 pgml_fold(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char) (c + ('a' - 'A')) : c;
+	return c >= 'A' && c <= 'Z' ? (char) (c + ('a' - 'A')) : c;
 }
 
 /* Move *s and *len past the blanks around a text. */

@@ -21,21 +21,21 @@
 
 typedef enum PgmlParamType
 {
-    PGML_PARAM_INT,
-    PGML_PARAM_REAL,
-    PGML_PARAM_BOOL
+	PGML_PARAM_INT,
+	PGML_PARAM_REAL,
+	PGML_PARAM_BOOL
 } PgmlParamType;
 
 /* One setting: drives validation, documentation and (later) search spaces. */
 typedef struct PgmlParam
 {
-    const char *name;    /* LightGBM's or scikit-learn's */
-    const char *aliases; /* other accepted names, separated by blanks, or NULL */
-    PgmlParamType type;
-    double min, max;
-    double def;
-    bool log_scale;
-    const char *summary;
+	const char *name;    /* LightGBM's or scikit-learn's */
+	const char *aliases; /* other accepted names, separated by blanks, or NULL */
+	PgmlParamType type;
+	double min, max;
+	double def;
+	bool log_scale;
+	const char *summary;
 } PgmlParam;
 
 #define PGML_MAX_PARAMS 32
@@ -43,73 +43,76 @@ typedef struct PgmlParam
 /* Values in the order of the learner's params[]. */
 typedef struct PgmlParams
 {
-    double v[PGML_MAX_PARAMS];
-    bool given[PGML_MAX_PARAMS]; /* fixed by the user: no part of the program may replace it */
+	double v[PGML_MAX_PARAMS];
+	bool given[PGML_MAX_PARAMS]; /* fixed by the user: no part of the program may replace it */
 } PgmlParams;
 
 /* Rows of a matrix with their targets. */
 typedef struct PgmlDataset
 {
-    const PgmlMatrix *x;
-    const double *y;      /* per matrix row: value, or class 0 .. n_classes-1 */
-    const double *w;      /* per matrix row, >= 0; NULL: all 1 */
-    PgmlTask task;
-    int n_classes;        /* 1 for regression, 2 for binary */
-    const int32_t *rows;  /* rows to learn from */
-    int64_t n;
-    const int32_t *valid_rows; /* rows for early stopping; NULL: none */
-    int64_t n_valid;
-    const PgmlBins *bins; /* of all rows of x with the wanted max_bin; NULL: the learner makes its own */
-    const PgmlBlas *blas; /* loaded once a training; NULL: not available, learners with needs_blas fail */
+	const PgmlMatrix *x;
+	const double *y; /* per matrix row: value, or class 0 .. n_classes-1 */
+	const double *w; /* per matrix row, >= 0; NULL: all 1 */
+	PgmlTask task;
+	int n_classes;       /* 1 for regression, 2 for binary */
+	const int32_t *rows; /* rows to learn from */
+	int64_t n;
+	const int32_t *valid_rows; /* rows for early stopping; NULL: none */
+	int64_t n_valid;
+	const PgmlBins
+		*bins; /* of all rows of x with the wanted max_bin; NULL: the learner makes its own */
+	const PgmlBlas
+		*blas; /* loaded once a training; NULL: not available, learners with needs_blas fail */
 } PgmlDataset;
 
 typedef struct PgmlFit
 {
-    PgmlBuf payload;
-    int best_iteration; /* rounds or path position kept; 0 when it has no meaning */
-    bool out_of_time;   /* the deadline cut the fit short */
+	PgmlBuf payload;
+	int best_iteration; /* rounds or path position kept; 0 when it has no meaning */
+	bool out_of_time;   /* the deadline cut the fit short */
 } PgmlFit;
 
 /* What verify() checks a payload against. */
 typedef struct PgmlShape
 {
-    PgmlTask task;
-    int n_classes;
-    int32_t nfeatures;
-    const bool *categorical;  /* per feature */
-    const int32_t *n_levels;  /* per feature */
+	PgmlTask task;
+	int n_classes;
+	int32_t nfeatures;
+	const bool *categorical; /* per feature */
+	const int32_t *n_levels; /* per feature */
 } PgmlShape;
 
 typedef struct PgmlLearner
 {
-    const char *name;    /* stored in images and shown everywhere */
-    const char *summary; /* one sentence */
-    unsigned tasks;      /* PGML_TASK_* */
-    bool needs_blas;
-    const PgmlParam *params;
-    int n_params;
+	const char *name;    /* stored in images and shown everywhere */
+	const char *summary; /* one sentence */
+	unsigned tasks;      /* PGML_TASK_* */
+	bool needs_blas;
+	const PgmlParam *params;
+	int n_params;
 
-    /* Bytes that fit() takes at most, beyond the dataset (estimate, checked before fitting). */
-    int64_t (*memory)(const PgmlDataset *data, const PgmlParams *params);
+	/* Bytes that fit() takes at most, beyond the dataset (estimate, checked before fitting). */
+	int64_t (*memory)(const PgmlDataset *data, const PgmlParams *params);
 
-    /*
+	/*
      * Learn.  fit->payload is initialised by the caller and filled here.  Honours env->stop (fails with CANCELLED)
      * and env->deadline (returns what it has, at least a usable model).  The same dataset, params and
      * env->seed give the same bytes for any number of threads.
      */
-    PgmlStatus (*fit)(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params,
-                      PgmlFit *fit);
+	PgmlStatus (*fit)(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params,
+					  PgmlFit *fit);
 
-    /* Bound everything in the payload; hostile bytes give PGML_ERR_CORRUPT, never a crash. */
-    PgmlStatus (*verify)(const uint8_t *payload, size_t len, const PgmlShape *shape, PgmlError *err);
+	/* Bound everything in the payload; hostile bytes give PGML_ERR_CORRUPT, never a crash. */
+	PgmlStatus (*verify)(const uint8_t *payload, size_t len, const PgmlShape *shape,
+						 PgmlError *err);
 
-    /*
+	/*
      * Predict n rows; x is row-major with nfeatures floats a row (NaN missing); out has n x outputs numbers:
      * values, probability of class 1, or k probabilities that add up to 1.  No allocation, no failure; a
      * categorical value outside [0, n_levels) counts as missing.  The payload is 8-byte aligned.
      */
-    void (*predict)(const uint8_t *payload, const PgmlShape *shape, const float *x, int64_t n,
-                    double *out);
+	void (*predict)(const uint8_t *payload, const PgmlShape *shape, const float *x, int64_t n,
+					double *out);
 } PgmlLearner;
 
 /* Registry: all learners in the order in which they are tried. */
@@ -119,7 +122,7 @@ extern const PgmlLearner *pgml_learner_find(const char *name);
 /* Defaults of a learner; set one by name or alias (PGML_ERR_BADARG lists the known names, or the range). */
 extern void pgml_params_default(const PgmlLearner *learner, PgmlParams *params);
 extern PgmlStatus pgml_params_set(const PgmlLearner *learner, PgmlParams *params, const char *name,
-                                  double value, PgmlError *err);
+								  double value, PgmlError *err);
 
 /* Value of a parameter by its name (the name must exist). */
 extern double pgml_param(const PgmlLearner *learner, const PgmlParams *params, const char *name);

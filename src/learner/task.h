@@ -5,9 +5,9 @@
 /* Stored in images: never renumber. */
 typedef enum PgmlTask
 {
-    PGML_TASK_REGRESSION = 1,
-    PGML_TASK_BINARY = 2,
-    PGML_TASK_MULTICLASS = 4
+	PGML_TASK_REGRESSION = 1,
+	PGML_TASK_BINARY = 2,
+	PGML_TASK_MULTICLASS = 4
 } PgmlTask;
 
 #define PGML_TASK_ANY_CLASSES (PGML_TASK_BINARY | PGML_TASK_MULTICLASS)
@@ -17,7 +17,7 @@ typedef enum PgmlTask
 static inline int
 pgml_task_outputs(PgmlTask task, int n_classes)
 {
-    return task == PGML_TASK_MULTICLASS ? n_classes : 1;
+	return task == PGML_TASK_MULTICLASS ? n_classes : 1;
 }
 
 #endif

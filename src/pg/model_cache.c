@@ -4,24 +4,27 @@
  * Two caches, both local to the backend.
  *
  * Images.  A version never changes, so a loaded image stays valid for ever; the cache is bounded by
- * pgml_auto.model_cache_size and drops the least recently used images that no call site holds.  The key holds the
- * registry's OID and the image's checksum besides the version number, because DROP EXTENSION and CREATE EXTENSION
- * start the numbers again.
+ * pgml_auto.model_cache_size and drops the least recently used images that no call site holds.  The
+ * key holds the registry's OID and the image's checksum besides the version number, because DROP
+ * EXTENSION and CREATE EXTENSION start the numbers again.
  *
- * References.  What 'churn' means can change at any time, and so can the right to use it.  One rule keeps the
- * answer equal to what reading pgml_auto.deployed with the active snapshot would give:
+ * References.  What 'churn' means can change at any time, and so can the right to use it.  One rule
+ * keeps the answer equal to what reading pgml_auto.deployed with the active snapshot would give:
  *
- *   - An answer holds for the snapshot it was read with, whatever happens meanwhile; so one statement sees one version.
- *   - For a later snapshot it holds as long as no invalidation has arrived.  Every change of the registry invalidates
- *     the relcache entry of pgml_auto.deployed (PostgreSQL sends that at COMMIT, replays it on standbys, and
- *     applies it locally at each command of the changing transaction and again when that rolls back); changes
- *     of roles arrive through the syscache.  A new answer is shared between statements only when it
- *     was read with a snapshot that was still the newest afterwards: an old snapshot's answer may be
- *     outdated already, and the message saying so processed before.
+ *   - An answer holds for the snapshot it was read with, whatever happens meanwhile; so one
+ *     statement sees one version.
+ *   - For a later snapshot it holds as long as no invalidation has arrived.  Every change of the
+ *     registry invalidates the relcache entry of pgml_auto.deployed (PostgreSQL sends that at
+ *     COMMIT, replays it on standbys, and applies it locally at each command of the changing
+ *     transaction and again when that rolls back); changes of roles arrive through the syscache.  A
+ *     new answer is shared between statements only when it was read with a snapshot that was still
+ *     the newest afterwards: an old snapshot's answer may be outdated already, and the message
+ *     saying so processed before.
  *   - For an earlier snapshot (a cursor opened before the change) it does not hold.
- *   - In REPEATABLE READ and SERIALIZABLE answers are not shared: between a commit becoming visible and its
- *     message arriving there is an instant in which a shared answer could contradict the transaction's snapshot for good.
- *     In READ COMMITTED that instant concerns one statement, before the change has been reported as committed.
+ *   - In REPEATABLE READ and SERIALIZABLE answers are not shared: between a commit becoming visible
+ *     and its message arriving there is an instant in which a shared answer could contradict the
+ *     transaction's snapshot for good. In READ COMMITTED that instant concerns one statement,
+ *     before the change has been reported as committed.
  */
 #include "postgres.h"
 
@@ -105,7 +108,10 @@ roles_changed(Datum arg, int cacheid, uint32 hashvalue)
 	generation++;
 }
 
-/* Count rolled back subtransactions, so that a snapshot taken before one is never taken for one taken after it. */
+/*
+ * Count rolled back subtransactions, so that a snapshot taken before one is never taken for one
+ * taken after it.
+ */
 static void
 subtransaction_ended(SubXactEvent event, SubTransactionId self, SubTransactionId parent, void *arg)
 {
@@ -164,7 +170,9 @@ model_key(const CatalogVersion *version, Oid registry)
 	return key;
 }
 
-/* Context callback of a model: its arena is malloc'ed, so deleting the context alone would leak it. */
+/*
+ * Context callback of a model: its arena is malloc'ed, so deleting the context alone would leak it.
+ */
 static void
 destroy_arena(void *arg)
 {
@@ -204,13 +212,19 @@ release_model(PgmlModel *model)
 		evict_models();
 }
 
-/* Verify the image and describe it in model; on failure everything is freed before the error is raised. */
+/*
+ * Verify the image and describe it in model; on failure everything is freed before the error is
+ * raised.
+ */
 static void
 open_image(PgmlModel *model, const uint8 *bytes, const char *reference)
 {
 	PgmlError error = { .status = PGML_OK };
 
-	/* The arrays are small beside the image; the bound stops a damaged one from asking for the moon. */
+	/*
+	 * The arrays are small beside the image; the bound stops a damaged one from asking for the
+	 * moon.
+	 */
 	pgml_budget_init(&model->budget, 4 * model->version.image_bytes + 16 * 1024 * 1024);
 	model->arena = pgml_arena_create(&model->budget);
 	if (model->arena == NULL)
@@ -228,8 +242,8 @@ open_image(PgmlModel *model, const uint8 *bytes, const char *reference)
 }
 
 /*
- * Read and verify a version's image.  Built in a child of the current context, and moved to the cache when
- * nothing can fail any more, so that an error leaves nothing behind.
+ * Read and verify a version's image.  Built in a child of the current context, and moved to the
+ * cache when nothing can fail any more, so that an error leaves nothing behind.
  */
 static PgmlModel *
 load_model(const CatalogVersion *version, Oid registry, const char *reference)
@@ -333,8 +347,9 @@ shared_answer_holds(const ReferenceEntry *entry, const PgmlResolved *now)
 }
 
 /*
- * Whether nothing has been committed, and no command finished in this transaction, since the snapshot
- * of the answer was taken.  Parallel workers may not take snapshots, and do not live long enough to profit.
+ * Whether nothing has been committed, and no command finished in this transaction, since the
+ * snapshot of the answer was taken.  Parallel workers may not take snapshots, and do not live long
+ * enough to profit.
  */
 static bool
 is_newest_state(const PgmlResolved *state)
@@ -367,8 +382,9 @@ share_answer(const ReferenceKey *key, const PgmlResolved *state, const CatalogVe
 }
 
 /*
- * The version a reference means to the active snapshot and current user: the shared answer, or the catalog's.
- * state->generation becomes 0, which no later state has, when the answer holds for this snapshot only.
+ * The version a reference means to the active snapshot and current user: the shared answer, or the
+ * catalog's. state->generation becomes 0, which no later state has, when the answer holds for this
+ * snapshot only.
  */
 static CatalogVersion
 resolve_reference(const char *reference, Size length, PgmlResolved *state)
@@ -424,7 +440,9 @@ pgml_model_ref_create(MemoryContext context)
 	return ref;
 }
 
-/* Whether what the call site holds is still the answer: the path taken for every row but the first. */
+/*
+ * Whether what the call site holds is still the answer: the path taken for every row but the first.
+ */
 static bool
 hold_is_current(PgmlModelRef *ref, const char *reference, Size length)
 {

@@ -28,9 +28,9 @@ typedef struct PgmlModel
 } PgmlModel;
 
 /*
- * The state of the registry that an answer was read from: that of a snapshot, which the newest transaction it can
- * see and the number of older ones it cannot see tell apart from all others.  (For a given xmax, transactions
- * only ever leave the set of those still running.)
+ * The state of the registry that an answer was read from: that of a snapshot, which the newest
+ * transaction it can see and the number of older ones it cannot see tell apart from all others.
+ * (For a given xmax, transactions only ever leave the set of those still running.)
  */
 typedef struct PgmlResolved
 {
@@ -56,12 +56,16 @@ typedef struct PgmlModelRef
 /* Define pgml_auto.model_cache_size and register for invalidations; called once, from _PG_init. */
 extern void pgml_model_cache_init(void);
 
-/* An empty hold living in context; the model it comes to hold is released when context is reset or deleted. */
+/*
+ * An empty hold living in context; the model it comes to hold is released when context is reset or
+ * deleted.
+ */
 extern PgmlModelRef *pgml_model_ref_create(MemoryContext context);
 
 /*
- * The model that the reference means to the active snapshot and the current user, pinned until the next call or the end
- * of the context.  Errors are those of catalog_resolve() and catalog_read_image(), and XX001 for a damaged image.
+ * The model that the reference means to the active snapshot and the current user, pinned until the
+ * next call or the end of the context.  Errors are those of catalog_resolve() and
+ * catalog_read_image(), and XX001 for a damaged image.
  */
 extern PgmlModel *pgml_model_ref_get(PgmlModelRef *ref, const char *reference, Size length);
 

@@ -1,9 +1,10 @@
 /*
  * predict.c - predict(), predict_value(), predict_proba(), predict_probs().
  *
- * Each call site of a running statement keeps a PredictSite in fn_extra: the pinned model, the binding of its input
- * and the buffers, so that a row costs no catalog access and no allocation but its result.  The verbs
- * exist for records, jsonb and text; one C function serves all three and asks the catalog once which it is.
+ * Each call site of a running statement keeps a PredictSite in fn_extra: the pinned model, the
+ * binding of its input and the buffers, so that a row costs no catalog access and no allocation but
+ * its result.  The verbs exist for records, jsonb and text; one C function serves all three and
+ * asks the catalog once which it is.
  */
 #include "postgres.h"
 
@@ -218,7 +219,10 @@ class_result(PredictSite *site)
 	return datumCopy(site->labels[class], site->result.by_value, site->result.length);
 }
 
-/* The predicted number in the wanted type; as text its shortest form that reads back as the same number. */
+/*
+ * The predicted number in the wanted type; as text its shortest form that reads back as the same
+ * number.
+ */
 static Datum
 number_result(PredictSite *site)
 {

@@ -10,7 +10,10 @@
 /* Probability of a class in the numbers of a prediction. */
 extern double pgml_class_probability(const PgmlImage *image, const double *out, int class);
 
-/* Object of all classes and their probabilities, in full precision; allocated in the current context. */
+/*
+ * Object of all classes and their probabilities, in full precision; allocated in the current
+ * context.
+ */
 extern Jsonb *pgml_class_probabilities(const PgmlImage *image, const double *out);
 
 #endif

@@ -1,11 +1,11 @@
 /*
  * predict_bind.c - find a model's inputs among the columns of a row type, by name.
  *
- * Binding looks up every input that the recipe uses and keeps the result as a list of (column, input, reader).  It
- * costs some microseconds, so bindings are kept with the model, keyed by the row type and the version of its
- * definition; an execution of a prepared statement finds the one of the last execution.  Nothing holds a binding
- * longer than it holds the model, and one is freed only with the model, or when a single call site holds
- * the model, which then binds anew.
+ * Binding looks up every input that the recipe uses and keeps the result as a list of (column,
+ * input, reader).  It costs some microseconds, so bindings are kept with the model, keyed by the
+ * row type and the version of its definition; an execution of a prepared statement finds the one of
+ * the last execution.  Nothing holds a binding longer than it holds the model, and one is freed
+ * only with the model, or when a single call site holds the model, which then binds anew.
  */
 #include "postgres.h"
 
@@ -47,7 +47,10 @@ split_element(const char *name, int *base_length, int32 *element)
 	return number > 0;
 }
 
-/* Column of that name, -1 when there is none; looks from `from` on first, where it is in a table of training's shape. */
+/*
+ * Column of that name, -1 when there is none; looks from `from` on first, where it is in a table of
+ * training's shape.
+ */
 static int
 find_column(TupleDesc desc, const char *name, int length, int from)
 {
@@ -149,7 +152,10 @@ name_input(BoundInput *bound, const char *name)
 		bound->key_length = (int) strlen(name);
 }
 
-/* Find the column of a named input: one of exactly that name, else the array; false when it is missing. */
+/*
+ * Find the column of a named input: one of exactly that name, else the array; false when it is
+ * missing.
+ */
 static bool
 bind_column(BoundInput *bound, TupleDesc desc, int from, const char *reference)
 {
@@ -265,8 +271,9 @@ find_binding(PgmlModel *model, Oid type, int32 typmod, uint64 identifier)
 }
 
 /*
- * Make room for one more kept binding: when there are too many (of dropped or altered types, probably), and nobody
- * else can be using one, all go.  False when the new one must stay with its call site.
+ * Make room for one more kept binding: when there are too many (of dropped or altered types,
+ * probably), and nobody else can be using one, all go.  False when the new one must stay with its
+ * call site.
  */
 static bool
 make_room(PgmlModel *model)
@@ -293,11 +300,10 @@ predict_forget_binding(PgmlInputs *inputs)
 		MemoryContextDelete(inputs->own_binding);
 	inputs->own_binding = NULL;
 	if (inputs->values != NULL)
-	{
 		pfree(inputs->values);
-		pfree(inputs->nulls);
-	}
 	inputs->values = NULL;
+	if (inputs->nulls != NULL)
+		pfree(inputs->nulls);
 	inputs->nulls = NULL;
 }
 

@@ -35,7 +35,10 @@ struct PgmlBinding
 	BoundInput inputs[FLEXIBLE_ARRAY_MEMBER];
 };
 
-/* Names collected for the error about missing columns; the elements of an array count once, as the array. */
+/*
+ * Names collected for the error about missing columns; the elements of an array count once, as the
+ * array.
+ */
 typedef struct MissingNames
 {
 	StringInfoData list;
@@ -46,7 +49,10 @@ typedef struct MissingNames
 
 extern void predict_add_missing(MissingNames *missing, const char *name);
 
-/* 42703 for the missing names; desc is NULL when keys were looked for in a JSON object. Does not return. */
+/*
+ * 42703 for the missing names; desc is NULL when keys were looked for in a JSON object. Does not
+ * return.
+ */
 extern void predict_report_missing(const MissingNames *missing, const char *reference,
 								   TupleDesc desc) __attribute__((noreturn));
 
@@ -54,7 +60,10 @@ extern void predict_report_missing(const MissingNames *missing, const char *refe
 extern PgmlBinding *predict_create_binding(PgmlModel *model, const char *reference, TupleDesc desc,
 										   MemoryContext parent);
 
-/* Set the binding of the call site for a type, a kept or a new one, and the arrays that hold a row's columns. */
+/*
+ * Set the binding of the call site for a type, a kept or a new one, and the arrays that hold a
+ * row's columns.
+ */
 extern void predict_bind_type(PgmlInputs *inputs, Oid type, int32 typmod, uint64 identifier);
 
 /* Release what belongs to the call site's last binding. */

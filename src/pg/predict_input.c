@@ -1,8 +1,8 @@
 /*
  * predict_input.c - read the values of a row or JSON object into a model's features.
  *
- * Only the bound columns are touched.  What readers allocate (detoasted values, printed enums) goes to the row context,
- * which is emptied after every row.
+ * Only the bound columns are touched.  What readers allocate (detoasted values, printed enums) goes
+ * to the row context, which is emptied after every row.
  */
 #include "postgres.h"
 
@@ -197,7 +197,10 @@ report_missing_keys(const PgmlInputs *inputs, JsonbContainer *object)
 	predict_report_missing(&missing, inputs->reference, NULL);
 }
 
-/* The value of one input in an object: of its own key ("v[3]" may be one), else of the array's element. */
+/*
+ * The value of one input in an object: of its own key ("v[3]" may be one), else of the array's
+ * element.
+ */
 static PgmlValue
 json_value(const PgmlInputs *inputs, JsonbContainer *object, const BoundInput *bound)
 {
@@ -236,7 +239,10 @@ pgml_inputs_read_jsonb(PgmlInputs *inputs, Jsonb *object)
 	MemoryContextReset(inputs->row);
 }
 
-/* Error callback while text is parsed: a bad argument of ours, not a bad literal, and what to do about it. */
+/*
+ * Error callback while text is parsed: a bad argument of ours, not a bad literal, and what to do
+ * about it.
+ */
 static void
 text_is_not_json(void *arg)
 {
@@ -245,8 +251,9 @@ text_is_not_json(void *arg)
 		return;
 	errcode(ERRCODE_INVALID_PARAMETER_VALUE);
 	errhint(
-		"As text, the input of a prediction must be a JSON object with the column names as keys. To predict for "
-		"the rows of a table t, pass t; where a column is also called t, pass t.*.");
+		"As text, the input of a prediction must be a JSON object with the column names as keys. "
+		"To predict for the rows of a table t, pass t; where a column is also called t, pass "
+		"t.*.");
 }
 
 void
@@ -287,9 +294,11 @@ pgml_inputs_use_model(PgmlInputs *inputs, PgmlModel *model, const char *referenc
 	predict_forget_binding(inputs);
 	if (inputs->features != NULL)
 		pfree(inputs->features);
+	inputs->features = NULL;
+	inputs->serial = 0;
 	inputs->model = model;
-	inputs->serial = model->serial;
 	inputs->features = MemoryContextAllocHuge(inputs->context, Max(n, 1) * sizeof(float));
 	for (int32 i = 0; i < n; i++)
 		inputs->features[i] = NAN;
+	inputs->serial = model->serial;
 }

@@ -1,5 +1,6 @@
 /*
- * predict_input.h - from a record, a jsonb object or a table's columns to the features of a model, by name.
+ * predict_input.h - from a record, a jsonb object or a table's columns to the features of a model,
+ * by name.
  */
 #ifndef PGML_PG_PREDICT_INPUT_H
 #define PGML_PG_PREDICT_INPUT_H
@@ -14,7 +15,9 @@
 /* Where each input of a model is found in rows of one type; see predict_input.c. */
 typedef struct PgmlBinding PgmlBinding;
 
-/* What a call site needs to turn rows into features; all of it lives in the site's memory context. */
+/*
+ * What a call site needs to turn rows into features; all of it lives in the site's memory context.
+ */
 typedef struct PgmlInputs
 {
 	MemoryContext context; /* the site's */
@@ -35,15 +38,18 @@ extern PgmlInputs *pgml_inputs_create(MemoryContext context);
 extern void pgml_inputs_use_model(PgmlInputs *inputs, PgmlModel *model, const char *reference);
 
 /*
- * Compute inputs->features.  Columns and keys are found by their exact names, others are ignored; 42703 lists
- * all that are missing, 42804 names a column whose type cannot be used, 22000 a value that does not fit.
- * The text form is a JSON object; anything else is 22023.
+ * Compute inputs->features.  Columns and keys are found by their exact names, others are ignored;
+ * 42703 lists all that are missing, 42804 names a column whose type cannot be used, 22000 a value
+ * that does not fit. The text form is a JSON object; anything else is 22023.
  */
 extern void pgml_inputs_read_record(PgmlInputs *inputs, HeapTupleHeader record);
 extern void pgml_inputs_read_jsonb(PgmlInputs *inputs, Jsonb *object);
 extern void pgml_inputs_read_text(PgmlInputs *inputs, text *object);
 
-/* Bind columns as pgml_inputs_read_record() does, for rows that are not records; then read one row of them. */
+/*
+ * Bind columns as pgml_inputs_read_record() does, for rows that are not records; then read one row
+ * of them.
+ */
 extern void pgml_inputs_bind_columns(PgmlInputs *inputs, TupleDesc desc);
 extern void pgml_inputs_read_columns(PgmlInputs *inputs, const Datum *values, const bool *nulls,
 									 float *features);

@@ -1,9 +1,10 @@
 /*
  * predict_table.c - predict_table(): a relation or query in, its predictions out, in blocks.
  *
- * The data statement runs as the caller with the snapshot of the calling one, read-only, and its rows go to a receiver
- * that turns them into features as they come.  Every BLOCK_ROWS rows are predicted in one go and put into
- * the result, a tuplestore that spills to disk; so memory does not depend on the number of rows.
+ * The data statement runs as the caller with the snapshot of the calling one, read-only, and its
+ * rows go to a receiver that turns them into features as they come.  Every BLOCK_ROWS rows are
+ * predicted in one go and put into the result, a tuplestore that spills to disk; so memory does not
+ * depend on the number of rows.
  */
 #include "postgres.h"
 
@@ -27,6 +28,7 @@
 #include "pg/source.h"
 
 #define BLOCK_ROWS 1024
+#define STEP_ROWS  128
 
 /* Columns of the result. */
 enum
@@ -75,7 +77,10 @@ number_row(const double *out, Datum *values, bool *nulls)
 	nulls[OUT_PROBABILITIES] = true;
 }
 
-/* Fill the result row of a prediction of a class: with two of them, probability means the positive one. */
+/*
+ * Fill the result row of a prediction of a class: with two of them, probability means the positive
+ * one.
+ */
 static void
 class_row(const PgmlImage *image, const double *out, Datum *values, bool *nulls)
 {
@@ -88,6 +93,25 @@ class_row(const PgmlImage *image, const double *out, Datum *values, bool *nulls)
 	values[OUT_PROBABILITIES] = JsonbPGetDatum(pgml_class_probabilities(image, out));
 }
 
+/*
+ * Predict the rows of the block, interruptible after a few of them: an ensemble may take 1 ms a
+ * row.
+ */
+static void
+predict_rows(TableReceiver *self)
+{
+	const PgmlImage *image = self->image;
+	int outputs = pgml_image_outputs(image);
+
+	for (int from = 0; from < self->rows; from += STEP_ROWS)
+	{
+		CHECK_FOR_INTERRUPTS();
+		pgml_image_predict(image, self->features + (Size) from * image->recipe.n_features,
+						   Min(STEP_ROWS, self->rows - from), self->out + (Size) from * outputs,
+						   self->scratch);
+	}
+}
+
 /* Predict the rows of the block and append them to the result. */
 static void
 flush_block(TableReceiver *self)
@@ -95,7 +119,7 @@ flush_block(TableReceiver *self)
 	MemoryContext old = MemoryContextSwitchTo(self->block);
 	int outputs = pgml_image_outputs(self->image);
 
-	pgml_image_predict(self->image, self->features, self->rows, self->out, self->scratch);
+	predict_rows(self);
 	for (int i = 0; i < self->rows; i++)
 	{
 		Datum values[N_OUT] = { 0 };
@@ -164,7 +188,10 @@ receiver_nothing(DestReceiver *self)
 	(void) self;
 }
 
-/* Column of the data that identifies its rows: the named one, else the primary key when it is one column. */
+/*
+ * Column of the data that identifies its rows: the named one, else the primary key when it is one
+ * column.
+ */
 static int
 find_id_column(const PgmlStatement *statement, const char *id)
 {
@@ -214,7 +241,7 @@ create_receiver(PgmlModelRef *ref, const PgmlStatement *statement, const char *i
 	self->features = palloc_extended(
 		(Size) BLOCK_ROWS * Max(image->recipe.n_features, 1) * sizeof(float), MCXT_ALLOC_HUGE);
 	self->out = palloc_extended(BLOCK_ROWS * outputs * sizeof(double), MCXT_ALLOC_HUGE);
-	self->scratch = palloc_extended(BLOCK_ROWS * outputs * sizeof(double), MCXT_ALLOC_HUGE);
+	self->scratch = palloc_extended(STEP_ROWS * outputs * sizeof(double), MCXT_ALLOC_HUGE);
 	for (Size i = 0; i < (Size) BLOCK_ROWS * image->recipe.n_features; i++)
 		self->features[i] = NAN;
 	MemoryContextSwitchTo(old);

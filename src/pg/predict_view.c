@@ -1,14 +1,13 @@
 /*
- * predict_view.c - automl_predict_view(): a view of a relation or query with its predictions, for tools that only read
- * tables.
+ * predict_view.c - automl_predict_view(): a view of a relation or query with its predictions, for
+ * tools that only read tables.
  *
- * The view names the model, so it follows deployments; it reads with the privileges of whoever queries it
- * (security_invoker), on the data as on the model.
+ * The view names the model, so it follows deployments; it reads with the privileges of whoever
+ * queries it (security_invoker), on the data as on the model.
  */
 #include "postgres.h"
 
 #include "catalog/namespace.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
@@ -54,7 +53,10 @@ check_free_name(TupleDesc desc, const char *name)
 							errhint("Give a query that leaves the column out or renames it.")));
 }
 
-/* One prediction column: an expression on the row t, which is written t.* since it may have a column t. */
+/*
+ * One prediction column: an expression on the row t, which is written t.* since it may have a
+ * column t.
+ */
 static void
 append_prediction(StringInfo sql, const PredictView *view, const char *function, const char *name)
 {
@@ -85,7 +87,10 @@ append_columns(StringInfo sql, const PredictView *view, TupleDesc desc)
 						 view->schema, quote_literal_cstr(view->model));
 }
 
-/* Pin the model to learn its task, and bind the columns, so that mistakes show now and not in the first query. */
+/*
+ * Pin the model to learn its task, and bind the columns, so that mistakes show now and not in the
+ * first query.
+ */
 static void
 check_model(PredictView *view, TupleDesc desc)
 {

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include <malloc.h>
 #include <math.h>
 
 #include "access/parallel.h"
@@ -69,6 +70,8 @@ free_core_memory(void *arg)
 	pgml_buf_free(&job->result.image);
 	pgml_arena_destroy(job->arena);
 	job->arena = NULL;
+	/* A backend may live for weeks after its one training. */
+	malloc_trim(0);
 }
 
 /* A job whose core memory is freed with the current memory context. */

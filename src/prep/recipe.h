@@ -28,39 +28,41 @@
 /* What to fit on and what not to use. */
 typedef struct PgmlRecipeSpec
 {
-    const int32_t *rows;  /* training rows */
-    int64_t n;
-    const bool *exclude;  /* per column of the table: not a feature (target, ids, groups, weights, excluded) */
-    const char *const *exclude_reason; /* per column, e.g. "the target"; NULL where not excluded */
-    const bool *keep;     /* per column: named in `features`, so not dropped as an identifier; may be NULL */
-    int max_levels;       /* cap of category levels, other included; 0: 255 */
+	const int32_t *rows; /* training rows */
+	int64_t n;
+	const bool *
+		exclude; /* per column of the table: not a feature (target, ids, groups, weights, excluded) */
+	const char *const *exclude_reason; /* per column, e.g. "the target"; NULL where not excluded */
+	const bool
+		*keep; /* per column: named in `features`, so not dropped as an identifier; may be NULL */
+	int max_levels; /* cap of category levels, other included; 0: 255 */
 } PgmlRecipeSpec;
 
 /* Fit and append the recipe's bytes to out. PGML_ERR_DATA when no usable feature remains. */
 extern PgmlStatus pgml_recipe_fit(const PgmlEnv *env, const PgmlTable *table,
-                                  const PgmlRecipeSpec *spec, PgmlBuf *out);
+								  const PgmlRecipeSpec *spec, PgmlBuf *out);
 
 /* A verified view of a recipe's bytes; points into them. */
 typedef struct PgmlRecipe
 {
-    const uint8_t *bytes;
-    size_t len;
-    int32_t n_inputs;   /* input columns, dropped ones included */
-    int32_t n_features;
+	const uint8_t *bytes;
+	size_t len;
+	int32_t n_inputs; /* input columns, dropped ones included */
+	int32_t n_features;
 } PgmlRecipe;
 
 extern PgmlStatus pgml_recipe_open(const uint8_t *bytes, size_t len, PgmlRecipe *recipe,
-                                   PgmlError *err);
+								   PgmlError *err);
 
 /* An input column: what prediction has to supply. A dropped column need not be supplied (used = false). */
 typedef struct PgmlInput
 {
-    const char *name;
-    const char *type_name;
-    PgmlKind kind;
-    bool used;
-    int32_t first_feature;
-    int32_t n_features;
+	const char *name;
+	const char *type_name;
+	PgmlKind kind;
+	bool used;
+	int32_t first_feature;
+	int32_t n_features;
 } PgmlInput;
 
 extern PgmlInput pgml_recipe_input(const PgmlRecipe *recipe, int32_t i);
@@ -74,18 +76,20 @@ extern PgmlFeature pgml_recipe_feature(const PgmlRecipe *recipe, int32_t f);
  * booleans read from 't', 'yes', '1' ...; PGML_ERR_DATA with a message that names the column when that fails
  * ("column \"age\" needs a number, not \"abc\"").  No allocation.
  */
-extern PgmlStatus pgml_recipe_apply_value(const PgmlRecipe *recipe, int32_t i, const PgmlValue *value,
-                                          float *features, PgmlError *err);
+extern PgmlStatus pgml_recipe_apply_value(const PgmlRecipe *recipe, int32_t i,
+										  const PgmlValue *value, float *features, PgmlError *err);
 
 /* Apply to every row of a table whose columns are the recipe's inputs in the same order. Allocates in arena. */
 extern PgmlStatus pgml_recipe_apply_table(const PgmlEnv *env, const PgmlRecipe *recipe,
-                                          const PgmlTable *table, PgmlArena *arena, PgmlMatrix *out);
+										  const PgmlTable *table, PgmlArena *arena,
+										  PgmlMatrix *out);
 
 /*
  * What was done to input i, in words: "category with 9 levels; 2 rare levels pooled as other; 5.7 % missing"; for a
  * dropped column the reason alone.  Returns the short name of the treatment ("drop", "number", ...).  Writes at most
  * size bytes with the final zero.
  */
-extern const char *pgml_recipe_describe(const PgmlRecipe *recipe, int32_t i, char *words, size_t size);
+extern const char *pgml_recipe_describe(const PgmlRecipe *recipe, int32_t i, char *words,
+										size_t size);
 
 #endif

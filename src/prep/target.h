@@ -10,12 +10,13 @@
 
 typedef struct PgmlTarget
 {
-    PgmlTask task;
-    int n_classes;          /* 1 for regression */
-    const char **classes;   /* labels in C collation; binary: [1] is the positive class */
-    double *y;              /* per table row: value, or class number; NaN where the target is missing */
-    int64_t n_missing;      /* rows without a target: they are left out */
-    const char *notice;     /* labels that were merged and the like, in words; NULL when there is nothing to say */
+	PgmlTask task;
+	int n_classes;        /* 1 for regression */
+	const char **classes; /* labels in C collation; binary: [1] is the positive class */
+	double *y;         /* per table row: value, or class number; NaN where the target is missing */
+	int64_t n_missing; /* rows without a target: they are left out */
+	const char *
+		notice; /* labels that were merged and the like, in words; NULL when there is nothing to say */
 } PgmlTarget;
 
 /*
@@ -29,6 +30,6 @@ typedef struct PgmlTarget
  * A class with a single row is allowed.
  */
 extern PgmlStatus pgml_target_read(const PgmlEnv *env, const PgmlTable *table, int col, int task,
-                                   const char *positive_class, PgmlArena *arena, PgmlTarget *out);
+								   const char *positive_class, PgmlArena *arena, PgmlTarget *out);
 
 #endif

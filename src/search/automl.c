@@ -346,6 +346,26 @@ name_algorithm(Training *t, const TrialModel *models, const double *weight, int 
 	}
 }
 
+/* A constant model is hardly what was asked for: say why it is one. */
+static void
+report_constant(const Search *s)
+{
+	Training *t = s->t;
+
+	for (int i = 0; i < t->result->n_trials; i++)
+	{
+		const PgmlTrial *trial = &t->result->trials[i];
+
+		if (trial->error[0] != '\0' && trial->learner != &pgml_learner_constant)
+		{
+			training_notice(t, true, "the model is a constant prediction; %s was not fitted: %s",
+							trial->learner->name, trial->error);
+			return;
+		}
+	}
+	training_notice(t, true, "the model is a constant prediction: no algorithm predicts better");
+}
+
 /* The best trials by validation, weighted; the baseline when nothing is better. */
 static PgmlStatus
 finish(Search *s)
@@ -365,8 +385,7 @@ finish(Search *s)
 	{
 		models = &s->baseline;
 		n = 1;
-		if (s->tried > 0)
-			training_notice(t, false, "no algorithm predicts better than the constant predictor");
+		report_constant(s);
 	}
 	if (n > 1)
 		PGML_TRY(training_ensemble(t, models, n, weight));

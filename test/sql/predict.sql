@@ -240,6 +240,30 @@ BEGIN
 END $$;
 SELECT deploys();
 
+-- In triggers, loops over records of changing shape, and after a caught error.
+CREATE TABLE incoming (LIKE customers, risk float8);
+CREATE FUNCTION set_risk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.risk := predict_proba('churn', NEW); RETURN NEW; END $$;
+CREATE TRIGGER set_risk BEFORE INSERT ON incoming FOR EACH ROW EXECUTE FUNCTION set_risk();
+INSERT INTO incoming SELECT * FROM customers;
+SELECT count(*), bool_and(i.risk = predict_proba('churn', t)) AS same FROM incoming i JOIN customers t USING (id);
+DO $$
+DECLARE
+    r record;
+    answers text := '';
+BEGIN
+    FOR n IN 1..3 LOOP
+        FOR r IN EXECUTE format('SELECT %s, plan FROM customers WHERE id = 30', (ARRAY['1 AS x, age', 'age::text', 'id'])[n]) LOOP
+            BEGIN
+                answers := answers || (predict('price', r) = predict('price', (SELECT s FROM (SELECT plan, age FROM customers WHERE id = 30) s))) || ' ';
+            EXCEPTION WHEN undefined_column THEN
+                answers := answers || 'caught ';
+            END;
+            answers := answers || (predict('price', to_jsonb(r) || '{"age": 1}') IS NOT NULL) || ' ';
+        END LOOP;
+    END LOOP;
+    RAISE WARNING '%', answers;
+END $$;
+
 -- Dropped in a transaction, and really.
 BEGIN;
 SELECT automl_drop('steps');
