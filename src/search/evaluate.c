@@ -194,17 +194,16 @@ predict_image(Training *t, const PgmlBuf *bytes, Scored *s)
 	return PGML_OK;
 }
 
-/* All metrics of the task with their intervals; the chosen one also as the score. */
+/* All metrics of the task with their intervals (fewer resamples when time is out); the chosen one also as the score. */
 static PgmlStatus
 score_all(Training *t, const Scored *s)
 {
 	PgmlTrainResult *r = t->result;
 	PgmlPredictions p = predictions_of(t, s);
-	PgmlEnv env = *t->env;
+	const PgmlEnv *env = t->env;
 	int n;
 	const PgmlMetric *metrics = pgml_metrics(&n);
 
-	env.deadline = 0; /* a score is owed even when the budget is spent */
 	for (int i = 0; i < n && r->n_test_scores < PGML_MAX_SCORES; i++)
 	{
 		PgmlScore *score = &r->test_scores[r->n_test_scores];
@@ -213,11 +212,11 @@ score_all(Training *t, const Scored *s)
 			continue;
 		pgml_progress(t->env, 0.95, "scoring");
 		*score = (PgmlScore){ .metric = &metrics[i], .low = NAN, .high = NAN };
-		PGML_TRY(pgml_metric_compute(&env, &metrics[i], &p, &score->value));
+		PGML_TRY(pgml_metric_compute(env, &metrics[i], &p, &score->value));
 		if (!isnan(score->value))
-			PGML_TRY(pgml_metric_interval(&env, &metrics[i], &p, s->group, s->n_groups,
-										  INTERVAL_LEVEL, BOOTSTRAP_ROUNDS,
-										  env.seed + SEED_OF_INTERVALS, &score->low, &score->high));
+			PGML_TRY(pgml_metric_interval(
+				env, &metrics[i], &p, s->group, s->n_groups, INTERVAL_LEVEL, BOOTSTRAP_ROUNDS,
+				env->seed + SEED_OF_INTERVALS, &score->low, &score->high));
 		if (&metrics[i] == r->metric)
 			r->score = *score;
 		r->n_test_scores++;
