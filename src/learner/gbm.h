@@ -3,7 +3,8 @@
  *
  *   gbm.c          settings, the boosting loop, the learner struct
  *   gbm_loss.c     scores, gradients, losses
- *   gbm_hist.c     row-major bins, histograms
+ *   gbm_rows.c     row-major bins, parting rows
+ *   gbm_hist.c     histograms;  gbm_pool.c: which of them are kept
  *   gbm_split.c    best split of one feature: numeric;  gbm_category.c: categorical
  *   gbm_tree.c     leaf-wise growth of one tree
  *   gbm_payload.c  the stored form: encode, verify, predict
@@ -22,6 +23,11 @@
 
 #include "data/bins.h"
 #include "learner/learner.h"
+
+/* Nobody looks at floating-point exception flags; for their sake gcc would not vectorise comparisons. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("no-trapping-math")
+#endif
 
 #define PGML_GBM_BINS      256
 #define PGML_GBM_SET_WORDS (PGML_GBM_BINS / 32)

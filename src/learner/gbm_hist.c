@@ -1,5 +1,5 @@
 /*
- * gbm_hist.c - bins of the learned rows, row after row, and histograms over them.
+ * gbm_hist.c - sums of gradients per bin.
  *
  * Adding up is the hot loop of training.  Rows are taken in chunks: the chunk's gradients are gathered once, then
  * groups of features pass over them, each group's histograms staying in the L1 cache and the chunk's bins in
@@ -11,8 +11,7 @@
 
 #include "core/par.h"
 
-#define CHUNK          256
-#define TRANSPOSE_ROWS 2048
+#define CHUNK 256
 
 /* A PgmlGbmSum as one register. */
 typedef int64_t SumVector __attribute__((vector_size(16), may_alias));
@@ -24,70 +23,6 @@ typedef struct Group
 	int32_t position[PGML_GBM_GROUP];
 	SumVector *hist[PGML_GBM_GROUP];
 } Group;
-
-/*
- * Bytes from row to row: rows that share few cache lines are worth some padding, so the number of features is
- * rounded up to a power of two when that costs at most a quarter, else to 4.
- */
-static int32_t
-stride_of(int32_t nfeatures)
-{
-	int32_t power = 1;
-
-	while (power < nfeatures && power < 64)
-		power *= 2;
-	if (power >= nfeatures && power - nfeatures <= nfeatures / 4)
-		return power;
-	return (nfeatures + 3) / 4 * 4;
-}
-
-int64_t
-pgml_gbm_rows_size(int64_t n, int32_t nfeatures)
-{
-	return n * stride_of(nfeatures);
-}
-
-typedef struct CopyJob
-{
-	const PgmlBins *bins;
-	const int32_t *rows;
-	const PgmlGbmRows *out;
-} CopyJob;
-
-/* Copy one block of rows, feature by feature. */
-static PgmlStatus
-copy_rows(void *arg, int64_t block, int thread)
-{
-	const CopyJob *job = arg;
-	const PgmlGbmRows *out = job->out;
-	int64_t from = block * TRANSPOSE_ROWS;
-	int64_t upto = from + TRANSPOSE_ROWS < out->n ? from + TRANSPOSE_ROWS : out->n;
-
-	(void) thread;
-	for (int32_t f = 0; f < job->bins->nfeatures; f++)
-	{
-		const uint8_t *bin = job->bins->bin[f];
-		uint8_t *to = out->bin + f;
-
-		for (int64_t i = from; i < upto; i++)
-			to[i * out->stride] = bin[job->rows[i]];
-	}
-	return PGML_OK;
-}
-
-PgmlStatus
-pgml_gbm_rows_create(const PgmlEnv *env, PgmlArena *arena, const PgmlBins *bins,
-					 const int32_t *rows, int64_t n, PgmlGbmRows *out)
-{
-	CopyJob job = { bins, rows, out };
-
-	out->n = n;
-	out->stride = stride_of(bins->nfeatures);
-	out->bin = pgml_array(arena, (size_t) n, (size_t) out->stride);
-	if (out->bin == NULL)
-		return pgml_fail_nomem(env, "bins of the training rows");
-	return pgml_par_for(env, (n + TRANSPOSE_ROWS - 1) / TRANSPOSE_ROWS, copy_rows, &job);
-}
 
 PgmlStatus
 pgml_gbm_layout_create(const PgmlEnv *env, PgmlArena *arena, const PgmlBins *bins,

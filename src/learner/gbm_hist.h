@@ -1,25 +1,10 @@
 /*
- * gbm_hist.h - bins of the learned rows, row after row, and histograms over them.
+ * gbm_hist.h - sums of gradients per bin.
  */
 #ifndef PGML_LEARNER_GBM_HIST_H
 #define PGML_LEARNER_GBM_HIST_H
 
-#include "learner/gbm.h"
-
-/* Bins of n rows; row i begins at bin + i * stride and has a byte per feature. */
-typedef struct PgmlGbmRows
-{
-	int64_t n;
-	int32_t stride;
-	uint8_t *bin;
-} PgmlGbmRows;
-
-/* Bytes that pgml_gbm_rows_create() takes. */
-extern int64_t pgml_gbm_rows_size(int64_t n, int32_t nfeatures);
-
-/* Copy the bins of some rows of the matrix. */
-extern PgmlStatus pgml_gbm_rows_create(const PgmlEnv *env, PgmlArena *arena, const PgmlBins *bins,
-									   const int32_t *rows, int64_t n, PgmlGbmRows *out);
+#include "learner/gbm_rows.h"
 
 /* Where each feature's bins lie in a histogram: entry offset[f] + bin. */
 typedef struct PgmlGbmLayout

@@ -17,10 +17,8 @@
 #include "core/rng.h"
 #include "learner/gbm_pool.h"
 
-#define PARTITION_ROWS 16384
-#define SCORE_ROWS     4096
-#define PREFETCH_AHEAD 32
-#define SEARCH_WORK    1000 /* elementary steps that the search of one feature counts as */
+#define SCORE_ROWS  4096
+#define SEARCH_WORK 1000 /* elementary steps that the search of one feature counts as */
 
 typedef struct Leaf
 {
@@ -60,9 +58,7 @@ struct PgmlGbmGrower
 	Leaf *leaf;
 	int32_t *heap; /* leaves that can be split, the largest gain first */
 	int32_t heap_n;
-	int32_t *to_left; /* row numbers on their way, per side */
-	int32_t *to_right;
-	int64_t *n_left; /* per block of a partition */
+	PgmlGbmPartition partition;
 	PgmlGbmTree tree;
 	PgmlGbmSplit *candidate[2];
 	bool *sampled[2];
@@ -105,7 +101,6 @@ pgml_gbm_grower_create(const PgmlEnv *env, PgmlArena *arena, const PgmlGbmConfig
 {
 	PgmlGbmGrower *g = pgml_zalloc(arena, 1, sizeof(*g));
 	size_t leaves = (size_t) count_leaves(config, rows->n);
-	size_t n = (size_t) rows->n;
 	size_t nf = (size_t) bins->nfeatures;
 
 	if (g == NULL)
@@ -117,19 +112,16 @@ pgml_gbm_grower_create(const PgmlEnv *env, PgmlArena *arena, const PgmlGbmConfig
 	g->rows = rows;
 	g->max_leaves = (int32_t) leaves;
 	PGML_TRY(pgml_gbm_layout_create(env, arena, bins, &g->layout));
+	PGML_TRY(pgml_gbm_partition_create(env, arena, rows->n, &g->partition));
 	PGML_TRY(
 		pgml_gbm_pool_create(env, arena, g->layout.total, g->max_leaves, pool_bytes, &g->pool));
 	g->parts =
 		pgml_array(arena, (PGML_GBM_PARTS - 1) * (size_t) g->layout.total, sizeof(PgmlGbmSum));
 	g->leaf = pgml_array(arena, leaves, sizeof(Leaf));
 	g->heap = pgml_array(arena, leaves, sizeof(int32_t));
-	g->to_left = pgml_array(arena, n, sizeof(int32_t));
-	g->to_right = pgml_array(arena, n, sizeof(int32_t));
-	g->n_left = pgml_array(arena, n / PARTITION_ROWS + 1, sizeof(int64_t));
 	g->tree.node = pgml_array(arena, leaves, sizeof(PgmlGbmTreeNode));
 	g->tree.value = pgml_array(arena, leaves, sizeof(double));
-	if (!g->parts || !g->leaf || !g->heap || !g->to_left || !g->to_right || !g->n_left ||
-		!g->tree.node || !g->tree.value)
+	if (!g->parts || !g->leaf || !g->heap || !g->tree.node || !g->tree.value)
 		return pgml_fail_nomem(env, "trees");
 	for (int c = 0; c < 2; c++)
 	{
@@ -180,83 +172,6 @@ heap_pop(PgmlGbmGrower *g)
 	}
 	g->heap[i] = last;
 	return top;
-}
-
-/* ---- parting rows ---- */
-
-typedef struct PartitionJob
-{
-	PgmlGbmGrower *g;
-	int32_t *index; /* of the leaf */
-	int64_t n;
-	const uint8_t *bin; /* of the feature in row 0 */
-	int64_t left_total;
-	uint8_t goes_left[PGML_GBM_BINS];
-} PartitionJob;
-
-/* Sort the rows of one block to the two sides. */
-static PgmlStatus
-partition_block(void *arg, int64_t block, int thread)
-{
-	const PartitionJob *job = arg;
-	int64_t from = block * PARTITION_ROWS;
-	int64_t upto = from + PARTITION_ROWS < job->n ? from + PARTITION_ROWS : job->n;
-	int32_t *left = job->g->to_left + from;
-	int32_t *right = job->g->to_right + from;
-	int64_t stride = job->g->rows->stride;
-	int64_t nl = 0, nr = 0;
-
-	(void) thread;
-	for (int64_t i = from; i < upto; i++)
-	{
-		int32_t row = job->index[i];
-		int64_t soon = i + PREFETCH_AHEAD < upto ? i + PREFETCH_AHEAD : i;
-		uint8_t go = job->goes_left[job->bin[row * stride]];
-
-		__builtin_prefetch(job->bin + job->index[soon] * stride);
-		left[nl] = row;
-		right[nr] = row;
-		nl += go;
-		nr += !go;
-	}
-	job->g->n_left[block] = nl;
-	return PGML_OK;
-}
-
-/* Copy the two sides of one block to their places. */
-static PgmlStatus
-gather_block(void *arg, int64_t block, int thread)
-{
-	const PartitionJob *job = arg;
-	int64_t from = block * PARTITION_ROWS;
-	int64_t n = job->n - from < PARTITION_ROWS ? job->n - from : PARTITION_ROWS;
-	int64_t before = 0;
-	int64_t nl = job->g->n_left[block];
-
-	(void) thread;
-	for (int64_t b = 0; b < block; b++)
-		before += job->g->n_left[b];
-	memcpy(job->index + before, job->g->to_left + from, (size_t) nl * sizeof(int32_t));
-	memcpy(job->index + job->left_total + from - before, job->g->to_right + from,
-		   (size_t) (n - nl) * sizeof(int32_t));
-	return PGML_OK;
-}
-
-/* Reorder the rows of a leaf by its best split, keeping their order on each side. */
-static PgmlStatus
-partition(PgmlGbmGrower *g, const PgmlGbmGrowth *growth, const Leaf *leaf)
-{
-	PartitionJob job = { .g = g,
-						 .index = growth->index + leaf->begin,
-						 .n = leaf->n,
-						 .bin = g->rows->bin + leaf->best.feature };
-	int64_t blocks = (leaf->n + PARTITION_ROWS - 1) / PARTITION_ROWS;
-
-	job.left_total = pgml_gbm_count(growth->scale, leaf->best.left);
-	for (uint32_t b = 0; b < PGML_GBM_BINS; b++)
-		job.goes_left[b] = pgml_gbm_in_set(leaf->best.set, b);
-	PGML_TRY(pgml_par_for(g->env, blocks, partition_block, &job));
-	return pgml_par_for(g->env, blocks, gather_block, &job);
 }
 
 /* ---- looking for splits ---- */
@@ -526,6 +441,15 @@ search_children(PgmlGbmGrower *g, const PgmlGbmGrowth *growth, int32_t left, int
 	return PGML_OK;
 }
 
+/* Reorder the rows of a leaf by its best split. */
+static PgmlStatus
+part_rows(PgmlGbmGrower *g, const PgmlGbmGrowth *growth, const Leaf *leaf)
+{
+	return pgml_gbm_part_rows(g->env, &g->partition, g->rows, leaf->best.feature, leaf->best.set,
+							  growth->index + leaf->begin, leaf->n,
+							  pgml_gbm_count(growth->scale, leaf->best.left));
+}
+
 /* Split the best leaf. */
 static PgmlStatus
 split_best(PgmlGbmGrower *g, const PgmlGbmGrowth *growth)
@@ -534,7 +458,7 @@ split_best(PgmlGbmGrower *g, const PgmlGbmGrowth *growth)
 	int32_t right = g->tree.n_leaves;
 	int32_t slot = pgml_gbm_pool_find(&g->pool, g->leaf[left].slot, left);
 
-	PGML_TRY(partition(g, growth, &g->leaf[left]));
+	PGML_TRY(part_rows(g, growth, &g->leaf[left]));
 	replace_leaf(g, left, growth->scale);
 	if (g->tree.n_leaves == g->max_leaves)
 		return PGML_OK;
