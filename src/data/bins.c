@@ -49,6 +49,7 @@ key_of(float x)
 	return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
+/* The float of a key. */
 static inline float
 value_of(uint32_t key)
 {

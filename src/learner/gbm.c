@@ -189,6 +189,7 @@ given_bins(const PgmlDataset *data, const PgmlGbmConfig *config)
 	return data->bins && data->bins->max_bin == config->max_bin ? data->bins : NULL;
 }
 
+/* What a fit takes at most, the matrix excepted. */
 static int64_t
 memory(const PgmlDataset *data, const PgmlParams *params)
 {
@@ -470,6 +471,7 @@ pgml_gbm_fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *para
 	return status == PGML_ERR_CANCELLED ? pgml_fail_cancelled(env) : status;
 }
 
+/* The learner's fit(), which has no use for the training scores. */
 static PgmlStatus
 fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlFit *out)
 {

@@ -72,24 +72,28 @@ typedef struct PgmlGbmScale
 	int count_bits;
 } PgmlGbmScale;
 
+/* Sum of g as a number. */
 static inline double
 pgml_gbm_g(const PgmlGbmScale *scale, PgmlGbmSum sum)
 {
 	return (double) sum.g * scale->g_unit;
 }
 
+/* Sum of h as a number. */
 static inline double
 pgml_gbm_h(const PgmlGbmScale *scale, PgmlGbmSum sum)
 {
 	return (double) (int64_t) (sum.hc >> scale->count_bits) * scale->h_unit;
 }
 
+/* Number of rows. */
 static inline int64_t
 pgml_gbm_count(const PgmlGbmScale *scale, PgmlGbmSum sum)
 {
 	return (int64_t) (sum.hc & ((UINT64_C(1) << scale->count_bits) - 1));
 }
 
+/* What remains of a when b is taken out: exact. */
 static inline PgmlGbmSum
 pgml_gbm_minus(PgmlGbmSum a, PgmlGbmSum b)
 {

@@ -17,6 +17,7 @@ typedef struct Level
 	int bin;
 } Level;
 
+/* Does level a come before level b? Equal keys: by bin, so that the order is total. */
 static inline bool
 before(const Level *a, const Level *b)
 {
@@ -79,6 +80,7 @@ gain_of(const PgmlGbmNode *node, PgmlGbmSum left, double lambda_l2)
 		   pgml_gbm_loss_gain(node, node->total, node->config->lambda_l2);
 }
 
+/* Put a bin into a set. */
 static inline void
 add_to_set(uint32_t *set, int bin)
 {

@@ -9,6 +9,7 @@
 
 #define BLOCK 4096
 
+/* Blocks that n rows are cut into. */
 static int64_t
 count_blocks(int64_t n)
 {
@@ -139,6 +140,7 @@ softmax_rows(const PgmlGbmTarget *t, int64_t from, int n, double *highest, doubl
 	}
 }
 
+/* Denominators of one block. */
 static PgmlStatus
 prepare_block(void *arg, int64_t block, int thread)
 {
@@ -233,6 +235,7 @@ pack(const GradientJob *job, const double *g, const double *h, int n, PgmlGbmSum
 	}
 }
 
+/* Gradients of one block. */
 static PgmlStatus
 gradient_block(void *arg, int64_t block, int thread)
 {

@@ -141,6 +141,7 @@ open_view(const uint8_t *payload)
 
 /* ---- verify ---- */
 
+/* Refuse a payload, saying why. */
 static PgmlStatus
 corrupt(PgmlError *err, const char *what)
 {

@@ -45,6 +45,7 @@ extern void pgml_gbm_pool_release(PgmlGbmPool *pool, int32_t slot);
 /* Slot still held by the leaf, or -1. */
 extern int32_t pgml_gbm_pool_find(const PgmlGbmPool *pool, int32_t slot, int32_t leaf);
 
+/* The histogram in a slot. */
 static inline PgmlGbmSum *
 pgml_gbm_pool_hist(const PgmlGbmPool *pool, int32_t slot)
 {

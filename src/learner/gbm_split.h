@@ -53,6 +53,7 @@ extern void pgml_gbm_split_categorical(const PgmlGbmNode *node, int32_t feature,
 /* Fill the set of a numeric split that was chosen. */
 extern void pgml_gbm_split_close(PgmlGbmSplit *split);
 
+/* Is the bin in the set? */
 static inline bool
 pgml_gbm_in_set(const uint32_t *set, uint32_t bin)
 {

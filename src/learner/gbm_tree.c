@@ -73,6 +73,7 @@ count_leaves(const PgmlGbmConfig *config, int64_t n)
 	return most < config->num_leaves ? (int32_t) most : config->num_leaves;
 }
 
+/* Entries of a histogram over all features. */
 static uint32_t
 count_entries(const PgmlBins *bins)
 {
@@ -145,6 +146,7 @@ precedes(const PgmlGbmGrower *g, int32_t a, int32_t b)
 	return ga > gb || (ga == gb && a < b);
 }
 
+/* Add a leaf. */
 static void
 heap_push(PgmlGbmGrower *g, int32_t leaf)
 {
@@ -155,6 +157,7 @@ heap_push(PgmlGbmGrower *g, int32_t leaf)
 	g->heap[i] = leaf;
 }
 
+/* Take out the leaf to split next; there must be one. */
 static int32_t
 heap_pop(PgmlGbmGrower *g)
 {
