@@ -1,0 +1,75 @@
+/*
+ * make_golden.c - writes the golden images and prints their predictions; see README.md.
+ */
+#include <stdio.h>
+
+#include "image_model.h"
+#include "golden/rows.h"
+
+/* Predictions for the fixed inputs, as the lines of a C array. */
+static int
+print_predictions(const PgmlBuf *bytes, PgmlArena *arena, const char *name)
+{
+	PgmlImage image;
+	PgmlError error;
+	double out[8], scratch[8];
+	float x[64];
+
+	if (pgml_image_open(bytes->data, bytes->len, arena, &image, &error) != PGML_OK ||
+		image.recipe.n_features > 64 || image.recipe.n_inputs != GOLDEN_COLUMNS)
+		return 1;
+	printf("static const double %s[] = {\n", name);
+	for (int row = 0; row < GOLDEN_ROWS; row++)
+	{
+		PgmlValue v[GOLDEN_COLUMNS];
+
+		golden_row(row, v);
+		for (int i = 0; i < GOLDEN_COLUMNS; i++)
+			if (pgml_recipe_apply_value(&image.recipe, i, &v[i], x, &error) != PGML_OK)
+			{
+				fprintf(stderr, "row %d: %s\n", row, error.message);
+				return 1;
+			}
+		pgml_image_predict(&image, x, 1, out, scratch);
+		printf("\t");
+		for (int k = 0; k < pgml_image_outputs(&image); k++)
+			printf("%.17g,%s", out[k], k + 1 < pgml_image_outputs(&image) ? " " : "\n");
+	}
+	printf("};\n");
+	return 0;
+}
+
+static int
+make(const char *dir, PgmlTask task, const char *name)
+{
+	ImageModel *m = malloc(sizeof(*m));
+	char path[500];
+	FILE *file;
+	int bad = 1;
+
+	snprintf(path, sizeof(path), "%s/image_v%d_%s.bin", dir, PGML_IMAGE_VERSION, name);
+	if (m == NULL)
+		return 1;
+	if (image_model_init(m, task) != PGML_OK)
+		fprintf(stderr, "%s\n", m->f.error.message);
+	else if ((file = fopen(path, "wbx")) == NULL) /* never over an existing one */
+		perror(path);
+	else
+	{
+		bad = fwrite(m->image.data, 1, m->image.len, file) != m->image.len;
+		bad |= fclose(file) != 0;
+		bad |= print_predictions(&m->image, m->f.arena, name);
+	}
+	image_model_done(m);
+	free(m);
+	return bad;
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *dir = argc > 1 ? argv[1] : "test/unit/golden";
+
+	return make(dir, PGML_TASK_BINARY, "binary") | make(dir, PGML_TASK_MULTICLASS, "multiclass") |
+		   make(dir, PGML_TASK_REGRESSION, "regression");
+}
