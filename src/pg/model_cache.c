@@ -70,9 +70,10 @@ typedef struct ReferenceKey
 typedef struct ReferenceEntry
 {
 	ReferenceKey key;
-	PgmlResolved resolved;
+	PgmlResolved resolved;   /* what it was read from */
 	TimestampTz transaction; /* start of the transaction that read it */
-	Oid registry;
+	PgmlResolved used;       /* what the statement that used it last sees, */
+	TimestampTz used_in;     /* and the start of its transaction */
 	CatalogVersion version;
 } ReferenceEntry;
 
@@ -336,13 +337,13 @@ not_before(const PgmlResolved *a, const PgmlResolved *b)
 static bool
 shared_answer_holds(const ReferenceEntry *entry, const PgmlResolved *now)
 {
-	bool same_transaction = entry->transaction == GetCurrentTransactionStartTimestamp();
+	TimestampTz transaction = GetCurrentTransactionStartTimestamp();
 
-	if (same_transaction && same_rows(&entry->resolved, now))
-		return true;
+	if (entry->used_in == transaction && same_rows(&entry->used, now))
+		return true; /* another call in the same statement */
 	if (entry->resolved.generation != now->generation || !not_before(now, &entry->resolved))
 		return false;
-	return !same_transaction ||
+	return entry->transaction != transaction ||
 		   (entry->resolved.curcid <= now->curcid && entry->resolved.rollbacks == now->rollbacks);
 }
 
@@ -375,16 +376,15 @@ share_answer(const ReferenceKey *key, const PgmlResolved *state, const CatalogVe
 		create_caches();
 	}
 	entry = hash_search(references, key, HASH_ENTER, NULL);
-	entry->resolved = *state;
-	entry->transaction = GetCurrentTransactionStartTimestamp();
-	entry->registry = registry_relid;
+	entry->resolved = entry->used = *state;
+	entry->transaction = entry->used_in = GetCurrentTransactionStartTimestamp();
 	entry->version = *version;
 }
 
 /*
  * The version a reference means to the active snapshot and current user: the shared answer, or the
- * catalog's. state->generation becomes 0, which no later state has, when the answer holds for this
- * snapshot only.
+ * catalog's.  state->generation becomes 0, which no later state has, when the answer holds for this
+ * snapshot only; an answer read before an invalidation that came meanwhile keeps the older number.
  */
 static CatalogVersion
 resolve_reference(const char *reference, Size length, PgmlResolved *state)
@@ -404,12 +404,18 @@ resolve_reference(const char *reference, Size length, PgmlResolved *state)
 		memcpy(key.reference, reference, length);
 		entry = hash_search(references, &key, HASH_FIND, NULL);
 		if (entry != NULL && shared_answer_holds(entry, state))
+		{
+			entry->used = *state;
+			entry->used_in = GetCurrentTransactionStartTimestamp();
+			state->generation = entry->resolved.generation;
 			return entry->version;
+		}
 	}
 	registry_relid = catalog_extension()->deployed_table;
 	catalog_resolve(reference, &version);
-	state->generation = generation;
-	if (shareable && is_newest_state(state))
+	if (!is_newest_state(state))
+		state->generation = 0;
+	else if (shareable)
 		share_answer(&key, state, &version);
 	return version;
 }

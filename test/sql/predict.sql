@@ -1,5 +1,5 @@
 -- The predict family: every form of input, coercion, bad input, and caches that are right after every change.
-SET client_min_messages = warning;
+SET client_min_messages = error;
 DROP EXTENSION IF EXISTS pgml_auto CASCADE;
 CREATE EXTENSION pgml_auto SCHEMA public;
 DROP SCHEMA IF EXISTS predict_test CASCADE;
@@ -246,7 +246,7 @@ CREATE FUNCTION set_risk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.risk
 CREATE TRIGGER set_risk BEFORE INSERT ON incoming FOR EACH ROW EXECUTE FUNCTION set_risk();
 INSERT INTO incoming SELECT * FROM customers;
 SELECT count(*), bool_and(i.risk = predict_proba('churn', t)) AS same FROM incoming i JOIN customers t USING (id);
-DO $$
+CREATE FUNCTION shapes() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     r record;
     answers text := '';
@@ -261,8 +261,9 @@ BEGIN
             answers := answers || (predict('price', to_jsonb(r) || '{"age": 1}') IS NOT NULL) || ' ';
         END LOOP;
     END LOOP;
-    RAISE WARNING '%', answers;
+    RETURN answers;
 END $$;
+SELECT shapes();
 
 -- Dropped in a transaction, and really.
 BEGIN;
