@@ -7,7 +7,8 @@
 
 #include "core/par.h"
 
-#define BLOCK 4096
+#define BLOCK     4096
+#define POLL_ROWS ((int64_t) 1 << 20) /* a few milliseconds */
 
 /* Blocks that n rows are cut into. */
 static int64_t
@@ -65,6 +66,8 @@ pgml_gbm_target_create(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *
 		double y = data->y[rows[i]];
 		double w = data->w ? data->w[rows[i]] : 1;
 
+		if (i % POLL_ROWS == 0 && pgml_stopped(env))
+			return PGML_ERR_CANCELLED;
 		if (!isfinite(y) ||
 			(data->task != PGML_TASK_REGRESSION && !(y >= 0 && y < data->n_classes)))
 			return pgml_fail(env->error, PGML_ERR_DATA,
