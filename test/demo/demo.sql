@@ -91,11 +91,11 @@ SET client_min_messages = warning;
 
 \echo '== 4. What was tried'
 \echo
-SELECT * FROM automl_leaderboard('churn_honest');
+SELECT rank, trial, algorithm, validation_score, seconds, rows, chosen FROM automl_leaderboard('churn_honest');
 
 \echo '== 5. What was done to each column'
 \echo
-SELECT * FROM automl_describe('churn_honest');
+SELECT * FROM automl_describe('churn_honest') WHERE part <> 'notice';
 
 \echo '== 6. Predictions, in any query'
 \echo
