@@ -14,6 +14,9 @@
 /* Share of the time that a learner other than boosting may take. */
 #define OTHERS_SHARE 0.15
 
+/* Rounds that boosting typically takes, to estimate its memory. */
+#define TYPICAL_ROUNDS 300
+
 void
 training_notice(Training *t, bool warning, const char *fmt, ...)
 {
@@ -210,17 +213,24 @@ record_skipped(Training *t, const PgmlLearner *learner, const PgmlParams *params
 	snprintf(trial->error, sizeof(trial->error), "%s", why);
 }
 
-/* Fitting would take more memory than is left: better not begin. */
+/*
+ * Fitting would take more memory than is left: better not begin.  Rounds count as many as are typical, not as are
+ * allowed: early stopping ends most fits, and the budget itself stops the rest.
+ */
 static bool
 fits_in_memory(Training *t, const PgmlLearner *learner, const PgmlParams *params)
 {
 	PgmlDataset data;
+	PgmlParams typical = *params;
 	int side_by_side = t->folds > 1 ? pgml_pool_threads(t->env->pool) : 1;
 
+	for (int i = 0; i < learner->n_params; i++)
+		if (strcmp(learner->params[i].name, "n_estimators") == 0 && typical.v[i] > TYPICAL_ROUNDS)
+			typical.v[i] = TYPICAL_ROUNDS;
 	if (!learner->memory ||
 		training_dataset(t, learner, params, t->train, t->n_train, NULL, 0, &data) != PGML_OK)
 		return true;
-	return learner->memory(&data, params) * side_by_side <= pgml_budget_left(t->env->budget);
+	return learner->memory(&data, &typical) * side_by_side <= pgml_budget_left(t->env->budget);
 }
 
 static PgmlStatus
