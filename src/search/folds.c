@@ -69,11 +69,24 @@ holdout_share(int64_t n)
 	return share > 0.2 ? 0.2 : share < 0.1 ? 0.1 : share;
 }
 
+/* Deal the training rows to the parts; *filled is the number of parts that got any, the first ones. */
+static PgmlStatus
+deal(Training *t, int parts, const int32_t *label, const uint64_t *group, int *filled)
+{
+	PGML_TRY(pgml_folds(t->env, t->arena, parts, t->train, t->n_train, label, group, t->time,
+						t->env->seed, t->fold));
+	*filled = 0;
+	for (int64_t i = 0; i < t->n_train; i++)
+		if (t->fold[i] >= *filled)
+			*filled = t->fold[i] + 1;
+	return PGML_OK;
+}
+
 PgmlStatus
 training_choose_folds(Training *t)
 {
 	int k = t->options->folds;
-	int parts;
+	int parts, filled;
 	int32_t *label = NULL;
 
 	if (t->options->time_budget > 0 && k == 0 && t->n_train > 2000)
@@ -82,14 +95,13 @@ training_choose_folds(Training *t)
 		k = affordable_folds(t);
 	if (k > t->n_train)
 		k = (int) t->n_train;
-	if (k > PGML_MAX_FOLDS)
+	if (k < 1 || k > PGML_MAX_FOLDS)
 		return pgml_fail(t->env->error, PGML_ERR_BADARG, "folds must be between 1 and %d",
 						 PGML_MAX_FOLDS);
 	parts = k > 1 ? k : (int) (1 / holdout_share(t->n_train) + 0.5);
 	if (parts > t->n_train)
 		parts = (int) t->n_train;
 
-	t->folds = k;
 	t->fold = pgml_array(t->arena, t->n_train, 1);
 	if (t->target.task != PGML_TASK_REGRESSION)
 	{
@@ -99,8 +111,15 @@ training_choose_folds(Training *t)
 	}
 	if (!t->fold || (t->target.task != PGML_TASK_REGRESSION && !label))
 		return pgml_fail_nomem(t->env, "the folds");
-	PGML_TRY(pgml_folds(t->env, t->arena, parts, t->train, t->n_train, label, t->group, t->time,
-						t->env->seed, t->fold));
+	PGML_TRY(deal(t, parts, label, t->group, &filled));
+	if (filled < 2 && t->group && !t->time)
+	{
+		training_notice(t, false,
+						"all training rows are of one group, so validation is by rows of it");
+		PGML_TRY(deal(t, parts, label, NULL, &filled));
+	}
+	/* There may be fewer groups than folds. */
+	t->folds = k < filled ? k : filled;
 	/* One part: validation is fold 0 (the newest block in time), everything else learns. */
 	for (int64_t i = 0; k == 1 && i < t->n_train; i++)
 		t->fold[i] = t->fold[i] == (t->time ? parts - 1 : 0) ? 0 : 1;
