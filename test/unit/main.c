@@ -36,6 +36,7 @@ static const Module modules[] = {
 	{ "params", test_params },
 	{ "image", test_image },
 	{ "automl", test_automl },
+	{ "champion", test_champion },
 };
 
 /* Was the module asked for? */

@@ -6,6 +6,8 @@
 #ifndef PGML_UNIT_PEOPLE_H
 #define PGML_UNIT_PEOPLE_H
 
+#include <stdio.h>
+
 #include "core/hash.h"
 #include "core/par.h"
 #include "core/rng.h"
