@@ -89,40 +89,45 @@ check_algorithms(const Training *t)
 	return PGML_OK;
 }
 
-/* Every hyperparameter must be known to, and in the range of, at least one selected learner. */
+/*
+ * A hyperparameter must be known to, and in the range of, at least one selected learner.  Otherwise one that knows it
+ * says what is wrong, or else the last one that has settings at all.
+ */
 static PgmlStatus
-check_hyperparams(const Training *t)
+check_hyperparam(const Training *t, const PgmlHyperparam *hp)
 {
 	int n;
 	const PgmlLearner *const *learners = pgml_learners(&n);
+	const PgmlLearner *speaker = NULL;
+	PgmlParams params;
+	PgmlStatus status;
 
-	for (int h = 0; h < t->options->n_hyperparams; h++)
+	for (int i = n - 1; i >= 0; i--)
 	{
-		const PgmlHyperparam *hp = &t->options->hyperparams[h];
-		bool accepted = false;
-		PgmlStatus status = PGML_OK;
-
-		for (int i = n - 1; i >= 0 && !accepted; i--)
-		{
-			PgmlParams params;
-
-			if (!selected(t->options, learners[i]->name) || learners[i]->n_params == 0)
-				continue;
-			pgml_params_default(learners[i], &params);
-			if (status == PGML_OK)
-				status = pgml_params_set(learners[i], &params, hp->name, hp->value, t->env->error);
-			else
-				accepted =
-					pgml_params_set(learners[i], &params, hp->name, hp->value, NULL) == PGML_OK;
-			accepted |= status == PGML_OK;
-		}
-		if (!accepted)
-			return status != PGML_OK ?
-					   status :
-					   pgml_fail(t->env->error, PGML_ERR_BADARG,
-								 "no selected algorithm has the hyperparameter \"%.100s\"",
-								 hp->name);
+		if (!selected(t->options, learners[i]->name) || learners[i]->n_params == 0)
+			continue;
+		pgml_params_default(learners[i], &params);
+		if (pgml_params_set(learners[i], &params, hp->name, hp->value, NULL) == PGML_OK)
+			return PGML_OK;
+		if (!speaker || !isnan(pgml_param(learners[i], &params, hp->name)))
+			speaker = learners[i];
 	}
+	if (speaker)
+	{
+		pgml_params_default(speaker, &params);
+		return pgml_params_set(speaker, &params, hp->name, hp->value, t->env->error);
+	}
+	status = pgml_fail(t->env->error, PGML_ERR_BADARG,
+					   "no selected algorithm has the hyperparameter \"%.100s\"", hp->name);
+	pgml_fail_hint(t->env->error, "Leave it out, or select other algorithms.");
+	return status;
+}
+
+static PgmlStatus
+check_hyperparams(const Training *t)
+{
+	for (int h = 0; h < t->options->n_hyperparams; h++)
+		PGML_TRY(check_hyperparam(t, &t->options->hyperparams[h]));
 	return PGML_OK;
 }
 
@@ -376,6 +381,19 @@ report_constant(const Search *s)
 	training_notice(t, true, "the model is a constant prediction: no algorithm predicts better");
 }
 
+/* When not even the constant predictor can be had, its failure is the training's. */
+static PgmlStatus
+fail_baseline(const Training *t, const PgmlTrial *trial)
+{
+	PgmlStatus status =
+		pgml_fail(t->env->error, trial->failure,
+				  "not even the constant predictor could be fitted: %.200s", trial->error);
+
+	if (status == PGML_ERR_LIMIT)
+		pgml_fail_hint(t->env->error, "Raise pgml_auto.max_memory, or use fewer rows or columns.");
+	return status;
+}
+
 /* The best trials by validation, weighted; the baseline when nothing is better. */
 static PgmlStatus
 finish(Search *s)
@@ -386,9 +404,7 @@ finish(Search *s)
 	double weight[PGML_MAX_CANDIDATES] = { 1 };
 
 	if (s->baseline.trial->status != PGML_TRIAL_OK)
-		return pgml_fail(t->env->error, PGML_ERR_DATA,
-						 "not even the constant predictor could be fitted: %.200s",
-						 s->baseline.trial->error);
+		return fail_baseline(t, s->baseline.trial);
 	if (n == 0 || (selected(t->options, "constant") &&
 				   pgml_metric_better(t->result->metric, s->baseline.trial->validation_score,
 									  models[0].trial->validation_score)))

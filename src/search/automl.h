@@ -77,6 +77,7 @@ typedef struct PgmlTrial
 	double fit_cpu;          /* seconds, all folds */
 	double fit_wall;
 	bool chosen;
+	PgmlStatus failure; /* PGML_OK unless it failed */
 	char error[256];
 } PgmlTrial;
 

@@ -4,6 +4,7 @@
 #include "search/training.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,8 +43,14 @@ exclude_column(Training *t, const char *name, const char *role, const char *reas
 	PGML_TRY(find_column(t, name, role, &col));
 	for (int i = 0; i < t->options->n_features; i++)
 		if (strcmp(t->options->features[i], name) == 0)
-			return pgml_fail(t->env->error, PGML_ERR_BADARG,
-							 "column \"%s\" is %s, it cannot be among the features", name, reason);
+		{
+			PgmlStatus status =
+				pgml_fail(t->env->error, PGML_ERR_BADARG,
+						  "column \"%s\" is %s, it cannot be among the features", name, reason);
+
+			pgml_fail_hint(t->env->error, "Leave it out of features.");
+			return status;
+		}
 	exclude[col] = true;
 	reasons[col] = reason;
 	return PGML_OK;
@@ -80,6 +87,22 @@ choose_columns(Training *t, bool *exclude, const char **reasons, bool *keep)
 	return exclude_column(t, o->target, "the target", "the target", exclude, reasons);
 }
 
+/* The failure for weights that cannot be used. */
+__attribute__((format(printf, 2, 3))) static PgmlStatus
+weight_error(Training *t, const char *fmt, ...)
+{
+	char text[300];
+	va_list args;
+	PgmlStatus status;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	status = pgml_fail(t->env->error, PGML_ERR_DATA, "%s", text);
+	pgml_fail_hint(t->env->error, "Weights are numbers of 0 or more; some must be above 0.");
+	return status;
+}
+
 /* Row weights; a missing weight counts as 0. */
 static PgmlStatus
 read_weights(Training *t)
@@ -92,8 +115,7 @@ read_weights(Training *t)
 	PGML_TRY(find_column(t, t->options->weight_column, "weight_column", &col));
 	c = &t->table->cols[col];
 	if (c->kind != PGML_KIND_NUMBER)
-		return pgml_fail(t->env->error, PGML_ERR_DATA, "weight_column \"%s\" is not a number",
-						 c->name);
+		return weight_error(t, "weight_column \"%s\" is not a number", c->name);
 	t->weight = pgml_array(t->arena, t->table->nrows, sizeof(double));
 	if (!t->weight)
 		return pgml_fail_nomem(t->env, "the weights");
@@ -102,11 +124,23 @@ read_weights(Training *t)
 		double w = c->num[i];
 
 		if (w < 0 || isinf(w))
-			return pgml_fail(t->env->error, PGML_ERR_DATA,
-							 "weight_column \"%s\" holds the weight %g", c->name, w);
+			return weight_error(t, "weight_column \"%s\" holds the weight %g", c->name, w);
 		t->weight[i] = isnan(w) ? 0 : w;
 	}
 	return PGML_OK;
+}
+
+/* Some training row must count. */
+static PgmlStatus
+check_weights(Training *t)
+{
+	bool counts = t->weight == NULL;
+
+	for (int64_t i = 0; i < t->n_train && !counts; i++)
+		counts = t->weight[t->train[i]] > 0;
+	return counts ? PGML_OK :
+					weight_error(t, "weight_column \"%s\" gives no training row a weight",
+								 t->options->weight_column);
 }
 
 /* Hash of a cell's value; missing values give the row's own hash. */
@@ -296,6 +330,7 @@ read_rows(Training *t)
 		if (!isnan(t->target.y[i]))
 			rows[n++] = i;
 	PGML_TRY(split_rows(t, rows, n));
+	PGML_TRY(check_weights(t));
 	if (t->n_train < 2)
 	{
 		PgmlStatus status =

@@ -239,6 +239,7 @@ record(FoldTask *task, PgmlStatus status)
 	if (status == PGML_OK)
 		return;
 	trial->status = PGML_TRIAL_FAILED;
+	trial->failure = status;
 	trial->validation_score = NAN;
 	snprintf(trial->error, sizeof(trial->error), "%.255s", first_error(task, status));
 }

@@ -36,6 +36,7 @@ static const Module modules[] = {
 	{ "params", test_params },
 	{ "image", test_image },
 	{ "automl", test_automl },
+	{ "automl_errors", test_automl_errors },
 	{ "champion", test_champion },
 };
 
