@@ -11,7 +11,7 @@
 
 #include "model/image.h"
 
-#define PREDICT_BLOCK     1024
+#define IMAGE_BLOCK       128 /* rows of a parallel block */
 #define BOOTSTRAP_ROUNDS  200
 #define INTERVAL_LEVEL    0.95
 #define SEED_OF_INTERVALS 0x6269
@@ -168,30 +168,49 @@ predictions_of(const Training *t, const Scored *s)
 	return (PgmlPredictions){ t->target.task, t->target.n_classes, s->n, s->y, s->p, s->w };
 }
 
+/* Blocks of rows predicted side by side; scratch memory is each thread's own. */
+typedef struct ImageTask
+{
+	const Training *t;
+	const PgmlImage *image;
+	Scored *s;
+	float *x;
+	double *scratch;
+} ImageTask;
+
+static PgmlStatus
+predict_image_block(void *arg, int64_t block, int thread)
+{
+	ImageTask *task = arg;
+	const Training *t = task->t;
+	const Scored *s = task->s;
+	int32_t d = t->x.nfeatures;
+	float *x = task->x + (size_t) thread * IMAGE_BLOCK * d;
+	double *scratch = task->scratch + (size_t) thread * IMAGE_BLOCK * t->outputs;
+	int64_t start = block * IMAGE_BLOCK;
+	int64_t size = s->n - start < IMAGE_BLOCK ? s->n - start : IMAGE_BLOCK;
+
+	for (int32_t f = 0; f < d; f++)
+		for (int64_t i = 0; i < size; i++)
+			x[i * d + f] = t->x.col[f][s->rows[start + i]];
+	pgml_image_predict(task->image, x, size, s->p + start * t->outputs, scratch);
+	return PGML_OK;
+}
+
 /* Predict the rows through an image of this training. */
 static PgmlStatus
 predict_image(Training *t, const PgmlBuf *bytes, Scored *s)
 {
 	PgmlImage *image = pgml_array(t->arena, 1, sizeof(PgmlImage));
-	int32_t d = t->x.nfeatures;
-	float *block = pgml_array(t->arena, (size_t) PREDICT_BLOCK * d, sizeof(float));
-	double *scratch = pgml_array(t->arena, (size_t) PREDICT_BLOCK * t->outputs, sizeof(double));
+	size_t rows = (size_t) IMAGE_BLOCK * pgml_pool_threads(t->env->pool);
+	ImageTask task = { .t = t, .image = image, .s = s };
 
-	if (!image || !block || !scratch)
+	task.x = pgml_array(t->arena, rows * t->x.nfeatures, sizeof(float));
+	task.scratch = pgml_array(t->arena, rows * t->outputs, sizeof(double));
+	if (!image || !task.x || !task.scratch)
 		return pgml_fail_nomem(t->env, "the scores");
 	PGML_TRY(pgml_image_open(bytes->data, bytes->len, t->arena, image, t->env->error));
-	for (int64_t start = 0; start < s->n; start += PREDICT_BLOCK)
-	{
-		int64_t size = s->n - start < PREDICT_BLOCK ? s->n - start : PREDICT_BLOCK;
-
-		if (pgml_stopped(t->env))
-			return pgml_fail_cancelled(t->env);
-		for (int32_t f = 0; f < d; f++)
-			for (int64_t i = 0; i < size; i++)
-				block[i * d + f] = t->x.col[f][s->rows[start + i]];
-		pgml_image_predict(image, block, size, s->p + start * t->outputs, scratch);
-	}
-	return PGML_OK;
+	return pgml_par_for(t->env, (s->n + IMAGE_BLOCK - 1) / IMAGE_BLOCK, predict_image_block, &task);
 }
 
 /* All metrics of the task with their intervals (fewer resamples when time is out); the chosen one also as the score. */

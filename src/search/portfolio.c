@@ -17,6 +17,10 @@ typedef struct Setting
 
 #define MAX_SETTINGS 12
 
+/* Rounds that boosting needs go with 1 / learning_rate. */
+#define ROUNDS_AT_RATE_1 25.0
+#define FASTEST_RATE     0.2
+
 /* min_data_in_leaf is written for large data and lowered for small, see scale_to_data(). */
 static const Setting boosting_classes[][MAX_SETTINGS] = {
 	{ { "learning_rate", 0.05 },
@@ -100,7 +104,7 @@ set(const PgmlLearner *learner, PgmlParams *params, const char *name, double val
 
 /*
  * Fit the settings to the data and the budget: small leaves on small data, more patience there, and a faster learning
- * rate when about 12 / learning_rate rounds cannot be had in the time that is left.
+ * rate when ROUNDS_AT_RATE_1 / learning_rate rounds cannot be had in the time that is left.
  */
 static void
 scale_to_data(const Training *t, const PgmlLearner *learner, PgmlParams *params)
@@ -120,8 +124,8 @@ scale_to_data(const Training *t, const PgmlLearner *learner, PgmlParams *params)
 		double fits = t->folds > 0 ? t->folds : 1;
 		double rounds = 0.5 * training_seconds_left(t) * threads / (fits * t->seconds_per_round);
 
-		if (rounds < 12 / rate)
-			rate = rounds < 60 ? 0.2 : 12 / rounds;
+		if (rounds < ROUNDS_AT_RATE_1 / rate)
+			rate = fmin(ROUNDS_AT_RATE_1 / rounds, FASTEST_RATE);
 		set(learner, params, "learning_rate", rate);
 	}
 }

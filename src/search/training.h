@@ -94,6 +94,9 @@ extern PgmlStatus training_dataset(Training *t, const PgmlLearner *learner,
 extern PgmlStatus training_ensemble(Training *t, const TrialModel *models, int n_models,
 									double *weight);
 
+/* Rows of features that training_predict() gathers at a time: the size of its block in rows. */
+#define PREDICT_BLOCK 1024
+
 /* evaluate.c: predictions of features' rows, scores, champion. */
 extern void training_predict(const Training *t, const PgmlLearner *learner, const uint8_t *payload,
 							 const int32_t *rows, int64_t n, float *block, double *out);

@@ -9,7 +9,6 @@
 
 #include "core/hash.h"
 
-#define PREDICT_BLOCK  1024
 #define LARGE_FIT      5000000.0 /* rows x features above which a fit gets all threads for itself */
 #define SEED_OF_TRIALS 0x7472
 
