@@ -37,6 +37,7 @@ static const Module modules[] = {
 	{ "image", test_image },
 	{ "automl", test_automl },
 	{ "automl_errors", test_automl_errors },
+	{ "automl_faults", test_automl_faults },
 	{ "champion", test_champion },
 };
 

@@ -41,8 +41,8 @@ static int
 scan(Data *d, PgmlTask task, int n_classes, PgmlLeak *out, int max)
 {
 	int n;
-	PgmlStatus status = pgml_leak_scan(&d->f.env, &d->x, d->y, task, n_classes, d->f.rows, d->n, out,
-									   max, &n);
+	PgmlStatus status =
+		pgml_leak_scan(&d->f.env, &d->x, d->y, task, n_classes, d->f.rows, d->n, out, max, &n);
 
 	assert_int_equal(status, PGML_OK);
 	return n;
@@ -205,8 +205,8 @@ fails_cleanly(void **state)
 	for (int at = 1;; at++)
 	{
 		d.f.budget.fail_at = at;
-		PgmlStatus status = pgml_leak_scan(&d.f.env, &d.x, d.y, PGML_TASK_BINARY, 2, d.f.rows, d.n,
-										   leak, 8, &n);
+		PgmlStatus status =
+			pgml_leak_scan(&d.f.env, &d.x, d.y, PGML_TASK_BINARY, 2, d.f.rows, d.n, leak, 8, &n);
 		if (status == PGML_OK)
 		{
 			assert_true(at > 5);
@@ -216,8 +216,9 @@ fails_cleanly(void **state)
 	}
 	d.f.budget.fail_at = 0;
 	d.f.env.stop = &stop;
-	assert_int_equal(pgml_leak_scan(&d.f.env, &d.x, d.y, PGML_TASK_BINARY, 2, d.f.rows, d.n, leak, 8, &n),
-					 PGML_ERR_CANCELLED);
+	assert_int_equal(
+		pgml_leak_scan(&d.f.env, &d.x, d.y, PGML_TASK_BINARY, 2, d.f.rows, d.n, leak, 8, &n),
+		PGML_ERR_CANCELLED);
 	fixture_done(&d.f);
 }
 

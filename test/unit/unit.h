@@ -28,6 +28,7 @@ extern int test_params(void);
 extern int test_image(void);
 extern int test_automl(void);
 extern int test_automl_errors(void);
+extern int test_automl_faults(void);
 extern int test_champion(void);
 
 #endif

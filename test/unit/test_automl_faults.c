@@ -1,0 +1,358 @@
+/*
+ * Tests of trainings that are disturbed: too little memory, no OpenBLAS, no time, cancelled.  A model comes out
+ * whenever one can, and nothing is left behind when none does.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "people.h"
+#include "unit.h"
+
+/* ---- memory ---- */
+
+/* Failures of memory keep their status and say so. */
+static void
+assert_out_of_memory(const Run *r)
+{
+	if (r->status != PGML_ERR_NOMEM && r->status != PGML_ERR_LIMIT)
+		fail_msg("status %d: %s", r->status, r->error.message);
+	assert_int_equal(r->error.status, r->status);
+	assert_non_null(strstr(r->error.message, "memory"));
+	if (r->status == PGML_ERR_LIMIT)
+		assert_non_null(strstr(r->error.hint, "Raise pgml_auto.max_memory"));
+}
+
+/* Peak of a training without a limit. */
+static int64_t
+peak_of(const People *p, const char *const *algorithm)
+{
+	int64_t peak;
+	Run r;
+
+	run_init(&r);
+	r.options.algorithms = algorithm;
+	r.options.n_algorithms = algorithm != NULL;
+	r.options.n_hyperparams = algorithm != NULL ? 0 : 2;
+	run_train(&r, p);
+	peak = atomic_load(&r.budget.peak);
+	run_done(&r);
+	return peak;
+}
+
+/* Trials that were not made for want of memory; the others are as ever. */
+static int
+count_failed(const Run *r)
+{
+	int failed = 0;
+
+	for (int i = 0; i < r->result.n_trials; i++)
+	{
+		const PgmlTrial *t = &r->result.trials[i];
+
+		if (t->status == PGML_TRIAL_OK)
+			continue;
+		assert_true(t->status == PGML_TRIAL_FAILED || t->status == PGML_TRIAL_SKIPPED);
+		assert_non_null(strstr(t->error, "memory"));
+		assert_true(isnan(t->validation_score));
+		assert_false(t->chosen);
+		failed++;
+	}
+	return failed;
+}
+
+/* From just enough for the constant predictor to enough for all: trials fail one by one, models come out. */
+static void
+little_memory_gives_simpler_models(void **state)
+{
+	static const char *const constant[] = { "constant" };
+	People *p = people_new(3000, PGML_TASK_MULTICLASS);
+	int64_t least = peak_of(p, constant);
+	int64_t most = peak_of(p, NULL);
+	bool simpler = false, complete = false;
+
+	(void) state;
+	assert_true(most > least);
+	for (int i = -4; i <= 12; i++)
+	{
+		Run r;
+
+		run_init(&r);
+		r.budget.limit = i < 0 ? least * (i + 4) / 4 + 1 : least + (most - least) * i / 12;
+		run_try(&r, p);
+		assert_true(atomic_load(&r.budget.peak) <= r.budget.limit);
+		if (r.status == PGML_OK)
+		{
+			int failed = count_failed(&r);
+
+			assert_true(run_image(&r).n_members >= 1);
+			simpler |= failed > 0;
+			complete |= failed == 0;
+		}
+		else
+		{
+			assert_out_of_memory(&r);
+			assert_int_equal(r.status, PGML_ERR_LIMIT);
+			assert_true(i <= 2);
+		}
+		run_done(&r);
+	}
+	assert_true(simpler && complete);
+	people_free(p);
+}
+
+/* Allocations of a training. */
+static int64_t
+count_allocations(const People *p)
+{
+	const int64_t many = INT64_C(1) << 40;
+	int64_t n;
+	Run r;
+
+	run_init(&r);
+	atomic_store(&r.budget.fail_at, many);
+	run_train(&r, p);
+	n = many - atomic_load(&r.budget.fail_at);
+	run_done(&r);
+	return n;
+}
+
+/* One failed allocation, at every place in turn (at most 250 of them), costs a trial or the training, never more. */
+static void
+every_allocation_may_fail(void **state)
+{
+	People *p = people_new(90, PGML_TASK_MULTICLASS);
+	int64_t n = count_allocations(p);
+	int64_t step = n / 250 + 1;
+	int models = 0, failures = 0;
+
+	(void) state;
+	for (int64_t at = 1; at <= n; at += step)
+	{
+		Run r;
+
+		run_init(&r);
+		atomic_store(&r.budget.fail_at, at);
+		run_try(&r, p);
+		if (r.status == PGML_OK)
+		{
+			count_failed(&r);
+			assert_true(run_image(&r).n_members >= 1);
+			models++;
+		}
+		else
+		{
+			assert_out_of_memory(&r);
+			failures++;
+		}
+		run_done(&r);
+	}
+	assert_true(models > 10 && failures > 10);
+	people_free(p);
+}
+
+/* ---- OpenBLAS ---- */
+
+static void
+without_openblas(void **state)
+{
+	People *p = people_new(300, PGML_TASK_BINARY);
+	Run r;
+
+	(void) state;
+	run_init(&r);
+	r.options.blas_library = "libnothere.so";
+	run_train(&r, p);
+	assert_true(has_notice(&r, "could not load OpenBLAS (\"libnothere.so\")", true));
+	assert_true(has_notice(&r, "libopenblas0", true));
+	assert_string_equal(r.result.algorithm, "gradient_boosting");
+	for (int i = 0; i < r.result.n_trials; i++)
+	{
+		const PgmlTrial *t = &r.result.trials[i];
+
+		assert_int_equal(t->status, t->learner->needs_blas ? PGML_TRIAL_SKIPPED : PGML_TRIAL_OK);
+		if (t->learner->needs_blas)
+			assert_string_equal(t->error, "OpenBLAS is not installed");
+	}
+	run_done(&r);
+	people_free(p);
+}
+
+/* Asked for nothing else, there is nothing to fall back to. */
+static void
+only_with_openblas(void **state)
+{
+	static const char *const linear[] = { "linear" };
+	static const char *const not_boosting[] = { "-gradient_boosting" };
+	const char *const *const wishes[] = { linear, not_boosting };
+	People *p = people_new(300, PGML_TASK_BINARY);
+
+	(void) state;
+	for (int i = 0; i < 2; i++)
+	{
+		Run r;
+
+		run_init(&r);
+		r.options.blas_library = "libnothere.so";
+		r.options.algorithms = wishes[i];
+		r.options.n_algorithms = 1;
+		r.options.n_hyperparams = 0;
+		assert_int_equal(run_try(&r, p), PGML_ERR_UNAVAILABLE);
+		assert_int_equal(r.error.status, PGML_ERR_UNAVAILABLE);
+		assert_string_equal(r.error.message, "could not load OpenBLAS (\"libnothere.so\")");
+		assert_non_null(strstr(r.error.hint, "Install the system package libopenblas0"));
+		run_done(&r);
+	}
+	people_free(p);
+}
+
+/* Boosting alone does not even look for it. */
+static void
+not_needed(void **state)
+{
+	static const char *const boosting[] = { "gradient_boosting" };
+	People *p = people_new(200, PGML_TASK_BINARY);
+	Run r;
+
+	(void) state;
+	run_init(&r);
+	r.options.blas_library = "libnothere.so";
+	r.options.algorithms = boosting;
+	r.options.n_algorithms = 1;
+	run_train(&r, p);
+	for (int i = 0; i < r.result.n_notices; i++)
+		assert_false(r.result.notice_is_warning[i]);
+	run_done(&r);
+	people_free(p);
+}
+
+/* ---- cancel and deadline ---- */
+
+/* Sets the stop flag at the given report of progress. */
+typedef struct Canceller
+{
+	_Atomic int *stop;
+	int reports;
+	int at;
+	double last;
+} Canceller;
+
+static void
+count_report(void *arg, double fraction, const char *step)
+{
+	Canceller *c = arg;
+
+	assert_true(fraction >= 0 && fraction <= 1);
+	assert_true(strlen(step) > 0);
+	c->last = fraction;
+	if (++c->reports == c->at)
+		atomic_store(c->stop, 1);
+}
+
+/* Cancelled at every report of progress in turn; the last run is let through. */
+static void
+cancelled_anywhere(void **state)
+{
+	People *p = people_new(300, PGML_TASK_BINARY);
+	PgmlStatus status = PGML_ERR_CANCELLED;
+	int at = 0;
+
+	(void) state;
+	for (int threads = 1; threads <= 2; threads++)
+		for (at = 0, status = PGML_ERR_CANCELLED; status == PGML_ERR_CANCELLED; at++)
+		{
+			Canceller c = { .at = at };
+			Run r;
+
+			run_init(&r);
+			c.stop = &r.stop;
+			r.stop = at == 0;
+			r.env.pool = threads > 1 ? pgml_pool_create(threads) : NULL;
+			r.env.progress = count_report;
+			r.env.progress_arg = &c;
+			status = run_try(&r, p);
+			if (status == PGML_ERR_CANCELLED)
+				assert_string_equal(r.error.message, "canceled");
+			else
+			{
+				assert_int_equal(status, PGML_OK);
+				assert_true(c.reports < at);
+				assert_true(c.last >= 0.9);
+			}
+			pgml_pool_destroy(r.env.pool);
+			run_done(&r);
+			assert_true(at < 200);
+		}
+	assert_true(at > 5);
+	people_free(p);
+}
+
+/* A budget of time that is far too short, or over already, still gives a model. */
+static void
+no_time(void **state)
+{
+	static const double budgets[] = { 1e-6, 0.2 };
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(budgets) / sizeof(budgets[0]); i++)
+	{
+		People *p = people_new(6000, i == 0 ? PGML_TASK_REGRESSION : PGML_TASK_BINARY);
+		Run r;
+
+		run_init(&r);
+		r.options.time_budget = budgets[i];
+		r.options.max_trials = 0;
+		r.options.n_hyperparams = 0;
+		r.options.folds = 0;
+		r.env.deadline = pgml_now() + budgets[i];
+		run_train(&r, p);
+		assert_true(run_image(&r).n_members >= 1);
+		assert_true(r.result.rows_test > 0);
+		assert_true(isfinite(r.result.score.value));
+		for (int t = 0; t < r.result.n_trials; t++)
+			assert_true(r.result.trials[t].status == PGML_TRIAL_OK ||
+						r.result.trials[t].status == PGML_TRIAL_TIMEOUT);
+		run_done(&r);
+		people_free(p);
+	}
+}
+
+/* Time for a few trials: they are planned by the measured speed. */
+static void
+some_time(void **state)
+{
+	People *p = people_new(2500, PGML_TASK_BINARY);
+	Run r;
+
+	(void) state;
+	run_init(&r);
+	r.options.time_budget = 1.5;
+	r.options.max_trials = 0;
+	r.options.folds = 0;
+	run_train(&r, p);
+	assert_true(r.result.n_trials >= 2);
+	assert_true(pgml_metric_better(r.result.metric, r.result.score.value, r.result.baseline));
+	run_done(&r);
+	people_free(p);
+}
+
+int
+test_automl_faults(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(little_memory_gives_simpler_models),
+		cmocka_unit_test(every_allocation_may_fail),
+		cmocka_unit_test(without_openblas),
+		cmocka_unit_test(only_with_openblas),
+		cmocka_unit_test(not_needed),
+		cmocka_unit_test(cancelled_anywhere),
+		cmocka_unit_test(no_time),
+		cmocka_unit_test(some_time),
+	};
+
+	return cmocka_run_group_tests_name("automl_faults", tests, NULL, NULL);
+}
