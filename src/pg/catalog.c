@@ -286,18 +286,26 @@ catalog_resolve(const char *reference, CatalogVersion *version)
 bool
 catalog_deployed(int64 model_id, bool lock, CatalogVersion *version)
 {
-#define DEPLOYED_VERSION                                                                           \
-	"SELECT v.version_id, v.version, v.image_bytes, v.image_crc FROM pgml_auto.deployed d"         \
-	" JOIN pgml_auto.versions v ON v.version_id = d.version_id WHERE d.model_id = $1"
-	static CatalogStatement plain = { .sql = DEPLOYED_VERSION, .nargs = 1, .types = { INT8OID } };
-	static CatalogStatement locking = { .sql = DEPLOYED_VERSION " FOR UPDATE OF d",
-										.nargs = 1,
-										.types = { INT8OID } };
+	/* Alone: after a wait, a join would still hold the version that the pointer led to before. */
+	static CatalogStatement hold = {
+		.sql = "SELECT FROM pgml_auto.deployed WHERE model_id = $1 FOR UPDATE",
+		.nargs = 1,
+		.types = { INT8OID },
+	};
+	static CatalogStatement find = {
+		.sql = "SELECT v.version_id, v.version, v.image_bytes, v.image_crc"
+			   " FROM pgml_auto.deployed d JOIN pgml_auto.versions v ON v.version_id = d.version_id"
+			   " WHERE d.model_id = $1",
+		.nargs = 1,
+		.types = { INT8OID },
+	};
 	Datum values[1] = { Int64GetDatum(model_id) };
 	CatalogScope scope;
 
 	catalog_enter(&scope);
-	bool found = catalog_run(lock ? &locking : &plain, values, NULL, false) > 0;
+	if (lock)
+		catalog_run(&hold, values, NULL, false);
+	bool found = catalog_run(&find, values, NULL, false) > 0;
 	if (found)
 		read_version(1, model_id, version);
 	catalog_leave(&scope);

@@ -4,6 +4,10 @@
  * Deploying locks only the pointer row, never the model's row or name, which a training holds for its whole duration:
  * rolling back must not wait for a training.  Every function that changes something writes an audit row in the same
  * transaction.
+ *
+ * The tables have no foreign keys (20_tables.sql says why), so what belongs together is locked and deleted here.  Whoever
+ * adds a row for a model holds the rows it refers to FOR KEY SHARE; whoever drops takes the pointer row first, then the
+ * model's, so that none of them waits for the other in a circle.
  */
 #include "pg/catalog.h"
 
@@ -27,6 +31,42 @@ detail(const char *key, const char *value)
 	json_string(&out, value);
 	appendStringInfoChar(&out, '}');
 	return json_finish(&out);
+}
+
+/* Hold a version and its model against being dropped; 42704 when that has happened meanwhile. */
+static void
+keep_version(const char *model, int64 model_id, int64 version_id, int32 version)
+{
+	static CatalogStatement keep = {
+		.sql = "SELECT FROM pgml_auto.models m JOIN pgml_auto.versions v ON v.model_id = m.model_id"
+			   " WHERE m.model_id = $1 AND v.version_id = $2 FOR KEY SHARE",
+		.nargs = 2,
+		.types = { INT8OID, INT8OID },
+	};
+	Datum values[2] = { Int64GetDatum(model_id), Int64GetDatum(version_id) };
+
+	if (catalog_run(&keep, values, NULL, false) == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("version %d of model \"%s\" was dropped meanwhile", version, model),
+						errhint("See SELECT version FROM pgml_auto.version WHERE model = %s.",
+								quote_literal_cstr(model))));
+}
+
+/* The same for a model alone. */
+static void
+keep_model(const char *model, int64 model_id)
+{
+	static CatalogStatement keep = {
+		.sql = "SELECT FROM pgml_auto.models WHERE model_id = $1 FOR KEY SHARE",
+		.nargs = 1,
+		.types = { INT8OID },
+	};
+	Datum values[1] = { Int64GetDatum(model_id) };
+
+	if (catalog_run(&keep, values, NULL, false) == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("model \"%s\" was dropped meanwhile", model),
+						errhint("See SELECT name FROM pgml_auto.model.")));
 }
 
 /* Move the pointer; others who deploy the same model wait here until we end. */
@@ -74,6 +114,7 @@ catalog_deploy(const char *model, int64 model_id, int64 version_id, int32 versio
 	CatalogScope scope;
 
 	catalog_enter(&scope);
+	keep_version(model, model_id, version_id, version);
 	point_at(model_id, version_id);
 	record_deployment(&scope, model_id, version_id, reason);
 	catalog_audit(&scope, strcmp(reason, "rollback") == 0 ? "rollback" : "deploy", model, version,
@@ -187,15 +228,29 @@ catalog_rollback(const char *name)
 	return previous.version;
 }
 
-/* Delete one version; its trials, metrics and image go with it. */
+/* Delete one version of a model (0: all) with its trials, metrics, image and history. */
+static void
+delete_versions(int64 model_id, int64 version_id)
+{
+	static CatalogStatement delete_all = {
+		.sql = "WITH v AS (DELETE FROM pgml_auto.versions WHERE model_id = $1"
+			   " AND (version_id = $2 OR $2 = 0) RETURNING version_id),"
+			   " t AS (DELETE FROM pgml_auto.trials t USING v WHERE t.version_id = v.version_id),"
+			   " s AS (DELETE FROM pgml_auto.metrics s USING v WHERE s.version_id = v.version_id),"
+			   " i AS (DELETE FROM pgml_auto.image_chunks i USING v"
+			   " WHERE i.version_id = v.version_id)"
+			   " DELETE FROM pgml_auto.deployments d USING v"
+			   " WHERE d.model_id = $1 AND d.version_id = v.version_id",
+		.nargs = 2,
+		.types = { INT8OID, INT8OID },
+	};
+	Datum values[2] = { Int64GetDatum(model_id), Int64GetDatum(version_id) };
+	catalog_run(&delete_all, values, NULL, false);
+}
+
 static void
 drop_version(const CatalogModel *model, int32 wanted)
 {
-	static CatalogStatement delete_version = {
-		.sql = "DELETE FROM pgml_auto.versions WHERE version_id = $1",
-		.nargs = 1,
-		.types = { INT8OID },
-	};
 	CatalogVersion version;
 	CatalogVersion current;
 	CatalogScope scope;
@@ -209,24 +264,42 @@ drop_version(const CatalogModel *model, int32 wanted)
 								"automl_drop(%s).",
 								quote_literal_cstr(model->name))));
 	catalog_enter(&scope);
-	Datum values[1] = { Int64GetDatum(version.version_id) };
-	catalog_run(&delete_version, values, NULL, false);
+	delete_versions(model->model_id, version.version_id);
 	catalog_audit(&scope, "drop", model->name, wanted, NULL);
 	catalog_changed();
 	catalog_leave(&scope);
 }
 
-void
-catalog_drop(const char *reference)
+/* Delete a model with all that refers to it, once nobody is about to refer to it any more. */
+static void
+delete_model(int64 model_id)
 {
-	static CatalogStatement delete_model = {
-		.sql = "DELETE FROM pgml_auto.models WHERE model_id = $1",
+	static CatalogStatement lock_row = {
+		.sql = "SELECT FROM pgml_auto.models WHERE model_id = $1 FOR UPDATE",
 		.nargs = 1,
 		.types = { INT8OID },
 	};
+	static CatalogStatement delete_rest = {
+		.sql = "WITH d AS (DELETE FROM pgml_auto.deployed WHERE model_id = $1),"
+			   " g AS (DELETE FROM pgml_auto.grants WHERE model_id = $1)"
+			   " DELETE FROM pgml_auto.models WHERE model_id = $1",
+		.nargs = 1,
+		.types = { INT8OID },
+	};
+	Datum values[1] = { Int64GetDatum(model_id) };
+
+	catalog_run(&lock_row, values, NULL, false);
+	delete_versions(model_id, 0);
+	catalog_run(&delete_rest, values, NULL, false);
+}
+
+void
+catalog_drop(const char *reference)
+{
 	int32 version;
 	char *name = catalog_split_reference(reference, &version);
 	CatalogModel *model = catalog_find_model(name, PGML_PRIV_OWN, false, true);
+	CatalogVersion current;
 	CatalogScope scope;
 
 	if (version != 0)
@@ -234,9 +307,9 @@ catalog_drop(const char *reference)
 		drop_version(model, version);
 		return;
 	}
+	(void) catalog_deployed(model->model_id, true, &current);
 	catalog_enter(&scope);
-	Datum values[1] = { Int64GetDatum(model->model_id) };
-	catalog_run(&delete_model, values, NULL, false);
+	delete_model(model->model_id);
 	catalog_audit(&scope, "drop", name, 0, NULL);
 	catalog_changed();
 	catalog_leave(&scope);
@@ -326,6 +399,7 @@ catalog_grant(const char *name, const char *role, const char *privilege)
 
 	check_grant(role, privilege);
 	catalog_enter(&scope);
+	keep_model(name, model->model_id);
 	Datum values[4] = { Int64GetDatum(model->model_id), catalog_text_datum(role),
 						catalog_text_datum(privilege),
 						catalog_text_datum(GetUserNameFromId(scope.user, false)) };

@@ -245,7 +245,8 @@ read_data(TrainJob *job)
 		(void) set_config_option("search_path", job->search_path, PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 	job->table = pgml_ingest(&ingest, job->arena, &info);
-	AtEOXact_GUC(true, nest_level);
+	/* Also what the source itself has set: its owner must not change the session of who trains. */
+	AtEOXact_GUC(false, nest_level);
 	SetUserIdAndSecContext(user, sec_context);
 }
 

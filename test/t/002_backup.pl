@@ -68,7 +68,7 @@ $node->safe_psql('postgres', 'CREATE DATABASE replayed TEMPLATE template0');
 $node->command_ok([ 'psql', '-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', '-d', 'replayed', '-f', $script ], 'psql -1');
 check_same('replayed', 'plain SQL');
 
-# Several at a time, so that no order of tables is relied upon but that of the foreign keys.
+# Several at a time, so that no order of tables is relied upon.
 my $directory = $node->basedir . '/models.dir';
 $node->command_ok([ 'pg_dump', '-Fd', '-j', '2', '-f', $directory, 'postgres' ], 'pg_dump -j');
 $node->safe_psql('postgres', 'CREATE DATABASE parallel TEMPLATE template0');
