@@ -361,12 +361,18 @@ name_algorithm(Training *t, const TrialModel *models, const double *weight, int 
 	}
 }
 
-/* A constant model is hardly what was asked for: say why it is one. */
+/* A constant model is hardly what was asked for, unless it was: say why it is one. */
 static void
 report_constant(const Search *s)
 {
 	Training *t = s->t;
+	int n, others = 0;
+	const PgmlLearner *const *learners = pgml_learners(&n);
 
+	for (int i = 0; i < n; i++)
+		others += learners[i] != &pgml_learner_constant && selected(t->options, learners[i]->name);
+	if (others == 0)
+		return;
 	for (int i = 0; i < t->result->n_trials; i++)
 	{
 		const PgmlTrial *trial = &t->result->trials[i];
@@ -378,7 +384,13 @@ report_constant(const Search *s)
 			return;
 		}
 	}
-	training_notice(t, true, "the model is a constant prediction: no algorithm predicts better");
+	if (t->result->n_trials > 1)
+		training_notice(t, true,
+						"the model is a constant prediction: no algorithm predicts better");
+	else
+		training_notice(t, true,
+						"the model is a constant prediction: time_budget left no time for "
+						"another algorithm");
 }
 
 /* When not even the constant predictor can be had, its failure is the training's. */
