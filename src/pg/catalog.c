@@ -1,93 +1,76 @@
 /*
  * catalog.c - looking models up: who may, which version, and its image.
  *
- * Rights are decided here in C from the owner's and grantees' names, for the caller, while the statement runs as the
- * owner of the tables.  Lookups that serve predictions are read-only statements: they see what the calling query's
- * snapshot sees, so that one statement never mixes two versions.
+ * Rights are decided here in C from the owner's and grantees' names, for the caller.  What serves predictions is looked
+ * up with the calling query's snapshot, so that one statement never mixes two versions, and straight from the indexes
+ * (catalog_lookup.h), so that the first prediction of a session is fast.
  */
 #include "pg/catalog.h"
 
+#include "access/detoast.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/varlena.h"
-#include "common/hashfn.h"
 
+#include "pg/catalog_lookup.h"
 #include "pg/catalog_spi.h"
 
-/* Roles with any privilege, and those that may manage: what may_use() wants. */
-#define GRANTEES                                                                                   \
-	"ARRAY(SELECT g.grantee FROM pgml_auto.grants g WHERE g.model_id = m.model_id), "              \
-	"ARRAY(SELECT g.grantee FROM pgml_auto.grants g WHERE g.model_id = m.model_id "                \
-	"AND g.privilege = 'manage')"
-
 #define MODEL_COLUMNS                                                                              \
-	"m.model_id, m.owner, " GRANTEES                                                               \
-	", m.task, m.target, m.metric, m.positive_class, m.split FROM pgml_auto.models m "             \
-	"WHERE m.name = $1"
-
-/* Positions of the first columns, shared by all lookups of a model. */
-enum
-{
-	COL_MODEL_ID = 1,
-	COL_OWNER,
-	COL_GRANTEES,
-	COL_MANAGERS,
-	COL_REST
-};
+	"m.model_id, m.owner, m.task, m.target, m.metric, m.positive_class, m.split"                   \
+	" FROM pgml_auto.models m WHERE m.name = $1"
 
 static const char *const privilege_names[] = { "predict", "manage", "own" };
 
-/* True when a text array value contains a role that user has. */
+/* Whether a role that user has was granted the privilege on the model; 'manage' includes 'predict'. */
 static bool
-has_any_role(Oid user, Datum array)
+is_granted(Oid user, PgmlPrivilege privilege, int64 model_id, Snapshot snapshot)
 {
-	Datum *names;
-	bool *isnull;
-	int n;
+	CatalogLookup grants = { .table = "grants", .index = "grants_pkey" };
+	HeapTuple row;
+	bool granted = false;
 
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &names, &isnull,
-					  &n);
-	for (int i = 0; i < n; i++)
-		if (!isnull[i] && catalog_has_role(user, TextDatumGetCString(names[i])))
-			return true;
-	return false;
+	lookup_key_int8(&grants, GRANTS_MODEL_ID, model_id);
+	lookup_begin(&grants, snapshot);
+	while (!granted && (row = lookup_next(&grants)) != NULL)
+	{
+		char *grantee = TextDatumGetCString(lookup_value(&grants, row, GRANTS_GRANTEE));
+		char *given = TextDatumGetCString(lookup_value(&grants, row, GRANTS_PRIVILEGE));
+
+		granted = (privilege == PGML_PRIV_PREDICT || strcmp(given, "manage") == 0) &&
+				  catalog_has_role(user, grantee);
+	}
+	lookup_end(&grants);
+	return granted;
 }
 
-/* Whether user has the privilege on the model in a row of SPI_tuptable that starts with MODEL_COLUMNS. */
+/* Whether user has the privilege on a model, by the grants that the snapshot (NULL: the newest) shows. */
 static bool
-may_use(Oid user, PgmlPrivilege privilege, uint64 row)
+may_use(Oid user, PgmlPrivilege privilege, int64 model_id, const char *owner, Snapshot snapshot)
 {
-	bool isnull;
-
-	Datum owner = catalog_value(row, COL_OWNER, &isnull);
-	if (catalog_has_role(user, TextDatumGetCString(owner)))
-		return true;
-	if (privilege == PGML_PRIV_OWN)
-		return false;
-	int column = privilege == PGML_PRIV_PREDICT ? COL_GRANTEES : COL_MANAGERS;
-	return has_any_role(user, catalog_value(row, column, &isnull));
+	return catalog_has_role(user, owner) ||
+		   (privilege != PGML_PRIV_OWN && is_granted(user, privilege, model_id, snapshot));
 }
 
 /* 42501: says whom to ask for what. */
 static void
-refuse(const CatalogScope *scope, const char *name, PgmlPrivilege privilege)
+refuse(Oid user, const char *name, const char *owner, PgmlPrivilege privilege)
 {
-	char *owner = catalog_text(scope, 0, COL_OWNER);
-	char *user = GetUserNameFromId(scope->user, false);
-
 	if (privilege == PGML_PRIV_OWN)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("must be owner of model \"%s\"", name),
 						errhint("Its owner is \"%s\".", owner)));
-	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					errmsg("permission denied for model \"%s\"", name),
-					errhint("Ask its owner, \"%s\": SELECT automl_grant(%s, %s, '%s').", owner,
-							quote_literal_cstr(name), quote_literal_cstr(user),
-							privilege_names[privilege])));
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for model \"%s\"", name),
+			 errhint("Ask its owner, \"%s\": SELECT automl_grant(%s, %s, '%s').", owner,
+					 quote_literal_cstr(name), quote_literal_cstr(GetUserNameFromId(user, false)),
+					 privilege_names[privilege])));
 }
 
 #define MAX_SIMILAR 5
@@ -118,7 +101,7 @@ static char *
 similar_models(const CatalogScope *scope, const char *name)
 {
 	static CatalogStatement all_models = {
-		.sql = "SELECT m.model_id, m.owner, " GRANTEES ", m.name FROM pgml_auto.models m "
+		.sql = "SELECT m.model_id, m.owner, m.name FROM pgml_auto.models m "
 			   "ORDER BY m.name COLLATE pg_catalog.\"C\" LIMIT 1000",
 	};
 	Similar best[MAX_SIMILAR] = { { NULL, 0 } };
@@ -127,9 +110,10 @@ similar_models(const CatalogScope *scope, const char *name)
 
 	for (uint64 i = 0; i < rows; i++)
 	{
-		if (!may_use(scope->user, PGML_PRIV_PREDICT, i))
+		if (!may_use(scope->user, PGML_PRIV_PREDICT, catalog_int8(i, 1), catalog_text(scope, i, 2),
+					 NULL))
 			continue;
-		char *other = catalog_text(scope, i, COL_REST);
+		char *other = catalog_text(scope, i, 3);
 		int distance = strlen(name) > 63 ? 63 :
 										   varstr_levenshtein(name, strlen(name), other,
 															  strlen(other), 1, 1, 1, true);
@@ -149,10 +133,13 @@ similar_models(const CatalogScope *scope, const char *name)
 
 /* 42704 for a model that does not exist. */
 static void
-no_such_model(const CatalogScope *scope, const char *name)
+no_such_model(const char *name)
 {
+	CatalogScope scope;
+
+	catalog_enter(&scope);
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
-					errhint("%s", similar_models(scope, name))));
+					errhint("%s", similar_models(&scope, name))));
 }
 
 void
@@ -192,20 +179,20 @@ catalog_find_model(const char *name, PgmlPrivilege privilege, bool missing_ok, b
 	Datum values[1] = { catalog_text_datum(name) };
 	uint64 rows = catalog_run(for_update ? &find_and_lock : &find, values, NULL, !for_update);
 	if (rows == 0 && !missing_ok)
-		no_such_model(&scope, name);
+		no_such_model(name);
 	if (rows > 0)
 	{
-		if (!may_use(scope.user, privilege, 0))
-			refuse(&scope, name, privilege);
 		model = MemoryContextAllocZero(scope.caller, sizeof(CatalogModel));
-		model->model_id = catalog_int8(0, COL_MODEL_ID);
+		model->model_id = catalog_int8(0, 1);
 		model->name = MemoryContextStrdup(scope.caller, name);
-		model->owner = catalog_text(&scope, 0, COL_OWNER);
-		model->task = catalog_text(&scope, 0, COL_REST);
-		model->target = catalog_text(&scope, 0, COL_REST + 1);
-		model->metric = catalog_text(&scope, 0, COL_REST + 2);
-		model->positive_class = catalog_text(&scope, 0, COL_REST + 3);
-		model->split = catalog_jsonb(&scope, 0, COL_REST + 4);
+		model->owner = catalog_text(&scope, 0, 2);
+		model->task = catalog_text(&scope, 0, 3);
+		model->target = catalog_text(&scope, 0, 4);
+		model->metric = catalog_text(&scope, 0, 5);
+		model->positive_class = catalog_text(&scope, 0, 6);
+		model->split = catalog_jsonb(&scope, 0, 7);
+		if (!may_use(scope.user, privilege, model->model_id, model->owner, NULL))
+			refuse(scope.user, name, model->owner, privilege);
 	}
 	catalog_leave(&scope);
 	return model;
@@ -213,7 +200,7 @@ catalog_find_model(const char *name, PgmlPrivilege privilege, bool missing_ok, b
 
 /* 42704 for a version that does not exist, listing the newest ones that do. */
 static void
-no_such_version(const CatalogScope *scope, const char *name, int64 model_id, int32 version)
+no_such_version(const char *name, int64 model_id, int32 version)
 {
 	static CatalogStatement list_versions = {
 		.sql = "SELECT pg_catalog.string_agg(v.version::pg_catalog.text, ', ' ORDER BY v.version)"
@@ -223,92 +210,136 @@ no_such_version(const CatalogScope *scope, const char *name, int64 model_id, int
 		.types = { INT8OID },
 	};
 	Datum values[1] = { Int64GetDatum(model_id) };
+	CatalogScope scope;
 
+	catalog_enter(&scope);
 	catalog_run(&list_versions, values, NULL, true);
-	char *known = catalog_text(scope, 0, 1);
+	char *known = catalog_text(&scope, 0, 1);
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 					errmsg("model \"%s\" has no version %d", name, version),
 					errhint("Its versions: %s.", known == NULL ? "none" : known)));
 }
 
-/* Fill version from columns first_column ... of row 0: version_id, version, image_bytes, image_crc. */
-static void
-read_version(int first_column, int64 model_id, CatalogVersion *version)
+/* Id and owner of the model of that name; false when there is none. */
+static bool
+find_model_row(const char *name, Snapshot snapshot, int64 *model_id, char **owner)
 {
-	version->model_id = model_id;
-	version->version_id = catalog_int8(0, first_column);
-	version->version = catalog_int4(0, first_column + 1);
-	version->image_bytes = catalog_int8(0, first_column + 2);
-	version->image_crc = (uint32) catalog_int8(0, first_column + 3);
+	CatalogLookup models = { .table = "models", .index = "models_name_key" };
+
+	lookup_key_text(&models, MODELS_NAME, name);
+	lookup_begin(&models, snapshot);
+	HeapTuple row = lookup_next(&models);
+	bool found = row != NULL;
+	if (found)
+	{
+		*model_id = DatumGetInt64(lookup_value(&models, row, MODELS_MODEL_ID));
+		*owner = TextDatumGetCString(lookup_value(&models, row, MODELS_OWNER));
+	}
+	lookup_end(&models);
+	return found;
+}
+
+/* The version that a pointer row names; 0 when nothing is deployed. */
+static int64
+find_pointer(int64 model_id, Snapshot snapshot)
+{
+	CatalogLookup deployed = { .table = "deployed", .index = "deployed_pkey" };
+
+	lookup_key_int8(&deployed, DEPLOYED_MODEL_ID, model_id);
+	lookup_begin(&deployed, snapshot);
+	HeapTuple row = lookup_next(&deployed);
+	int64 version_id =
+		row == NULL ? 0 : DatumGetInt64(lookup_value(&deployed, row, DEPLOYED_VERSION_ID));
+	lookup_end(&deployed);
+	return version_id;
+}
+
+/* Fill version from the row that the lookup's keys name; false when there is none. */
+static bool
+find_version(CatalogLookup *versions, Snapshot snapshot, CatalogVersion *version)
+{
+	lookup_begin(versions, snapshot);
+	HeapTuple row = lookup_next(versions);
+	bool found = row != NULL;
+	if (found)
+	{
+		version->version_id = DatumGetInt64(lookup_value(versions, row, VERSIONS_VERSION_ID));
+		version->model_id = DatumGetInt64(lookup_value(versions, row, VERSIONS_MODEL_ID));
+		version->version = DatumGetInt32(lookup_value(versions, row, VERSIONS_VERSION));
+		version->image_bytes = DatumGetInt64(lookup_value(versions, row, VERSIONS_IMAGE_BYTES));
+		version->image_crc =
+			(uint32) DatumGetInt64(lookup_value(versions, row, VERSIONS_IMAGE_CRC));
+	}
+	lookup_end(versions);
+	return found;
+}
+
+/* The version that the model's pointer leads to; false when nothing is deployed. */
+static bool
+find_deployed(int64 model_id, Snapshot snapshot, CatalogVersion *version)
+{
+	CatalogLookup versions = { .table = "versions", .index = "versions_pkey" };
+	int64 version_id = find_pointer(model_id, snapshot);
+
+	if (version_id == 0)
+		return false;
+	lookup_key_int8(&versions, VERSIONS_VERSION_ID, version_id);
+	return find_version(&versions, snapshot, version);
 }
 
 void
 catalog_resolve(const char *reference, CatalogVersion *version)
 {
-	static CatalogStatement deployed = {
-		.sql = "SELECT m.model_id, m.owner, " GRANTEES
-			   ", v.version_id, v.version, v.image_bytes, v.image_crc FROM pgml_auto.models m"
-			   " LEFT JOIN pgml_auto.deployed d ON d.model_id = m.model_id"
-			   " LEFT JOIN pgml_auto.versions v ON v.version_id = d.version_id WHERE m.name = $1",
-		.nargs = 1,
-		.types = { TEXTOID },
-	};
-	static CatalogStatement exact = {
-		.sql = "SELECT m.model_id, m.owner, " GRANTEES
-			   ", v.version_id, v.version, v.image_bytes, v.image_crc FROM pgml_auto.models m"
-			   " LEFT JOIN pgml_auto.versions v ON v.model_id = m.model_id AND v.version = $2"
-			   " WHERE m.name = $1",
-		.nargs = 2,
-		.types = { TEXTOID, INT4OID },
-	};
 	int32 wanted;
 	char *name = catalog_split_reference(reference, &wanted);
-	CatalogScope scope;
+	Snapshot snapshot = GetActiveSnapshot();
+	int64 model_id;
+	char *owner;
 
-	catalog_enter(&scope);
-	Datum values[2] = { catalog_text_datum(name), Int32GetDatum(wanted) };
-	if (catalog_run(wanted == 0 ? &deployed : &exact, values, NULL, true) == 0)
-		no_such_model(&scope, name);
-	if (!may_use(scope.user, PGML_PRIV_PREDICT, 0))
-		refuse(&scope, name, PGML_PRIV_PREDICT);
-	read_version(COL_REST, catalog_int8(0, COL_MODEL_ID), version);
-	if (version->version_id == 0 && wanted != 0)
-		no_such_version(&scope, name, version->model_id, wanted);
-	if (version->version_id == 0)
+	if (!find_model_row(name, snapshot, &model_id, &owner))
+		no_such_model(name);
+	if (!may_use(GetUserId(), PGML_PRIV_PREDICT, model_id, owner, snapshot))
+		refuse(GetUserId(), name, owner, PGML_PRIV_PREDICT);
+	if (wanted != 0)
+	{
+		CatalogLookup versions = { .table = "versions", .index = "versions_model_id_version_key" };
+
+		lookup_key_int8(&versions, VERSIONS_MODEL_ID, model_id);
+		lookup_key_int4(&versions, VERSIONS_VERSION, wanted);
+		if (!find_version(&versions, snapshot, version))
+			no_such_version(name, model_id, wanted);
+	}
+	else if (!find_deployed(model_id, snapshot, version))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no version of model \"%s\" is deployed", name),
 				 errhint("Deploy one: SELECT automl_deploy(%s).", quote_literal_cstr(name))));
-	catalog_leave(&scope);
 	pfree(name);
+	pfree(owner);
 }
 
 bool
 catalog_deployed(int64 model_id, bool lock, CatalogVersion *version)
 {
-	/* Alone: after a wait, a join would still hold the version that the pointer led to before. */
 	static CatalogStatement hold = {
 		.sql = "SELECT FROM pgml_auto.deployed WHERE model_id = $1 FOR UPDATE",
-		.nargs = 1,
-		.types = { INT8OID },
-	};
-	static CatalogStatement find = {
-		.sql = "SELECT v.version_id, v.version, v.image_bytes, v.image_crc"
-			   " FROM pgml_auto.deployed d JOIN pgml_auto.versions v ON v.version_id = d.version_id"
-			   " WHERE d.model_id = $1",
 		.nargs = 1,
 		.types = { INT8OID },
 	};
 	Datum values[1] = { Int64GetDatum(model_id) };
 	CatalogScope scope;
 
-	catalog_enter(&scope);
 	if (lock)
+	{
+		catalog_enter(&scope);
 		catalog_run(&hold, values, NULL, false);
-	bool found = catalog_run(&find, values, NULL, false) > 0;
-	if (found)
-		read_version(1, model_id, version);
-	catalog_leave(&scope);
+		catalog_leave(&scope);
+	}
+	/* After a wait the pointer is read anew: it may lead elsewhere. */
+	CommandCounterIncrement();
+	Snapshot snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	bool found = find_deployed(model_id, snapshot, version);
+	UnregisterSnapshot(snapshot);
 	return found;
 }
 
@@ -337,83 +368,101 @@ catalog_newest_source(int64 model_id, CatalogSource *source)
 	return found;
 }
 
-/* Check, before memory is asked for, that the chunks are as many and as long as the version says; else what is wrong. */
-static const char *
-check_chunks(const CatalogVersion *version, bool read_only)
-{
-	static CatalogStatement sum_chunks = {
-		.sql = "SELECT pg_catalog.count(*),"
-			   " COALESCE(pg_catalog.sum(pg_catalog.octet_length(data)), 0)::pg_catalog.int8"
-			   " FROM pgml_auto.image_chunks WHERE version_id = $1",
-		.nargs = 1,
-		.types = { INT8OID },
-	};
-	Datum values[1] = { Int64GetDatum(version->version_id) };
+/* Bytes of a chunk that are copied at a time: small enough that no memory is mapped for them. */
+#define IMAGE_SLICE (64 * 1024)
 
-	catalog_run(&sum_chunks, values, NULL, read_only);
-	int64 chunks = catalog_int8(0, 1);
-	int64 bytes = catalog_int8(0, 2);
-	int64 expected = (version->image_bytes + CATALOG_CHUNK - 1) / CATALOG_CHUNK;
-	if (version->image_bytes > 0 && bytes == version->image_bytes && chunks == expected)
-		return NULL;
-	return psprintf("It has " INT64_FORMAT " bytes in " INT64_FORMAT " chunks where " INT64_FORMAT
-					" bytes are expected.",
-					bytes, chunks, version->image_bytes);
+/* A scan over the chunks of a version, in order. */
+static void
+begin_chunks(CatalogLookup *chunks, const CatalogVersion *version, Snapshot snapshot)
+{
+	*chunks = (CatalogLookup){ .table = "image_chunks", .index = "image_chunks_pkey" };
+	lookup_key_int8(chunks, IMAGE_CHUNKS_VERSION_ID, version->version_id);
+	lookup_begin(chunks, snapshot);
 }
 
-/* Copy the chunk that begins at offset to its place; what is wrong with it, or NULL. */
-static const char *
-read_chunk(const CatalogVersion *version, uint8 *image, int64 offset, bool read_only)
+/* Length of the chunk in a row, without reading it. */
+static int64
+chunk_length(const CatalogLookup *chunks, HeapTuple row)
 {
-	static CatalogStatement select_chunk = {
-		.sql = "SELECT data FROM pgml_auto.image_chunks WHERE version_id = $1 AND chunk = $2",
-		.nargs = 2,
-		.types = { INT8OID, INT4OID },
-	};
-	Datum values[2] = { Int64GetDatum(version->version_id),
-						Int32GetDatum((int32) (offset / CATALOG_CHUNK)) };
-	int64 wanted = Min(version->image_bytes - offset, CATALOG_CHUNK);
-	bool isnull;
+	return (int64) toast_raw_datum_size(lookup_value(chunks, row, IMAGE_CHUNKS_DATA)) - VARHDRSZ;
+}
 
-	if (catalog_run(&select_chunk, values, NULL, read_only) == 0)
-		return "A chunk is missing.";
-	bytea *chunk = DatumGetByteaPP(catalog_value(0, 1, &isnull));
-	if (VARSIZE_ANY_EXHDR(chunk) != (size_t) wanted)
-		return "A chunk has another length than it must have.";
-	memcpy(image + offset, VARDATA_ANY(chunk), wanted);
-	SPI_freetuptable(SPI_tuptable);
-	return NULL;
+/* Check, before memory is asked for, that the chunks are as many and as long as the version says; else what is wrong. */
+static const char *
+check_chunks(const CatalogVersion *version, Snapshot snapshot)
+{
+	CatalogLookup chunks;
+	HeapTuple row;
+	int64 bytes = 0;
+	int32 n = 0;
+	bool in_order = version->image_bytes > 0;
+
+	begin_chunks(&chunks, version, snapshot);
+	while ((row = lookup_next(&chunks)) != NULL)
+	{
+		int64 left = version->image_bytes - bytes;
+
+		in_order = in_order && DatumGetInt32(lookup_value(&chunks, row, IMAGE_CHUNKS_CHUNK)) == n &&
+				   chunk_length(&chunks, row) == Min(left, CATALOG_CHUNK);
+		bytes += chunk_length(&chunks, row);
+		n++;
+	}
+	lookup_end(&chunks);
+	if (in_order && bytes == version->image_bytes)
+		return NULL;
+	return psprintf("It has " INT64_FORMAT " bytes in %d chunks where " INT64_FORMAT
+					" bytes are expected.",
+					bytes, n, version->image_bytes);
+}
+
+/* Copy the chunks, which have been checked, to their places. */
+static void
+copy_chunks(const CatalogVersion *version, Snapshot snapshot, uint8 *image)
+{
+	CatalogLookup chunks;
+	HeapTuple row;
+
+	begin_chunks(&chunks, version, snapshot);
+	while ((row = lookup_next(&chunks)) != NULL)
+	{
+		int64 length = chunk_length(&chunks, row);
+		struct varlena *data =
+			(struct varlena *) DatumGetPointer(lookup_value(&chunks, row, IMAGE_CHUNKS_DATA));
+
+		for (int64 at = 0; at < length; at += IMAGE_SLICE)
+		{
+			int32 size = (int32) Min(length - at, IMAGE_SLICE);
+			struct varlena *slice = detoast_attr_slice(data, (int32) at, size);
+
+			CHECK_FOR_INTERRUPTS();
+			memcpy(image, VARDATA_ANY(slice), size);
+			image += size;
+			pfree(slice);
+		}
+	}
+	lookup_end(&chunks);
 }
 
 /* All bytes of the image, or NULL and what is wrong with it. */
 static uint8 *
-read_image(const CatalogVersion *version, MemoryContext context, bool read_only,
+read_image(const CatalogVersion *version, MemoryContext context, Snapshot snapshot,
 		   const char **damage)
 {
-	CatalogScope scope;
-	uint8 *image = NULL;
+	uint8 *image;
 
-	catalog_enter(&scope);
-	*damage = check_chunks(version, read_only);
-	if (*damage == NULL)
-		image = MemoryContextAllocExtended(context, version->image_bytes, MCXT_ALLOC_HUGE);
-	for (int64 offset = 0; *damage == NULL && offset < version->image_bytes;
-		 offset += CATALOG_CHUNK)
-	{
-		CHECK_FOR_INTERRUPTS();
-		*damage = read_chunk(version, image, offset, read_only);
-	}
+	*damage = check_chunks(version, snapshot);
 	if (*damage != NULL)
-		*damage = MemoryContextStrdup(scope.caller, *damage);
-	catalog_leave(&scope);
-	return *damage == NULL ? image : NULL;
+		return NULL;
+	image = MemoryContextAllocExtended(context, version->image_bytes, MCXT_ALLOC_HUGE);
+	copy_chunks(version, snapshot, image);
+	return image;
 }
 
 uint8 *
 catalog_read_image(const CatalogVersion *version, MemoryContext context)
 {
 	const char *damage;
-	uint8 *image = read_image(version, context, true, &damage);
+	uint8 *image = read_image(version, context, GetActiveSnapshot(), &damage);
 
 	if (image == NULL)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
@@ -426,6 +475,10 @@ catalog_read_image(const CatalogVersion *version, MemoryContext context)
 uint8 *
 catalog_read_champion(const CatalogVersion *version, MemoryContext context)
 {
+	Snapshot snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	const char *damage;
-	return read_image(version, context, false, &damage);
+	uint8 *image = read_image(version, context, snapshot, &damage);
+
+	UnregisterSnapshot(snapshot);
+	return image;
 }

@@ -88,6 +88,13 @@ task_name(PgmlTask task)
 										  "multiclass";
 }
 
+/* The rows that were scored. */
+static const char *
+score_part(const PgmlTrainResult *result)
+{
+	return result->score_is_validation ? "validation" : "test";
+}
+
 /* A new model, owned by the caller.  What its probabilities mean is fixed here, also when nobody chose it. */
 static int64
 insert_model(const CatalogScope *scope, const CatalogTraining *t)
@@ -170,7 +177,7 @@ insert_version(const CatalogScope *scope, const CatalogTraining *t, const Catalo
 	put_float(&row, r->score.low);
 	put_float(&row, r->score.high);
 	put_float(&row, r->baseline);
-	put_text(&row, r->score_is_validation ? "validation" : "test");
+	put_text(&row, score_part(r));
 	put_int8(&row, r->rows_total);
 	put_int8(&row, r->rows_read);
 	put_int8(&row, r->rows_train);
@@ -324,9 +331,7 @@ catalog_store_training(const CatalogTraining *t)
 	for (int i = 0; i < r->n_trials; i++)
 		insert_trial(version.version_id, r->metric, &r->trials[i]);
 	for (int i = 0; i < r->n_test_scores; i++)
-		insert_metric(version.version_id, "test", &r->test_scores[i]);
-	if (r->score_is_validation)
-		insert_metric(version.version_id, "validation", &r->score);
+		insert_metric(version.version_id, score_part(r), &r->test_scores[i]);
 	insert_image(version.version_id, &r->image);
 	catalog_audit(&scope, "train", t->model, version.version, training_details(t));
 	catalog_leave(&scope);
