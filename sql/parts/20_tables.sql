@@ -122,6 +122,7 @@ CREATE TABLE pgml_auto.audit (
     actor    text NOT NULL,
     session  text NOT NULL,
     action   text NOT NULL,
+    model_id bigint NOT NULL,
     model    text NOT NULL,
     version  integer,
     details  jsonb NOT NULL DEFAULT '{}'

@@ -91,13 +91,13 @@ JOIN pgml_auto.grants g ON g.model_id = m.model_id
 WHERE m.is_owner OR pgml_auto.has_role(g.grantee);
 COMMENT ON VIEW pgml_auto.model_grant IS 'who may use or manage a model besides its owner';
 
--- Audit rows outlive their models: whoever acted sees their own, the owner of a model those since it exists.
+-- Audit rows outlive their models: whoever acted sees their own, the owner of a model all of it, whatever it was called.
 CREATE VIEW pgml_auto.audit_log WITH (security_barrier) AS
 SELECT a.at, a.actor, a.session, a.action, a.model, a.version, a.details
 FROM pgml_auto.audit a
 WHERE pgml_auto.has_role(a.actor)
    OR EXISTS (SELECT FROM pgml_auto.models m
-              WHERE m.name = a.model AND a.at >= m.created_at AND pgml_auto.has_role(m.owner));
+              WHERE m.model_id = a.model_id AND pgml_auto.has_role(m.owner));
 COMMENT ON VIEW pgml_auto.audit_log IS 'who changed what in the registry';
 
 GRANT SELECT ON pgml_auto.model, pgml_auto.version, pgml_auto.trial, pgml_auto.leaderboard,

@@ -102,7 +102,7 @@ similar_models(const CatalogScope *scope, const char *name)
 {
 	static CatalogStatement all_models = {
 		.sql = "SELECT m.model_id, m.owner, m.name FROM pgml_auto.models m "
-			   "ORDER BY m.name COLLATE pg_catalog.\"C\" LIMIT 1000",
+			   "ORDER BY m.name COLLATE pg_catalog.\"C\"",
 	};
 	Similar best[MAX_SIMILAR] = { { NULL, 0 } };
 	int n = 0;
@@ -110,6 +110,7 @@ similar_models(const CatalogScope *scope, const char *name)
 
 	for (uint64 i = 0; i < rows; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (!may_use(scope->user, PGML_PRIV_PREDICT, catalog_int8(i, 1), catalog_text(scope, i, 2),
 					 NULL))
 			continue;
@@ -138,8 +139,11 @@ no_such_model(const char *name)
 	CatalogScope scope;
 
 	catalog_enter(&scope);
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
-					errhint("%s", similar_models(&scope, name))));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name),
+			 errhint("%s", strchr(name, '@') != NULL ?
+							   "Give the name alone: this concerns all versions of a model." :
+							   similar_models(&scope, name))));
 }
 
 void
@@ -153,12 +157,43 @@ catalog_check_name(const char *name)
 							"number.")));
 }
 
-/* Hold the name until the transaction ends: it makes trainings of one model, also of a new one, take turns. */
-static void
-lock_name(const char *name)
+void
+catalog_lock_name(const char *name)
 {
-	uint32 hash = hash_bytes((const unsigned char *) name, strlen(name));
-	LockDatabaseObject(catalog_extension()->deployed_table, hash, 0, ExclusiveLock);
+	uint64 hash = hash_bytes_extended((const unsigned char *) name, strlen(name), 0);
+	LockDatabaseObject(catalog_extension()->deployed_table, (Oid) hash, (uint16) (hash >> 32),
+					   ExclusiveLock);
+}
+
+/* Id and owner of the model of that name; false when there is none. */
+static bool
+find_model_row(const char *name, Snapshot snapshot, int64 *model_id, char **owner)
+{
+	CatalogLookup models = { .table = "models", .index = "models_name_key" };
+
+	lookup_key_text(&models, MODELS_NAME, name);
+	lookup_begin(&models, snapshot);
+	HeapTuple row = lookup_next(&models);
+	bool found = row != NULL;
+	if (found)
+	{
+		*model_id = DatumGetInt64(lookup_value(&models, row, MODELS_MODEL_ID));
+		*owner = TextDatumGetCString(lookup_value(&models, row, MODELS_OWNER));
+	}
+	lookup_end(&models);
+	return found;
+}
+
+/* Without the privilege nobody may wait for, or hold up, those who have it. */
+static void
+check_before_locking(const char *name, PgmlPrivilege privilege)
+{
+	int64 model_id;
+	char *owner;
+
+	if (find_model_row(name, NULL, &model_id, &owner) &&
+		!may_use(GetUserId(), privilege, model_id, owner, NULL))
+		refuse(GetUserId(), name, owner, privilege);
 }
 
 CatalogModel *
@@ -174,7 +209,10 @@ catalog_find_model(const char *name, PgmlPrivilege privilege, bool missing_ok, b
 	CatalogScope scope;
 
 	if (for_update)
-		lock_name(name);
+	{
+		check_before_locking(name, privilege);
+		catalog_lock_name(name);
+	}
 	catalog_enter(&scope);
 	Datum values[1] = { catalog_text_datum(name) };
 	uint64 rows = catalog_run(for_update ? &find_and_lock : &find, values, NULL, !for_update);
@@ -218,25 +256,6 @@ no_such_version(const char *name, int64 model_id, int32 version)
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 					errmsg("model \"%s\" has no version %d", name, version),
 					errhint("Its versions: %s.", known == NULL ? "none" : known)));
-}
-
-/* Id and owner of the model of that name; false when there is none. */
-static bool
-find_model_row(const char *name, Snapshot snapshot, int64 *model_id, char **owner)
-{
-	CatalogLookup models = { .table = "models", .index = "models_name_key" };
-
-	lookup_key_text(&models, MODELS_NAME, name);
-	lookup_begin(&models, snapshot);
-	HeapTuple row = lookup_next(&models);
-	bool found = row != NULL;
-	if (found)
-	{
-		*model_id = DatumGetInt64(lookup_value(&models, row, MODELS_MODEL_ID));
-		*owner = TextDatumGetCString(lookup_value(&models, row, MODELS_OWNER));
-	}
-	lookup_end(&models);
-	return found;
 }
 
 /* The version that a pointer row names; 0 when nothing is deployed. */

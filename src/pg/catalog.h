@@ -134,6 +134,9 @@ extern void catalog_revoke(const char *model, const char *role, const char *priv
 extern void catalog_describe(const char *reference, ReturnSetInfo *rsinfo);
 extern void catalog_leaderboard(const char *reference, ReturnSetInfo *rsinfo);
 
+/* Hold a name, also one no model has, until the transaction ends: trainings and renames that want it take turns. */
+extern void catalog_lock_name(const char *name);
+
 /* 22023 unless name can be a model's name: 1 to 63 bytes without '@'. */
 extern void catalog_check_name(const char *name);
 

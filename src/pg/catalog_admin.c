@@ -1,13 +1,13 @@
 /*
  * catalog_admin.c - what happens to a model after training: deploy, roll back, drop, rename, grant.
  *
- * Deploying locks only the pointer row, never the model's row or name, which a training holds for its whole duration:
- * rolling back must not wait for a training.  Every function that changes something writes an audit row in the same
+ * Deploying never waits for a training, which holds the model's name and its row FOR NO KEY UPDATE for its whole duration:
+ * rolling back must be possible at once.  Every function that changes something writes an audit row in the same
  * transaction.
  *
- * The tables have no foreign keys (20_tables.sql says why), so what belongs together is locked and deleted here.  Whoever
- * adds a row for a model holds the rows it refers to FOR KEY SHARE; whoever drops takes the pointer row first, then the
- * model's, so that none of them waits for the other in a circle.
+ * The tables have no foreign keys (20_tables.sql says why), so what belongs together is locked and deleted here.  Rows are
+ * locked in one order, the model's and then the pointer's: whoever refers to a model or version takes the model's row FOR KEY
+ * SHARE, whoever drops one takes it FOR UPDATE.
  */
 #include "pg/catalog.h"
 
@@ -33,40 +33,24 @@ detail(const char *key, const char *value)
 	return json_finish(&out);
 }
 
-/* Hold a version and its model against being dropped; 42704 when that has happened meanwhile. */
+/* Hold a model and its versions against being dropped; 42704 when the model was dropped meanwhile. */
 static void
-keep_version(const char *model, int64 model_id, int64 version_id, int32 version)
-{
-	static CatalogStatement keep = {
-		.sql = "SELECT FROM pgml_auto.models m JOIN pgml_auto.versions v ON v.model_id = m.model_id"
-			   " WHERE m.model_id = $1 AND v.version_id = $2 FOR KEY SHARE",
-		.nargs = 2,
-		.types = { INT8OID, INT8OID },
-	};
-	Datum values[2] = { Int64GetDatum(model_id), Int64GetDatum(version_id) };
-
-	if (catalog_run(&keep, values, NULL, false) == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("version %d of model \"%s\" was dropped meanwhile", version, model),
-						errhint("See SELECT version FROM pgml_auto.version WHERE model = %s.",
-								quote_literal_cstr(model))));
-}
-
-/* The same for a model alone. */
-static void
-keep_model(const char *model, int64 model_id)
+keep_model(const CatalogModel *model)
 {
 	static CatalogStatement keep = {
 		.sql = "SELECT FROM pgml_auto.models WHERE model_id = $1 FOR KEY SHARE",
 		.nargs = 1,
 		.types = { INT8OID },
 	};
-	Datum values[1] = { Int64GetDatum(model_id) };
+	Datum values[1] = { Int64GetDatum(model->model_id) };
+	CatalogScope scope;
 
+	catalog_enter(&scope);
 	if (catalog_run(&keep, values, NULL, false) == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("model \"%s\" was dropped meanwhile", model),
+						errmsg("model \"%s\" was dropped meanwhile", model->name),
 						errhint("See SELECT name FROM pgml_auto.model.")));
+	catalog_leave(&scope);
 }
 
 /* Move the pointer; others who deploy the same model wait here until we end. */
@@ -114,11 +98,10 @@ catalog_deploy(const char *model, int64 model_id, int64 version_id, int32 versio
 	CatalogScope scope;
 
 	catalog_enter(&scope);
-	keep_version(model, model_id, version_id, version);
 	point_at(model_id, version_id);
 	record_deployment(&scope, model_id, version_id, reason);
-	catalog_audit(&scope, strcmp(reason, "rollback") == 0 ? "rollback" : "deploy", model, version,
-				  detail("reason", reason));
+	catalog_audit(&scope, strcmp(reason, "rollback") == 0 ? "rollback" : "deploy", model_id, model,
+				  version, detail("reason", reason));
 	catalog_changed();
 	catalog_leave(&scope);
 }
@@ -166,6 +149,7 @@ catalog_deploy_version(const char *name, int32 wanted)
 	CatalogVersion version;
 	CatalogVersion current;
 
+	keep_model(model);
 	require_version(model, wanted, &version);
 	if (catalog_deployed(model->model_id, true, &current) && current.version == version.version)
 		ereport(NOTICE,
@@ -214,6 +198,7 @@ catalog_rollback(const char *name)
 	CatalogVersion current;
 	CatalogVersion previous;
 
+	keep_model(model);
 	if (!catalog_deployed(model->model_id, true, &current))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("no version of model \"%s\" is deployed", name),
@@ -265,20 +250,32 @@ drop_version(const CatalogModel *model, int32 wanted)
 								quote_literal_cstr(model->name))));
 	catalog_enter(&scope);
 	delete_versions(model->model_id, version.version_id);
-	catalog_audit(&scope, "drop", model->name, wanted, NULL);
+	catalog_audit(&scope, "drop", model->model_id, model->name, wanted, NULL);
 	catalog_changed();
 	catalog_leave(&scope);
 }
 
-/* Delete a model with all that refers to it, once nobody is about to refer to it any more. */
+/* Wait until nobody refers to the model any more, nor can until we end. */
 static void
-delete_model(int64 model_id)
+hold_model(int64 model_id)
 {
-	static CatalogStatement lock_row = {
+	static CatalogStatement hold = {
 		.sql = "SELECT FROM pgml_auto.models WHERE model_id = $1 FOR UPDATE",
 		.nargs = 1,
 		.types = { INT8OID },
 	};
+	Datum values[1] = { Int64GetDatum(model_id) };
+	CatalogScope scope;
+
+	catalog_enter(&scope);
+	catalog_run(&hold, values, NULL, false);
+	catalog_leave(&scope);
+}
+
+/* Delete a model with all that refers to it. */
+static void
+drop_model(const CatalogModel *model)
+{
 	static CatalogStatement delete_rest = {
 		.sql = "WITH d AS (DELETE FROM pgml_auto.deployed WHERE model_id = $1),"
 			   " g AS (DELETE FROM pgml_auto.grants WHERE model_id = $1)"
@@ -286,11 +283,15 @@ delete_model(int64 model_id)
 		.nargs = 1,
 		.types = { INT8OID },
 	};
-	Datum values[1] = { Int64GetDatum(model_id) };
+	Datum values[1] = { Int64GetDatum(model->model_id) };
+	CatalogScope scope;
 
-	catalog_run(&lock_row, values, NULL, false);
-	delete_versions(model_id, 0);
+	catalog_enter(&scope);
+	delete_versions(model->model_id, 0);
 	catalog_run(&delete_rest, values, NULL, false);
+	catalog_audit(&scope, "drop", model->model_id, model->name, 0, NULL);
+	catalog_changed();
+	catalog_leave(&scope);
 }
 
 void
@@ -299,20 +300,12 @@ catalog_drop(const char *reference)
 	int32 version;
 	char *name = catalog_split_reference(reference, &version);
 	CatalogModel *model = catalog_find_model(name, PGML_PRIV_OWN, false, true);
-	CatalogVersion current;
-	CatalogScope scope;
 
+	hold_model(model->model_id);
 	if (version != 0)
-	{
 		drop_version(model, version);
-		return;
-	}
-	(void) catalog_deployed(model->model_id, true, &current);
-	catalog_enter(&scope);
-	delete_model(model->model_id);
-	catalog_audit(&scope, "drop", name, 0, NULL);
-	catalog_changed();
-	catalog_leave(&scope);
+	else
+		drop_model(model);
 }
 
 /* Whether a model has the name. */
@@ -328,7 +321,16 @@ name_taken(const char *name)
 	return catalog_run(&find, values, NULL, false) > 0;
 }
 
-/* The unique index decides between renames and trainings that race for a name. */
+/* Take both names in an order that is the same for everybody. */
+static void
+lock_names(const char *a, const char *b)
+{
+	bool in_order = strcmp(a, b) < 0;
+
+	catalog_lock_name(in_order ? a : b);
+	catalog_lock_name(in_order ? b : a);
+}
+
 void
 catalog_rename(const char *name, const char *new_name)
 {
@@ -340,6 +342,8 @@ catalog_rename(const char *name, const char *new_name)
 	CatalogScope scope;
 
 	catalog_check_name(new_name);
+	(void) catalog_find_model(name, PGML_PRIV_OWN, false, false);
+	lock_names(name, new_name);
 	CatalogModel *model = catalog_find_model(name, PGML_PRIV_OWN, false, true);
 	catalog_enter(&scope);
 	if (name_taken(new_name))
@@ -348,7 +352,7 @@ catalog_rename(const char *name, const char *new_name)
 				 errhint("Choose another name.")));
 	Datum values[2] = { Int64GetDatum(model->model_id), catalog_text_datum(new_name) };
 	catalog_run(&rename_model, values, NULL, false);
-	catalog_audit(&scope, "rename", new_name, 0, detail("old_name", name));
+	catalog_audit(&scope, "rename", model->model_id, new_name, 0, detail("old_name", name));
 	catalog_changed();
 	catalog_leave(&scope);
 }
@@ -370,8 +374,8 @@ check_grant(const char *role, const char *privilege)
 
 /* The audit row of a grant or revoke. */
 static void
-audit_grant(const CatalogScope *scope, const char *action, const char *model, const char *role,
-			const char *privilege)
+audit_grant(const CatalogScope *scope, const char *action, const CatalogModel *model,
+			const char *role, const char *privilege)
 {
 	StringInfoData out;
 
@@ -382,7 +386,7 @@ audit_grant(const CatalogScope *scope, const char *action, const char *model, co
 	json_key(&out, "privilege");
 	json_string(&out, privilege);
 	appendStringInfoChar(&out, '}');
-	catalog_audit(scope, action, model, 0, json_finish(&out));
+	catalog_audit(scope, action, model->model_id, model->name, 0, json_finish(&out));
 }
 
 void
@@ -398,13 +402,13 @@ catalog_grant(const char *name, const char *role, const char *privilege)
 	CatalogScope scope;
 
 	check_grant(role, privilege);
+	keep_model(model);
 	catalog_enter(&scope);
-	keep_model(name, model->model_id);
 	Datum values[4] = { Int64GetDatum(model->model_id), catalog_text_datum(role),
 						catalog_text_datum(privilege),
 						catalog_text_datum(GetUserNameFromId(scope.user, false)) };
 	catalog_run(&insert, values, NULL, false);
-	audit_grant(&scope, "grant", name, role, privilege);
+	audit_grant(&scope, "grant", model, role, privilege);
 	catalog_changed();
 	catalog_leave(&scope);
 }
@@ -433,7 +437,7 @@ catalog_revoke(const char *name, const char *role, const char *privilege)
 								privilege, name)));
 	}
 	else
-		audit_grant(&scope, "revoke", name, role, privilege);
+		audit_grant(&scope, "revoke", model, role, privilege);
 	catalog_changed();
 	catalog_leave(&scope);
 }

@@ -21,6 +21,8 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "pg/json_text.h"
+
 static PgmlExtension extension_cache;
 static bool extension_valid = false;
 
@@ -182,7 +184,7 @@ catalog_jsonb(const CatalogScope *scope, uint64 row, int column)
 Datum
 catalog_text_datum(const char *s)
 {
-	return s == NULL ? (Datum) 0 : CStringGetTextDatum(s);
+	return s == NULL ? (Datum) 0 : CStringGetTextDatum(text_clip(s));
 }
 
 char *
@@ -204,23 +206,26 @@ catalog_split_reference(const char *reference, int32 *version)
 }
 
 void
-catalog_audit(const CatalogScope *scope, const char *action, const char *model, int32 version,
-			  Jsonb *details)
+catalog_audit(const CatalogScope *scope, const char *action, int64 model_id, const char *model,
+			  int32 version, Jsonb *details)
 {
 	static CatalogStatement insert_audit = {
-		.sql = "INSERT INTO pgml_auto.audit (actor, session, action, model, version, details)"
-			   " VALUES ($1, $2, $3, $4, $5, COALESCE($6, '{}'::pg_catalog.jsonb))",
-		.nargs = 6,
-		.types = { TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID },
+		.sql = "INSERT INTO pgml_auto.audit (actor, session, action, model, version, details,"
+			   " model_id) VALUES ($1, $2, $3, $4, $5, COALESCE($6, '{}'::pg_catalog.jsonb), $7)",
+		.nargs = 7,
+		.types = { TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, INT8OID },
 	};
-	char nulls[6] = { ' ', ' ', ' ', ' ', version == 0 ? 'n' : ' ', details == NULL ? 'n' : ' ' };
-	Datum values[6] = {
+	char nulls[7] = {
+		' ', ' ', ' ', ' ', version == 0 ? 'n' : ' ', details == NULL ? 'n' : ' ', ' '
+	};
+	Datum values[7] = {
 		catalog_text_datum(GetUserNameFromId(scope->user, false)),
 		catalog_text_datum(GetUserNameFromId(GetSessionUserId(), false)),
 		catalog_text_datum(action),
 		catalog_text_datum(model),
 		Int32GetDatum(version),
 		PointerGetDatum(details),
+		Int64GetDatum(model_id),
 	};
 	catalog_run(&insert_audit, values, nulls, false);
 }

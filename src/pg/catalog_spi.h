@@ -57,7 +57,7 @@ extern Jsonb *catalog_jsonb(const CatalogScope *scope, uint64 row, int column);
 extern Datum catalog_text_datum(const char *s);
 
 /* Write an audit row; version 0 and details NULL are allowed. Inside a scope. */
-extern void catalog_audit(const CatalogScope *scope, const char *action, const char *model,
-						  int32 version, Jsonb *details);
+extern void catalog_audit(const CatalogScope *scope, const char *action, int64 model_id,
+						  const char *model, int32 version, Jsonb *details);
 
 #endif

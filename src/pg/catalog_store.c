@@ -75,7 +75,7 @@ put_texts(Row *row, const char *const *list, int n)
 	}
 	Datum *elements = palloc(sizeof(Datum) * (n + 1));
 	for (int i = 0; i < n; i++)
-		elements[i] = CStringGetTextDatum(list[i]);
+		elements[i] = catalog_text_datum(list[i]);
 	put(row, PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT)),
 		false);
 }
@@ -333,7 +333,8 @@ catalog_store_training(const CatalogTraining *t)
 	for (int i = 0; i < r->n_test_scores; i++)
 		insert_metric(version.version_id, score_part(r), &r->test_scores[i]);
 	insert_image(version.version_id, &r->image);
-	catalog_audit(&scope, "train", t->model, version.version, training_details(t));
+	catalog_audit(&scope, "train", version.model_id, t->model, version.version,
+				  training_details(t));
 	catalog_leave(&scope);
 	return version;
 }

@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 #include "datatype/timestamp.h"
+#include "storage/proc.h"
 #include "utils/backend_status.h"
 #include "utils/guc.h"
 
@@ -26,6 +27,13 @@
 /* 16: `extra` of GUC hooks is allocated by guc_malloc; before, by malloc. */
 #if PG_VERSION_NUM < 160000
 #define guc_malloc(elevel, size) malloc(size)
+#endif
+
+/* 17: the local transaction id, which no other transaction of a session has, moved. */
+#if PG_VERSION_NUM >= 170000
+#define pgml_my_lxid() (MyProc->vxid.lxid)
+#else
+#define pgml_my_lxid() (MyProc->lxid)
 #endif
 
 /* 17: intervals may be infinite. */

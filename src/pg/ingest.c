@@ -405,6 +405,12 @@ run_read_only(Ingest *ingest, const char *query)
 	{
 		XactReadOnly = true;
 		run_statement(ingest, query);
+		/* Read-only transactions may write large objects (before 16) and temporary tables. */
+		if (TransactionIdIsValid(GetCurrentTransactionIdIfAny()))
+			ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+							errmsg("a data query must only read"),
+							errhint("A function that it calls writes; store the rows first, then "
+									"name their table.")));
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;

@@ -5,9 +5,19 @@
 
 #include "common/shortest_dec.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/numeric.h"
+
+char *
+text_clip(const char *s)
+{
+	int length = (int) strlen(s);
+	int valid = pg_encoding_verifymbstr(GetDatabaseEncoding(), s, length);
+
+	return valid == length ? unconstify(char *, s) : pnstrdup(s, valid);
+}
 
 void
 json_comma(StringInfo out)
@@ -21,7 +31,7 @@ void
 json_key(StringInfo out, const char *key)
 {
 	json_comma(out);
-	escape_json(out, key);
+	escape_json(out, text_clip(key));
 	appendStringInfoString(out, ": ");
 }
 
@@ -31,7 +41,7 @@ json_string(StringInfo out, const char *s)
 	if (s == NULL)
 		appendStringInfoString(out, "null");
 	else
-		escape_json(out, s);
+		escape_json(out, text_clip(s));
 }
 
 void

@@ -12,6 +12,12 @@
 extern void json_comma(StringInfo out);
 extern void json_key(StringInfo out, const char *key);
 
+/*
+ * The text as far as it is valid in the database's encoding, copied when that is not all of it: what is stored must come
+ * through dump and restore, and messages are cut by bytes.
+ */
+extern char *text_clip(const char *s);
+
 /* Append a value: NULL and numbers that are not finite become null. */
 extern void json_string(StringInfo out, const char *s);
 extern void json_number(StringInfo out, double value);

@@ -37,8 +37,8 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
 
+#include "pg/compat.h"
 #include "pg/error.h"
 #include "pg/model_cache.h"
 
@@ -70,10 +70,10 @@ typedef struct ReferenceKey
 typedef struct ReferenceEntry
 {
 	ReferenceKey key;
-	PgmlResolved resolved;   /* what it was read from */
-	TimestampTz transaction; /* start of the transaction that read it */
-	PgmlResolved used;       /* what the statement that used it last sees, */
-	TimestampTz used_in;     /* and the start of its transaction */
+	PgmlResolved resolved;          /* what it was read from */
+	LocalTransactionId transaction; /* that read it */
+	PgmlResolved used;              /* what the statement that used it last sees, */
+	LocalTransactionId used_in;     /* and its transaction */
 	CatalogVersion version;
 } ReferenceEntry;
 
@@ -337,7 +337,7 @@ not_before(const PgmlResolved *a, const PgmlResolved *b)
 static bool
 shared_answer_holds(const ReferenceEntry *entry, const PgmlResolved *now)
 {
-	TimestampTz transaction = GetCurrentTransactionStartTimestamp();
+	LocalTransactionId transaction = pgml_my_lxid();
 
 	if (entry->used_in == transaction && same_rows(&entry->used, now))
 		return true; /* another call in the same statement */
@@ -377,7 +377,7 @@ share_answer(const ReferenceKey *key, const PgmlResolved *state, const CatalogVe
 	}
 	entry = hash_search(references, key, HASH_ENTER, NULL);
 	entry->resolved = entry->used = *state;
-	entry->transaction = entry->used_in = GetCurrentTransactionStartTimestamp();
+	entry->transaction = entry->used_in = pgml_my_lxid();
 	entry->version = *version;
 }
 
@@ -406,7 +406,7 @@ resolve_reference(const char *reference, Size length, PgmlResolved *state)
 		if (entry != NULL && shared_answer_holds(entry, state))
 		{
 			entry->used = *state;
-			entry->used_in = GetCurrentTransactionStartTimestamp();
+			entry->used_in = pgml_my_lxid();
 			state->generation = entry->resolved.generation;
 			return entry->version;
 		}

@@ -148,18 +148,36 @@ train_call_read(FunctionCallInfo fcinfo, TrainCall *call)
 	call->given = json_finish(&out);
 }
 
+/* Without the settings that an empty text takes back. */
+static Jsonb *
+drop_empty(Jsonb *settings)
+{
+	for (size_t i = 0; i < lengthof(arguments); i++)
+	{
+		const char *text = arguments[i].kind == ARG_TEXT || arguments[i].kind == ARG_CHOICE ?
+							   json_get_text(settings, arguments[i].name) :
+							   NULL;
+
+		if (text != NULL && text[0] == '\0')
+			settings = DatumGetJsonbP(DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(settings),
+														  CStringGetTextDatum(arguments[i].name)));
+	}
+	return settings;
+}
+
 /* A clock stored earlier does not limit a training that is asked for a number of trials, or the other way round. */
 Jsonb *
 train_settings_merge(Jsonb *stored, Jsonb *given)
 {
 	if (stored == NULL)
-		return given;
+		return drop_empty(given);
 	Datum base = JsonbPGetDatum(stored);
 	if (json_get(given, "max_trials") != NULL)
 		base = DirectFunctionCall2(jsonb_delete, base, CStringGetTextDatum("time_budget"));
 	if (json_get(given, "time_budget") != NULL)
 		base = DirectFunctionCall2(jsonb_delete, base, CStringGetTextDatum("max_trials"));
-	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, base, JsonbPGetDatum(given)));
+	return drop_empty(
+		DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, base, JsonbPGetDatum(given))));
 }
 
 int
@@ -292,8 +310,11 @@ read_hyperparams(const Jsonb *settings, PgmlTrainOptions *options)
 		if (n == capacity)
 			list = repalloc(list, sizeof(PgmlHyperparam) * (capacity *= 2));
 		list[n].name = key;
-		list[n++].value =
-			value.type == jbvBool ? (double) value.val.boolean : json_value_number(&value);
+		/* Too large a number is infinite, which no setting may be: its error names the setting. */
+		list[n++].value = value.type == jbvBool ?
+							  (double) value.val.boolean :
+							  DatumGetFloat8(DirectFunctionCall1(
+								  numeric_float8_no_overflow, NumericGetDatum(value.val.numeric)));
 	}
 	options->hyperparams = list;
 	options->n_hyperparams = n;

@@ -23,7 +23,7 @@ typedef struct TrainCall
 /* Read the arguments of automl_train. Errors: NULL or impossible model name, NULL among array elements. */
 extern void train_call_read(FunctionCallInfo fcinfo, TrainCall *call);
 
-/* Stored settings (may be NULL) overridden by those given. */
+/* Stored settings (may be NULL) overridden by those given; an empty text takes a setting back. */
 extern Jsonb *train_settings_merge(Jsonb *stored, Jsonb *given);
 
 /*

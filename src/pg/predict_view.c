@@ -106,17 +106,6 @@ check_model(PredictView *view, TupleDesc desc)
 	MemoryContextDelete(context);
 }
 
-/* Length of a query without the semicolon and blanks at its end. */
-static int
-length_without_end(const char *query)
-{
-	int length = (int) strlen(query);
-
-	while (length > 0 && strchr(" \t\r\n;", query[length - 1]) != NULL)
-		length--;
-	return length;
-}
-
 /* Create the view in the open SPI connection. */
 static void
 create_view(PredictView *view, RangeVar *name)
@@ -138,8 +127,7 @@ create_view(PredictView *view, RangeVar *name)
 			quote_qualified_identifier(get_namespace_name(get_rel_namespace(source.relid)),
 									   get_rel_name(source.relid)));
 	else
-		appendStringInfo(&sql, " FROM (%.*s\n) AS t", length_without_end(source.query),
-						 source.query);
+		appendStringInfo(&sql, " FROM (%s\n) AS t", source.query);
 	if (SPI_execute(sql.data, false, 0) != SPI_OK_UTILITY)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not create the view")));
 }

@@ -95,14 +95,15 @@ writes(Node *statement)
 		   (IsA(statement, SelectStmt) && ((SelectStmt *) statement)->intoClause != NULL);
 }
 
-/* Refuse everything but one statement that is a SELECT, WITH, VALUES or TABLE. */
-static void
-check_query(const char *query)
+/* The text of the one statement in data; refuses everything but a SELECT, WITH, VALUES or TABLE. */
+static char *
+read_query(const char *query)
 {
 	ErrorContextCallback context = { .callback = query_error_context,
 									 .arg = unconstify(char *, query),
 									 .previous = error_context_stack };
 	List *statements;
+	RawStmt *raw;
 	Node *statement;
 
 	error_context_stack = &context;
@@ -113,7 +114,8 @@ check_query(const char *query)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR), errmsg("data must be one relation or one query"),
 				 errhint("Give one statement that begins with SELECT, WITH, VALUES or TABLE.")));
-	statement = linitial_node(RawStmt, statements)->stmt;
+	raw = linitial_node(RawStmt, statements);
+	statement = raw->stmt;
 	if (writes(statement))
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("a data query must only read"),
@@ -122,6 +124,9 @@ check_query(const char *query)
 		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
 						errmsg("data must be the name of a relation or a query"),
 						errhint("A query begins with SELECT, WITH, VALUES or TABLE.")));
+	/* Without what follows a semicolon, so that it can stand in parentheses. */
+	return raw->stmt_len > 0 ? pnstrdup(query + raw->stmt_location, raw->stmt_len) :
+							   pstrdup(query + Max(raw->stmt_location, 0));
 }
 
 PgmlSource
@@ -135,8 +140,7 @@ pgml_source_resolve(const char *data)
 	source.relid = find_relation(data);
 	if (!OidIsValid(source.relid))
 	{
-		check_query(data);
-		source.query = pstrdup(data);
+		source.query = read_query(data);
 		return source;
 	}
 	check_relkind(source.relid);
@@ -181,7 +185,7 @@ only_query(CachedPlanSource *source)
 		list_length(source->query_list) == 1 ? linitial_node(Query, source->query_list) : NULL;
 
 	if (query == NULL || query->commandType != CMD_SELECT || query->hasModifyingCTE ||
-		source->resultDesc == NULL)
+		query->rowMarks != NIL || source->resultDesc == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("a data query must only read"),
 				 errhint("Store the rows first, then name their table.")));

@@ -13,14 +13,22 @@
 #include <malloc.h>
 #include <math.h>
 
+#include "access/genam.h"
 #include "access/parallel.h"
+#include "access/table.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_namespace.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/varlena.h"
 
 #include "model/image.h"
 #include "pg/catalog.h"
@@ -31,6 +39,7 @@
 #include "pg/json_text.h"
 #include "pg/options.h"
 #include "pg/progress.h"
+#include "pg/source.h"
 #include "pg/split_rules.h"
 
 /* Share of the memory limit for the columns as read; the rest is for features and learners. */
@@ -142,7 +151,7 @@ find_model(TrainJob *job)
 	job->model = catalog_find_model(call->model, needed, call->data != NULL, true);
 	job->source = call->data;
 	job->search_path = GetConfigOptionByName("search_path", NULL, false);
-	job->settings = call->given;
+	job->settings = train_settings_merge(NULL, call->given);
 	if (job->model == NULL)
 		return;
 	CatalogSource previous;
@@ -152,7 +161,8 @@ find_model(TrainJob *job)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("model \"%s\" has no version to take its data from", call->model),
-					 errhint("Say what to train on: automl_train('%s', 'table').", call->model)));
+					 errhint("Say what to train on: automl_train(%s, 'table').",
+							 quote_literal_cstr(call->model))));
 		return;
 	}
 	job->settings = train_settings_merge(previous.settings, call->given);
@@ -193,6 +203,49 @@ load_champion(TrainJob *job)
 	job->options.champion_len = job->champion_damaged ? 0 : (size_t) job->champion.image_bytes;
 }
 
+/* Whether the session's temporary schema has anything in it. */
+static bool
+has_temporary_objects(void)
+{
+	Oid schema, toast_schema;
+	ScanKeyData key[2];
+
+	GetTempNamespaceState(&schema, &toast_schema);
+	if (!OidIsValid(schema))
+		return false;
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(NamespaceRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(schema));
+	Relation depend = table_open(DependRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
+	bool found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return found;
+}
+
+/*
+ * 55000 when the source of another owner could lead to something temporary of this session: who may train the model
+ * would have code of their own run as its owner.  A relation is resolved here as it will be; names in a query could lead
+ * anywhere.
+ */
+static void
+refuse_temporary_objects(const TrainJob *job)
+{
+	PgmlSource source = pgml_source_resolve(job->source);
+
+	if (OidIsValid(source.relid) ? !isTempNamespace(get_rel_namespace(source.relid)) :
+								   !has_temporary_objects())
+		return;
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("cannot read the stored source of model \"%s\" while the session has "
+						   "temporary objects that it could lead to",
+						   job->model->name),
+					errdetail("It is read as \"%s\", the model's owner.", job->model->owner),
+					errhint("Run DISCARD TEMP, or train in another session.")));
+}
+
 /*
  * A stored query is the owner's SQL: nobody else may come to run it with their own rights, so it is read as
  * the owner, restricted.  Explicit data is read as the caller.
@@ -210,11 +263,12 @@ become_source_owner(const TrainJob *job)
 	if (user == owner)
 		return;
 	if (!OidIsValid(owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role \"%s\", owner of model \"%s\", no longer exists", job->model->owner,
-						job->model->name),
-				 errhint("Say what to train on: automl_train('%s', 'table').", job->model->name)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("role \"%s\", owner of model \"%s\", no longer exists",
+							   job->model->owner, job->model->name),
+						errhint("Say what to train on: automl_train(%s, 'table').",
+								quote_literal_cstr(job->model->name))));
+	refuse_temporary_objects(job);
 	ereport(NOTICE,
 			(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
 			 errmsg("reading the stored source as \"%s\", the model's owner", job->model->owner)));
@@ -222,7 +276,28 @@ become_source_owner(const TrainJob *job)
 									  SECURITY_RESTRICTED_OPERATION);
 }
 
-/* Read the source into columns, with the search_path it was first given under. */
+/* A search_path in which the session's temporary schema comes last instead of first. */
+static char *
+temporary_last(const char *search_path)
+{
+	List *schemas;
+	ListCell *cell;
+	StringInfoData out;
+
+	initStringInfo(&out);
+	if (!SplitIdentifierString(pstrdup(search_path), ',', &schemas))
+		schemas = NIL;
+	foreach(cell, schemas)
+		if (strcmp(lfirst(cell), "pg_temp") != 0)
+			appendStringInfo(&out, "%s, ", quote_identifier(lfirst(cell)));
+	appendStringInfoString(&out, "pg_temp");
+	return out.data;
+}
+
+/*
+ * Read the source into columns, with the search_path it was first given under.  Read as its owner, functions in it must
+ * not find the caller's temporary objects first.
+ */
 static void
 read_data(TrainJob *job)
 {
@@ -241,9 +316,13 @@ read_data(TrainJob *job)
 
 	GetUserIdAndSecContext(&user, &sec_context);
 	become_source_owner(job);
+	bool as_owner = GetUserId() != user;
 	if (job->stored_source)
-		(void) set_config_option("search_path", job->search_path, PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
+		(void) set_config_option("search_path",
+								 as_owner ? temporary_last(job->search_path) : job->search_path,
+								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	if (as_owner)
+		refuse_temporary_objects(job);
 	job->table = pgml_ingest(&ingest, job->arena, &info);
 	/* Also what the source itself has set: its owner must not change the session of who trains. */
 	AtEOXact_GUC(false, nest_level);

@@ -73,6 +73,22 @@ $node->stop('immediate');
 $node->start;
 is($node->safe_psql('postgres', $predictions), $expected, 'a crash loses nothing');
 
+# Several transactions in one message have one start time: what one of them deployed and rolled back is not seen by the
+# next, however many commands either has run.
+$node->safe_psql('postgres', q{
+	CREATE TABLE steps AS SELECT i % 30 AS x, 10 AS y FROM generate_series(1, 100) i;
+	CREATE TABLE ticks (n int);
+	SELECT version FROM automl_train('steps', 'SELECT x, y + x % 2 * 1e-6 AS y FROM steps', 'y', algorithms => '{constant}', max_trials => 1);
+	SELECT version FROM automl_train('steps', 'SELECT x, y + 10 + x % 2 * 1e-6 AS y FROM steps', 'y', algorithms => '{constant}', max_trials => 1);
+	SELECT automl_deploy('steps', 1)});
+my $ask = q{SELECT 'predicted ' || round(predict_value('steps', '{"x": 1}'::jsonb));};
+my $ticks = 'INSERT INTO ticks VALUES (1);';
+my $message = join ' ', map {
+	"BEGIN; SELECT automl_deploy('steps', 2); $ticks $ask ROLLBACK; BEGIN; " . $ticks x $_ . " $ask COMMIT;" } 0 .. 30;
+my ($message_out) = run_command([ 'psql', '-X', '-A', '-t', '-d', $node->connstr('postgres'), '-c', $message ]);
+is_deeply([ $message_out =~ /^predicted (\d+)/mg ], [ (20, 10) x 31 ], 'a deployment that was rolled back is forgotten');
+
 $standby->stop;
 $node->stop;
+
 done_testing();

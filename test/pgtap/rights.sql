@@ -1,0 +1,100 @@
+-- What others must not be able to do with a model, and what its history shows to whom.
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SELECT no_plan();
+
+CREATE ROLE pgml_tap_owner;
+CREATE ROLE pgml_tap_manager;
+CREATE ROLE pgml_tap_stranger;
+GRANT CREATE, USAGE ON SCHEMA public TO pgml_tap_owner;
+GRANT USAGE ON SCHEMA public TO pgml_tap_manager, pgml_tap_stranger;
+
+SET LOCAL ROLE pgml_tap_owner;
+CREATE TABLE public.secrets AS SELECT 'top secret' AS secret;
+CREATE TABLE public.visits AS
+SELECT i AS id, (i * 7919) % 61 AS age, 'k' || i % 4 AS kind, CASE WHEN (i * 7919) % 61 > 30 THEN 'yes' ELSE 'no' END AS bought
+FROM generate_series(1, 200) i;
+SELECT lives_ok($$SELECT * FROM automl_train('visits', 'visits', 'bought', algorithms => '{linear}', max_trials => 1)$$, 'the owner trains');
+SELECT lives_ok($$SELECT automl_grant('visits', 'pgml_tap_manager', 'manage')$$, 'and lets somebody manage the model');
+
+-- ---- a stored source cannot be replaced ---------------------------------------------------
+
+SET LOCAL ROLE pgml_tap_manager;
+SELECT lives_ok($$SELECT * FROM automl_train('visits', max_trials => 1)$$, 'who manages a model trains it on its stored source');
+SAVEPOINT shadows;
+CREATE FUNCTION pg_temp.spy() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'ran as %', current_user;
+END $$;
+CREATE TEMPORARY VIEW visits AS SELECT i AS id, i % 7 AS age, 'k' AS kind, 'no' AS bought FROM generate_series(1, 200) i WHERE pg_temp.spy();
+GRANT SELECT ON visits TO PUBLIC;
+SELECT throws_ok($$SELECT * FROM automl_train('visits', max_trials => 1)$$, '55000',
+    'cannot read the stored source of model "visits" while the session has temporary objects that it could lead to',
+    'a temporary view in its place does not run as the owner');
+ROLLBACK TO shadows;
+SET LOCAL ROLE pgml_tap_owner;
+SELECT lives_ok($$SELECT * FROM automl_train('queried', 'SELECT * FROM visits', 'bought', algorithms => '{linear}', max_trials => 1)$$, 'the owner trains on a query');
+SELECT lives_ok($$SELECT automl_grant('queried', 'pgml_tap_manager', 'manage')$$, 'and lets somebody manage that model');
+SET LOCAL ROLE pgml_tap_manager;
+CREATE FUNCTION pg_temp.spy() RETURNS boolean LANGUAGE sql AS 'SELECT true';
+SELECT throws_ok($$SELECT * FROM automl_train('queried', max_trials => 1)$$, '55000', NULL, 'a query is not read beside anything temporary');
+SELECT lives_ok($$SELECT * FROM automl_train('visits', max_trials => 1)$$, 'without temporary objects it is read');
+SET LOCAL ROLE pgml_tap_owner;
+CREATE TEMPORARY TABLE mine (a int);
+SELECT lives_ok($$SELECT * FROM automl_train('visits', max_trials => 1)$$, 'the owner''s own temporary objects are no danger');
+DROP TABLE mine;
+
+-- ---- rights come before locks and names ---------------------------------------------------
+
+SET LOCAL ROLE pgml_tap_stranger;
+SELECT throws_ok($$SELECT automl_drop('visits')$$, '42501', 'must be owner of model "visits"', 'a stranger cannot drop it');
+SELECT throws_ok($$SELECT automl_rename('visits', 'hers')$$, '42501', 'must be owner of model "visits"', 'nor rename it');
+SET LOCAL ROLE pgml_tap_owner;
+SELECT throws_ok($$SELECT automl_grant('visits@1', 'public')$$, '42704', 'model "visits@1" does not exist', 'a version is not granted');
+SELECT throws_ok($$SELECT automl_rename('visits', 'visits')$$, NULL, NULL, 'renaming to the same name is refused');
+
+-- ---- settings can be taken back -----------------------------------------------------------
+
+CREATE TABLE public.weighted AS SELECT *, 1 + id % 2 AS w FROM public.visits;
+SELECT lives_ok($$SELECT * FROM automl_train('weighted', 'weighted', 'bought', weight_column => 'w', metric => 'log_loss', max_trials => 1)$$,
+    'trained with a weight and a metric');
+SELECT lives_ok($$SELECT * FROM automl_train('weighted', weight_column => '', metric => '')$$, 'and without them');
+SELECT is(settings - 'max_trials' - 'target', '{}', 'an empty text takes a setting back') FROM pgml_auto.version
+WHERE model = 'weighted' AND version = 2;
+SELECT is(metric, 'roc_auc', 'the metric is the task''s own again') FROM pgml_auto.version WHERE model = 'weighted' AND version = 2;
+SELECT throws_like($$SELECT * FROM automl_train('huge', 'visits', 'bought', hyperparams => '{"num_leaves": 1e400}')$$,
+    '%num_leaves%', 'a number that is too large is named');
+
+-- ---- sources only read --------------------------------------------------------------------
+
+SELECT throws_ok($$SELECT * FROM automl_train('lo', 'SELECT id, age, bought, lo_create(0)::int AS lo FROM visits', 'bought')$$, '25006', NULL,
+    'no large objects are made');
+CREATE TEMPORARY TABLE notes (a int);
+CREATE FUNCTION pg_temp.note(a int) RETURNS int LANGUAGE sql AS 'INSERT INTO notes VALUES (a) RETURNING a';
+SELECT throws_ok($$SELECT * FROM automl_train('notes', 'SELECT pg_temp.note(id) AS id, age, bought FROM visits', 'bought')$$, '25006', NULL,
+    'and nothing is written to temporary tables');
+SELECT is_empty('TABLE notes', 'indeed');
+DROP TABLE notes;
+
+-- ---- validation scores are called so ------------------------------------------------------
+
+SELECT lives_ok($$SELECT * FROM automl_train('untested', 'visits', 'bought', test_size => 0, max_trials => 1)$$, 'trained without test rows');
+SELECT results_eq($$SELECT DISTINCT part FROM pgml_auto.metric WHERE model = 'untested'$$, ARRAY['validation'], 'its scores are of validation rows');
+
+-- ---- history ------------------------------------------------------------------------------
+
+SET LOCAL ROLE pgml_tap_manager;
+CREATE TEMPORARY TABLE own AS SELECT i % 40 AS x, i * 2 AS y FROM generate_series(1, 80) i;
+SELECT lives_ok($$SELECT * FROM automl_train('payroll', 'own', 'y', max_trials => 1)$$, 'somebody trains a model');
+SELECT lives_ok($$SELECT automl_rename('payroll', 'renamed')$$, 'and renames it');
+SET LOCAL ROLE pgml_tap_owner;
+SELECT lives_ok($$SELECT automl_rename('untested', 'payroll')$$, 'somebody else takes the name');
+SELECT is_empty($$SELECT * FROM pgml_auto.audit_log WHERE model = 'payroll' AND actor = 'pgml_tap_manager'$$, 'the history of the name''s former holder stays theirs');
+SELECT bag_has($$SELECT action FROM pgml_auto.audit_log WHERE model = 'untested'$$, $$VALUES ('train')$$, 'a model keeps its history under its former name');
+
+-- ---- views over odd queries ---------------------------------------------------------------
+
+SELECT lives_ok($$SELECT automl_predict_view('visits', 'SELECT * FROM visits; -- all of them', 'visits_predicted')$$, 'a query may end in a comment');
+
+SELECT * FROM finish();
+ROLLBACK;
