@@ -41,96 +41,6 @@ training_seconds_left(const Training *t)
 	return t->env->deadline > 0 ? t->env->deadline - pgml_now() : 1e9;
 }
 
-/* True when the user's list of algorithms (NULL: all) selects the learner. */
-static bool
-selected(const PgmlTrainOptions *o, const char *name)
-{
-	bool any_wanted = false;
-
-	for (int i = 0; i < o->n_algorithms; i++)
-	{
-		const char *a = o->algorithms[i];
-
-		if (a[0] == '-' && strcmp(a + 1, name) == 0)
-			return false;
-		if (a[0] != '-' && strcmp(a, name) == 0)
-			return true;
-		any_wanted |= a[0] != '-';
-	}
-	return !any_wanted;
-}
-
-/* Every name in algorithms must be a learner; the error lists them. */
-static PgmlStatus
-check_algorithms(const Training *t)
-{
-	int n;
-	const PgmlLearner *const *learners = pgml_learners(&n);
-	char list[300] = "";
-	size_t used = 0;
-
-	for (int i = 0; i < n && used < sizeof(list) - 60; i++)
-		used +=
-			snprintf(list + used, sizeof(list) - used, "%s%.50s", i ? ", " : "", learners[i]->name);
-	for (int i = 0; i < t->options->n_algorithms; i++)
-	{
-		const char *a = t->options->algorithms[i];
-
-		if (!pgml_learner_find(a[0] == '-' ? a + 1 : a))
-		{
-			PgmlStatus status =
-				pgml_fail(t->env->error, PGML_ERR_BADARG, "unknown algorithm \"%.100s\"", a);
-
-			pgml_fail_hint(t->env->error,
-						   "The algorithms are %s; a name after a minus sign is left out.", list);
-			return status;
-		}
-	}
-	return PGML_OK;
-}
-
-/*
- * A hyperparameter must be known to, and in the range of, at least one selected learner.  Otherwise one that knows it
- * says what is wrong, or else the last one that has settings at all.
- */
-static PgmlStatus
-check_hyperparam(const Training *t, const PgmlHyperparam *hp)
-{
-	int n;
-	const PgmlLearner *const *learners = pgml_learners(&n);
-	const PgmlLearner *speaker = NULL;
-	PgmlParams params;
-	PgmlStatus status;
-
-	for (int i = n - 1; i >= 0; i--)
-	{
-		if (!selected(t->options, learners[i]->name) || learners[i]->n_params == 0)
-			continue;
-		pgml_params_default(learners[i], &params);
-		if (pgml_params_set(learners[i], &params, hp->name, hp->value, NULL) == PGML_OK)
-			return PGML_OK;
-		if (!speaker || !isnan(pgml_param(learners[i], &params, hp->name)))
-			speaker = learners[i];
-	}
-	if (speaker)
-	{
-		pgml_params_default(speaker, &params);
-		return pgml_params_set(speaker, &params, hp->name, hp->value, t->env->error);
-	}
-	status = pgml_fail(t->env->error, PGML_ERR_BADARG,
-					   "no selected algorithm has the hyperparameter \"%.100s\"", hp->name);
-	pgml_fail_hint(t->env->error, "Leave it out, or select other algorithms.");
-	return status;
-}
-
-static PgmlStatus
-check_hyperparams(const Training *t)
-{
-	for (int h = 0; h < t->options->n_hyperparams; h++)
-		PGML_TRY(check_hyperparam(t, &t->options->hyperparams[h]));
-	return PGML_OK;
-}
-
 static PgmlStatus
 choose_metric(Training *t)
 {
@@ -314,7 +224,8 @@ run_search(Search *s)
 	{
 		PgmlParams params;
 
-		if (learners[i] == &pgml_learner_constant || !selected(s->t->options, learners[i]->name) ||
+		if (learners[i] == &pgml_learner_constant ||
+			!training_selects(s->t->options, learners[i]->name) ||
 			!(learners[i]->tasks & s->t->target.task))
 			continue;
 		for (int j = 0; may_go_on(s) && training_portfolio(s->t, learners[i], j, &params); j++)
@@ -331,7 +242,8 @@ load_blas(Training *t)
 	const PgmlLearner *const *learners = pgml_learners(&n);
 
 	for (int i = 0; i < n; i++)
-		if (learners[i] != &pgml_learner_constant && selected(t->options, learners[i]->name))
+		if (learners[i] != &pgml_learner_constant &&
+			training_selects(t->options, learners[i]->name))
 			*(learners[i]->needs_blas ? &wanting : &others) += 1;
 	if (wanting == 0)
 		return PGML_OK;
@@ -370,7 +282,8 @@ report_constant(const Search *s)
 	const PgmlLearner *const *learners = pgml_learners(&n);
 
 	for (int i = 0; i < n; i++)
-		others += learners[i] != &pgml_learner_constant && selected(t->options, learners[i]->name);
+		others += learners[i] != &pgml_learner_constant &&
+				  training_selects(t->options, learners[i]->name);
 	if (others == 0)
 		return;
 	for (int i = 0; i < t->result->n_trials; i++)
@@ -417,7 +330,7 @@ finish(Search *s)
 
 	if (s->baseline.trial->status != PGML_TRIAL_OK)
 		return fail_baseline(t, s->baseline.trial);
-	if (n == 0 || (selected(t->options, "constant") &&
+	if (n == 0 || (training_selects(t->options, "constant") &&
 				   pgml_metric_better(t->result->metric, s->baseline.trial->validation_score,
 									  models[0].trial->validation_score)))
 	{
@@ -434,8 +347,7 @@ finish(Search *s)
 static PgmlStatus
 train(Training *t, Search *s)
 {
-	PGML_TRY(check_algorithms(t));
-	PGML_TRY(check_hyperparams(t));
+	PGML_TRY(pgml_automl_check(t->options, t->env->error));
 	PGML_TRY(training_prepare(t));
 	PGML_TRY(choose_metric(t));
 	PGML_TRY(load_blas(t));

@@ -123,6 +123,9 @@ typedef struct PgmlTrainResult
 	PgmlBuf image;
 } PgmlTrainResult;
 
+/* Refuse algorithms and hyperparameters that no training could use; needs no data. pgml_automl() does it too. */
+extern PgmlStatus pgml_automl_check(const PgmlTrainOptions *options, PgmlError *error);
+
 /* Train. Result strings live in arena; result->image must be freed with pgml_buf_free. */
 extern PgmlStatus pgml_automl(const PgmlEnv *env, const PgmlTable *table, PgmlTrainOptions *options,
 							  PgmlArena *arena, PgmlTrainResult *result);

@@ -67,6 +67,9 @@ extern void training_notice(Training *t, bool warning, const char *fmt, ...)
 /* Seconds left before env->deadline; a large number without one. */
 extern double training_seconds_left(const Training *t);
 
+/* selection.c: true when the user's list of algorithms (none: all) selects the learner. */
+extern bool training_selects(const PgmlTrainOptions *options, const char *name);
+
 /* prepare.c: columns, target, split, recipe, matrix, leaks. */
 extern PgmlStatus training_prepare(Training *t);
 

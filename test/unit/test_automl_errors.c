@@ -242,6 +242,26 @@ excluded_algorithm_unknown(People *p, Run *r)
 }
 
 static void
+every_algorithm_excluded(People *p, Run *r)
+{
+	static const char *const names[] = { "-linear", "-gradient_boosting", "-constant" };
+
+	(void) p;
+	r->options.algorithms = names;
+	r->options.n_algorithms = 3;
+}
+
+static void
+algorithm_excludes_itself(People *p, Run *r)
+{
+	static const char *const names[] = { "linear", "-linear" };
+
+	(void) p;
+	r->options.algorithms = names;
+	r->options.n_algorithms = 2;
+}
+
+static void
 hyperparam_unknown(People *p, Run *r)
 {
 	static const PgmlHyperparam h = { "num_leafs", 31 };
@@ -454,6 +474,10 @@ static const Trouble troubles[] = {
 	  "The algorithms are constant, linear, gradient_boosting" },
 	{ "excluded algorithm", BIN, 100, excluded_algorithm_unknown, PGML_ERR_BADARG,
 	  "unknown algorithm \"-forest\"", "The algorithms are" },
+	{ "no algorithm", BIN, 100, every_algorithm_excluded, PGML_ERR_BADARG,
+	  "the list of algorithms leaves none", "leave out fewer" },
+	{ "itself", BIN, 100, algorithm_excludes_itself, PGML_ERR_BADARG,
+	  "the list of algorithms leaves none", "leave out fewer" },
 	{ "hyperparameter", BIN, 100, hyperparam_unknown, PGML_ERR_BADARG,
 	  "has no setting named \"num_leafs\"", "Did you mean \"num_leaves\"?" },
 	{ "range", BIN, 100, hyperparam_out_of_range, PGML_ERR_BADARG,
@@ -577,6 +601,27 @@ known_to_one_is_enough(void **state)
 	people_free(p);
 }
 
+/* What the check of the options alone refuses, a training refuses too, with the same words. */
+static void
+options_are_checked_without_data(void **state)
+{
+	static const PgmlHyperparam wrong = { "num_leafs", 5 };
+	static const char *const names[] = { "xgboost" };
+	PgmlTrainOptions options = { .target = "y" };
+	PgmlError error = { 0 };
+
+	(void) state;
+	assert_int_equal(pgml_automl_check(&options, &error), PGML_OK);
+	options.hyperparams = &wrong;
+	options.n_hyperparams = 1;
+	assert_int_equal(pgml_automl_check(&options, &error), PGML_ERR_BADARG);
+	assert_non_null(strstr(error.hint, "num_leaves"));
+	options.algorithms = names;
+	options.n_algorithms = 1;
+	assert_int_equal(pgml_automl_check(&options, &error), PGML_ERR_BADARG);
+	assert_non_null(strstr(error.message, "xgboost"));
+}
+
 int
 test_automl_errors(void)
 {
@@ -584,6 +629,7 @@ test_automl_errors(void)
 		cmocka_unit_test(every_trouble_is_named),
 		cmocka_unit_test(few_rows_are_enough),
 		cmocka_unit_test(known_to_one_is_enough),
+		cmocka_unit_test(options_are_checked_without_data),
 	};
 
 	return cmocka_run_group_tests_name("automl_errors", tests, NULL, NULL);

@@ -1,0 +1,111 @@
+/*
+ * selection.c - which learners a training may use, and whether its settings can mean anything: known before any data
+ * is read.
+ */
+#include "search/training.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+bool
+training_selects(const PgmlTrainOptions *o, const char *name)
+{
+	bool any_wanted = false, wanted = false;
+
+	for (int i = 0; i < o->n_algorithms; i++)
+	{
+		const char *a = o->algorithms[i];
+
+		if (a[0] == '-' && strcmp(a + 1, name) == 0)
+			return false;
+		any_wanted |= a[0] != '-';
+		wanted |= strcmp(a, name) == 0;
+	}
+	return wanted || !any_wanted;
+}
+
+/* The names of all learners, for hints. */
+static void
+list_algorithms(char *list, size_t size)
+{
+	int n;
+	const PgmlLearner *const *learners = pgml_learners(&n);
+	size_t used = 0;
+
+	list[0] = '\0';
+	for (int i = 0; i < n && used < size - 60; i++)
+		used += snprintf(list + used, size - used, "%s%.50s", i ? ", " : "", learners[i]->name);
+}
+
+/* Every name in algorithms must be a learner, and some learner must be left. */
+static PgmlStatus
+check_algorithms(const PgmlTrainOptions *o, PgmlError *error)
+{
+	int n;
+	const PgmlLearner *const *learners = pgml_learners(&n);
+	char list[300];
+	PgmlStatus status;
+
+	list_algorithms(list, sizeof(list));
+	for (int i = 0; i < o->n_algorithms; i++)
+	{
+		const char *a = o->algorithms[i];
+
+		if (pgml_learner_find(a[0] == '-' ? a + 1 : a))
+			continue;
+		status = pgml_fail(error, PGML_ERR_BADARG, "unknown algorithm \"%.100s\"", a);
+		pgml_fail_hint(error, "The algorithms are %s; a name after a minus sign is left out.",
+					   list);
+		return status;
+	}
+	for (int i = 0; i < n; i++)
+		if (training_selects(o, learners[i]->name))
+			return PGML_OK;
+	status = pgml_fail(error, PGML_ERR_BADARG, "the list of algorithms leaves none to train with");
+	pgml_fail_hint(error, "The algorithms are %s; leave out fewer of them.", list);
+	return status;
+}
+
+/*
+ * A hyperparameter must be known to, and in the range of, at least one selected learner.  Otherwise one that knows it
+ * says what is wrong, or else the last one that has settings at all.
+ */
+static PgmlStatus
+check_hyperparam(const PgmlTrainOptions *o, const PgmlHyperparam *hp, PgmlError *error)
+{
+	int n;
+	const PgmlLearner *const *learners = pgml_learners(&n);
+	const PgmlLearner *speaker = NULL;
+	PgmlParams params;
+	PgmlStatus status;
+
+	for (int i = n - 1; i >= 0; i--)
+	{
+		if (!training_selects(o, learners[i]->name) || learners[i]->n_params == 0)
+			continue;
+		pgml_params_default(learners[i], &params);
+		if (pgml_params_set(learners[i], &params, hp->name, hp->value, NULL) == PGML_OK)
+			return PGML_OK;
+		if (!speaker || !isnan(pgml_param(learners[i], &params, hp->name)))
+			speaker = learners[i];
+	}
+	if (speaker)
+	{
+		pgml_params_default(speaker, &params);
+		return pgml_params_set(speaker, &params, hp->name, hp->value, error);
+	}
+	status = pgml_fail(error, PGML_ERR_BADARG,
+					   "no selected algorithm has the hyperparameter \"%.100s\"", hp->name);
+	pgml_fail_hint(error, "Leave it out, or select other algorithms.");
+	return status;
+}
+
+PgmlStatus
+pgml_automl_check(const PgmlTrainOptions *options, PgmlError *error)
+{
+	PGML_TRY(check_algorithms(options, error));
+	for (int h = 0; h < options->n_hyperparams; h++)
+		PGML_TRY(check_hyperparam(options, &options->hyperparams[h], error));
+	return PGML_OK;
+}
