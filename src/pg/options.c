@@ -11,6 +11,7 @@
 
 #include "pg/catalog.h"
 #include "pg/compat.h"
+#include "pg/error.h"
 #include "pg/json_text.h"
 
 typedef enum ArgumentKind
@@ -240,27 +241,6 @@ check_metric(const char *name, int task)
 					 psprintf("Metrics for this task: %s.", list_metrics(task)));
 }
 
-/* Every name is a learner's, or one to leave out with a leading "-". */
-static void
-check_algorithms(const PgmlTrainOptions *options)
-{
-	for (int i = 0; i < options->n_algorithms; i++)
-	{
-		const char *name = options->algorithms[i];
-		if (pgml_learner_find(name[0] == '-' ? name + 1 : name) != NULL)
-			continue;
-		StringInfoData known;
-		int n;
-		const PgmlLearner *const *learners = pgml_learners(&n);
-		initStringInfo(&known);
-		for (int k = 0; k < n; k++)
-			appendStringInfo(&known, "%s%s", k == 0 ? "" : ", ", learners[k]->name);
-		bad_argument(
-			psprintf("unrecognized algorithm '%s'", name),
-			psprintf("Known algorithms: %s; with '-' in front one is left out.", known.data));
-	}
-}
-
 /* The fields of an object setting, as an iterator over its members; an error unless it is an object. */
 static JsonbIterator *
 iterate_object(const Jsonb *settings, const char *name, const char *example)
@@ -377,6 +357,7 @@ train_settings_read(const Jsonb *settings, PgmlTrainOptions *options, int64 *see
 {
 	JsonbValue *value = json_get(settings, "seed");
 	const char *task = json_get_text(settings, "task");
+	PgmlError error = { 0 };
 
 	*seed =
 		value == NULL ?
@@ -397,5 +378,6 @@ train_settings_read(const Jsonb *settings, PgmlTrainOptions *options, int64 *see
 	read_hyperparams(settings, options);
 	read_options(settings, options);
 	check_metric(options->metric, options->task);
-	check_algorithms(options);
+	if (pgml_automl_check(options, &error) != PGML_OK)
+		pgml_raise(&error);
 }

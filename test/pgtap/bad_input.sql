@@ -135,7 +135,7 @@ FROM (VALUES
     ('UPDATE t SET x = 0 RETURNING *', '25006', 'a data query must only read'),
     ('SELECT * INTO made FROM t', '25006', 'a data query must only read'),
     ('WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d', '25006', 'a data query must only read'),
-    ('SELECT * FROM t FOR UPDATE', '25006', '%SELECT FOR UPDATE in a read-only transaction'),
+    ('SELECT * FROM t FOR UPDATE', '25006', 'a data query must only read'),
     ('SELECT *, writes() AS w FROM t', '25006', '%INSERT in a read-only transaction'),
     ('SELECT *, writes_hidden() AS w FROM t', '25001', '%read-write mode%'),
     ('SELECT *, creates() AS w FROM t', '25006', '%CREATE TABLE in a read-only transaction'),
