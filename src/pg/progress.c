@@ -30,6 +30,7 @@
 
 #include "commands/dbcommands.h"
 #include "pg/compat.h"
+#include "pg/json_text.h"
 #include "pg/progress.h"
 
 #define PROGRESS_COMMAND_TRAINING ((ProgressCommandType) 0x504d)
@@ -135,7 +136,7 @@ unpack_text(const int64 *slots)
 
 	memcpy(bytes, slots, TEXT_BYTES);
 	bytes[TEXT_BYTES - 1] = '\0';
-	return CStringGetTextDatum(bytes);
+	return CStringGetTextDatum(text_clip(bytes)); /* other databases have other encodings */
 }
 
 /* Add the row of a training to the result. */
