@@ -29,6 +29,7 @@
 
 #include "core/hash.h"
 #include "pg/compat.h"
+#include "pg/element_name.h"
 #include "pg/ingest.h"
 #include "pg/ingest_stage.h"
 #include "pg/progress.h"
@@ -276,6 +277,7 @@ find_input(const Ingest *ingest, const char *name)
 static void
 set_up_inputs(Ingest *ingest, const PgmlStatement *statement)
 {
+	pgml_check_element_names(statement->desc);
 	ingest->ninputs = statement->desc->natts;
 	ingest->inputs = palloc0(ingest->ninputs * sizeof(Input));
 	for (int i = 0; i < ingest->ninputs; i++)

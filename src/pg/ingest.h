@@ -36,7 +36,8 @@ typedef struct PgmlIngestInfo
  * Run the statement as the current user, read-only (transaction_read_only in a subtransaction: a query that writes, also
  * through a volatile function, fails with 25006), and stream it into arena.  Errors name the thing at fault:
  * 42P01 no such relation, 42809 one without rows, 42601 neither a name nor a query, 42501 no privilege, 54011 more than
- * 1,600 columns, 42804 no columns, 42701 two columns of one name, 42703 an unknown id column, 22000 arrays of
+ * 1,600 columns, 42804 no columns, 42701 two columns of one name (an array's elements
+ * have names too), 42703 an unknown id column, 22000 arrays of
  * different lengths, 53400 too little memory.  NOTICEs: columns of types we cannot use (they are left out), JSON
  * objects read as missing, row security, and how many of how many rows fit.
  */

@@ -14,38 +14,12 @@
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
+#include "pg/element_name.h"
 #include "pg/predict_bind.h"
 
 #define MAX_BINDINGS 16 /* kept per model */
 
 /* ---- names --------------------------------------------------------------------------------- */
-
-/*
- * Split "v[3]", as array elements are called, into the length of "v" and 3; false for other names.
- */
-static bool
-split_element(const char *name, int *base_length, int32 *element)
-{
-	int length = (int) strlen(name);
-	int at = length - 2;
-	int64 number = 0;
-
-	if (length < 4 || name[length - 1] != ']')
-		return false;
-	while (at > 0 && name[at] >= '0' && name[at] <= '9')
-		at--;
-	if (at <= 0 || name[at] != '[' || at == length - 2)
-		return false;
-	for (int i = at + 1; i < length - 1; i++)
-	{
-		number = number * 10 + (name[i] - '0');
-		if (number > PG_INT32_MAX)
-			return false;
-	}
-	*base_length = at;
-	*element = (int32) number;
-	return number > 0;
-}
 
 /*
  * Column of that name, -1 when there is none; looks from `from` on first, where it is in a table of
@@ -74,7 +48,7 @@ predict_add_missing(MissingNames *missing, const char *name)
 	int length;
 	int32 element;
 
-	if (!split_element(name, &length, &element))
+	if (!pgml_split_element(name, &length, &element))
 		length = (int) strlen(name);
 	if (missing->count > 0 && length == missing->last_length &&
 		strncmp(name, missing->last, length) == 0)
@@ -148,8 +122,23 @@ static void
 name_input(BoundInput *bound, const char *name)
 {
 	bound->key = name;
-	if (!split_element(name, &bound->key_length, &bound->element))
+	if (!pgml_split_element(name, &bound->key_length, &bound->element))
 		bound->key_length = (int) strlen(name);
+}
+
+/* Refuse rows in which the input's name is that of a column and of an element of an array. */
+static void
+check_one_meaning(const BoundInput *bound, Form_pg_attribute array)
+{
+	PgmlTypeReader reader;
+
+	pgml_type_reader(array->atttypid, array->atttypmod, &reader);
+	if (reader.array)
+		ereport(ERROR,
+				(errcode(ERRCODE_AMBIGUOUS_COLUMN),
+				 errmsg("column \"%s\" has the name of an element of array column \"%.*s\"",
+						bound->key, bound->key_length, bound->key),
+				 errhint("Leave out the one that the model was not trained on in a subquery.")));
 }
 
 /*
@@ -161,11 +150,14 @@ bind_column(BoundInput *bound, TupleDesc desc, int from, const char *reference)
 {
 	Form_pg_attribute att;
 	int at = find_column(desc, bound->key, (int) strlen(bound->key), from);
+	int array = bound->element > 0 ? find_column(desc, bound->key, bound->key_length, from) : -1;
 
+	if (at >= 0 && array >= 0)
+		check_one_meaning(bound, TupleDescAttr(desc, array));
 	if (at >= 0)
 		bound->element = 0;
-	else if (bound->element > 0)
-		at = find_column(desc, bound->key, bound->key_length, from);
+	else
+		at = array;
 	if (at < 0)
 		return false;
 	att = TupleDescAttr(desc, at);
@@ -183,14 +175,14 @@ trained_length(const PgmlRecipe *recipe, int32 i)
 	int base_length;
 	int32 length;
 
-	split_element(name, &base_length, &length);
+	pgml_split_element(name, &base_length, &length);
 	for (int32 j = i + 1; j < recipe->n_inputs; j++)
 	{
 		const char *other = pgml_recipe_input(recipe, j).name;
 		int other_length;
 		int32 element;
 
-		if (!split_element(other, &other_length, &element) || other_length != base_length ||
+		if (!pgml_split_element(other, &other_length, &element) || other_length != base_length ||
 			strncmp(other, name, base_length) != 0)
 			break;
 		length = Max(length, element);

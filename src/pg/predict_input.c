@@ -43,11 +43,11 @@ typedef struct OpenArray
 	double *elements;
 } OpenArray;
 
-/* 22000: an array of another length would put values where others belong. */
+/* 22000: an array of another length would put values where others belong.  An empty one is missing. */
 static void
 check_length(const PgmlInputs *inputs, const BoundInput *bound, int length)
 {
-	if (length != bound->length)
+	if (length != 0 && length != bound->length)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("array \"%.*s\" has length %d, but model \"%s\" was trained on length %d",
@@ -64,6 +64,8 @@ element_value(const PgmlInputs *inputs, OpenArray *open, BoundInput *bound, Datu
 		check_length(inputs, bound, open->length);
 		open->attribute = bound->attribute;
 	}
+	if (open->length == 0)
+		return null_value;
 	return (PgmlValue){ .kind = PGML_KIND_NUMBER, .num = open->elements[bound->element - 1] };
 }
 
@@ -160,21 +162,68 @@ json_scalar(const JsonbValue *json, const char *key, int key_length)
 	return value;
 }
 
+/* The array under a key whose elements are being read, nested ones flattened as rows have them. */
+typedef struct OpenKey
+{
+	const char *key;
+	int key_length;
+	int length;
+	JsonbValue *elements;
+} OpenKey;
+
+/* 22023: what is under the key is no array of numbers. */
+static void
+refuse_array(const BoundInput *bound)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("key \"%.*s\" must hold an array of numbers", bound->key_length, bound->key)));
+}
+
+/* Take the elements of an array. */
+static void
+open_array(const PgmlInputs *inputs, OpenKey *open, const BoundInput *bound, JsonbContainer *array)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(array);
+	JsonbIteratorToken token;
+	JsonbValue value;
+	int room = Max((int) JsonContainerSize(array), 8);
+
+	open->key = bound->key;
+	open->key_length = bound->key_length;
+	open->length = 0;
+	open->elements = palloc(room * sizeof(JsonbValue));
+	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
+	{
+		if (token == WJB_BEGIN_OBJECT)
+			refuse_array(bound);
+		if (token != WJB_ELEM)
+			continue;
+		if (open->length == room)
+		{
+			room *= 2;
+			open->elements = repalloc(open->elements, room * sizeof(JsonbValue));
+		}
+		open->elements[open->length++] = value;
+	}
+	check_length(inputs, bound, open->length);
+}
+
 /* Element of the array under a key; null for the whole array is null for each element. */
 static PgmlValue
-json_element(const PgmlInputs *inputs, const JsonbValue *json, const BoundInput *bound)
+json_element(const PgmlInputs *inputs, OpenKey *open, const JsonbValue *json,
+			 const BoundInput *bound)
 {
-	JsonbValue *element;
-
 	if (json->type == jbvNull)
 		return null_value;
 	if (json->type != jbvBinary || !JsonContainerIsArray(json->val.binary.data))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("key \"%.*s\" must hold an array of numbers", bound->key_length,
-							   bound->key)));
-	check_length(inputs, bound, JsonContainerSize(json->val.binary.data));
-	element = getIthJsonbValueFromContainer(json->val.binary.data, bound->element - 1);
-	return json_scalar(element, bound->key, bound->key_length);
+		refuse_array(bound);
+	if (open->key == NULL || open->key_length != bound->key_length ||
+		strncmp(open->key, bound->key, bound->key_length) != 0)
+		open_array(inputs, open, bound, json->val.binary.data);
+	if (open->length == 0)
+		return null_value;
+	return json_scalar(&open->elements[bound->element - 1], bound->key, bound->key_length);
 }
 
 /* 42703 that lists every key the object lacks. */
@@ -202,23 +251,34 @@ report_missing_keys(const PgmlInputs *inputs, JsonbContainer *object)
  * element.
  */
 static PgmlValue
-json_value(const PgmlInputs *inputs, JsonbContainer *object, const BoundInput *bound)
+json_value(const PgmlInputs *inputs, OpenKey *open, JsonbContainer *object, const BoundInput *bound)
 {
 	int full_length = (int) strlen(bound->key);
-	JsonbValue json;
+	JsonbValue own;
+	JsonbValue array;
+	bool has_own = getKeyJsonValueFromContainer(object, bound->key, full_length, &own) != NULL;
+	bool has_array =
+		bound->element > 0 &&
+		getKeyJsonValueFromContainer(object, bound->key, bound->key_length, &array) != NULL;
 
-	if (getKeyJsonValueFromContainer(object, bound->key, full_length, &json) != NULL)
-		return json_scalar(&json, bound->key, full_length);
-	if (bound->element == 0 ||
-		getKeyJsonValueFromContainer(object, bound->key, bound->key_length, &json) == NULL)
+	if (has_own && has_array && array.type == jbvBinary &&
+		JsonContainerIsArray(array.val.binary.data))
+		ereport(ERROR, (errcode(ERRCODE_AMBIGUOUS_COLUMN),
+						errmsg("key \"%s\" has the name of an element of array \"%.*s\"",
+							   bound->key, bound->key_length, bound->key),
+						errhint("Leave out the one that the model was not trained on.")));
+	if (has_own)
+		return json_scalar(&own, bound->key, full_length);
+	if (!has_array)
 		report_missing_keys(inputs, object);
-	return json_element(inputs, &json, bound);
+	return json_element(inputs, open, &array, bound);
 }
 
 void
 pgml_inputs_read_jsonb(PgmlInputs *inputs, Jsonb *object)
 {
 	MemoryContext old = MemoryContextSwitchTo(inputs->row);
+	OpenKey open = { .key = NULL };
 
 	if (!JB_ROOT_IS_OBJECT(object))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -231,7 +291,7 @@ pgml_inputs_read_jsonb(PgmlInputs *inputs, Jsonb *object)
 	for (int i = 0; i < inputs->binding->n_inputs; i++)
 	{
 		BoundInput *bound = &inputs->binding->inputs[i];
-		PgmlValue value = json_value(inputs, &object->root, bound);
+		PgmlValue value = json_value(inputs, &open, &object->root, bound);
 
 		apply_value(inputs, bound->input, &value, inputs->features);
 	}
