@@ -75,8 +75,8 @@ typedef struct Ingest
 static uint64
 hash_digits(Oid type, Datum datum)
 {
-	char *digits = type == INT8OID ? psprintf(INT64_FORMAT, DatumGetInt64(datum)) :
-									 numeric_normalize(DatumGetNumeric(datum));
+	char *digits = type == NUMERICOID ? numeric_normalize(DatumGetNumeric(datum)) :
+										psprintf(INT64_FORMAT, DatumGetInt64(datum));
 
 	return pgml_hash64(digits, strlen(digits), PGML_KIND_NUMBER);
 }
@@ -91,7 +91,8 @@ hash_value(const PgmlTypeReader *reader, Datum datum, const PgmlValue *value)
 		return pgml_hash64("", 0, 0);
 	if (value->kind == PGML_KIND_TEXT)
 		return pgml_hash64(value->str, value->len, PGML_KIND_TEXT);
-	if ((reader->type == INT8OID || reader->type == NUMERICOID) && fabs(num) >= EXACT_INTEGER)
+	if ((reader->type == INT8OID || reader->type == NUMERICOID || reader->type == MONEYOID) &&
+		fabs(num) >= (reader->type == MONEYOID ? EXACT_INTEGER / 100 : EXACT_INTEGER))
 		return hash_digits(reader->type, datum);
 	if (num == 0)
 		num = 0;

@@ -12,6 +12,7 @@
 #include "parser/parse_coerce.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/cash.h"
 #include "utils/date.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -21,6 +22,7 @@
 
 #include "pg/compat.h"
 #include "pg/ingest.h"
+#include "pg/ingest_json.h"
 
 /* Seconds from 1970 to 2000, where PostgreSQL counts from. */
 #define EPOCH_SHIFT_SECONDS                                                                        \
@@ -43,6 +45,7 @@ binary_kind(Oid type)
 		case FLOAT4OID:
 		case FLOAT8OID:
 		case NUMERICOID:
+		case MONEYOID:
 			return PGML_KIND_NUMBER;
 		case TEXTOID:
 		case VARCHAROID:
@@ -67,14 +70,14 @@ binary_kind(Oid type)
 	}
 }
 
-/* Whether values are read as their text form: enums, uuid, money, citext and its like, network addresses, bits. */
+/* Whether values are read as their text form: enums, uuid, citext and its like, network addresses, bits. */
 static bool
 read_as_text(Oid type)
 {
 	char category;
 	bool preferred;
 
-	if (type == UUIDOID || type == MONEYOID)
+	if (type == UUIDOID)
 		return true;
 	if (get_typtype(type) != TYPTYPE_BASE && get_typtype(type) != TYPTYPE_ENUM)
 		return false;
@@ -175,7 +178,10 @@ text_value(const char *s, size_t len)
 	return (PgmlValue){ .kind = PGML_KIND_TEXT, .str = s, .len = (uint32_t) len };
 }
 
-/* A number of any numeric type; numeric beyond the range of float8 becomes infinite. */
+/*
+ * A number of any numeric type; numeric beyond the range of float8 becomes infinite.  An amount of money is in hundredths,
+ * whatever lc_monetary says: the setting may be another one when the model is used.
+ */
 static double
 number_of(Oid type, Datum datum)
 {
@@ -193,6 +199,8 @@ number_of(Oid type, Datum datum)
 			return DatumGetFloat4(datum);
 		case FLOAT8OID:
 			return DatumGetFloat8(datum);
+		case MONEYOID:
+			return (double) DatumGetCash(datum) / 100.0;
 		default:
 			return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, datum));
 	}
@@ -232,58 +240,6 @@ interval_seconds(const Interval *interval)
 		   (double) SECS_PER_DAY * interval->day;
 }
 
-/* Text of a jsonb scalar; missing for null, objects and arrays. */
-static PgmlValue
-jsonb_value(Jsonb *jsonb)
-{
-	JsonbValue scalar;
-	char *number;
-
-	if (!JB_ROOT_IS_SCALAR(jsonb) || !JsonbExtractScalar(&jsonb->root, &scalar))
-		return missing_value(PGML_KIND_TEXT);
-	switch (scalar.type)
-	{
-		case jbvString:
-			return text_value(scalar.val.string.val, scalar.val.string.len);
-		case jbvNumeric:
-			number = DatumGetCString(
-				DirectFunctionCall1(numeric_out, NumericGetDatum(scalar.val.numeric)));
-			return text_value(number, strlen(number));
-		case jbvBool:
-			return scalar.val.boolean ? text_value("true", 4) : text_value("false", 5);
-		default:
-			return missing_value(PGML_KIND_TEXT);
-	}
-}
-
-/*
- * Text of a json scalar: as it stands, or between its quotes.  Only strings with escapes need the parser; those with
- * a zero character, which no text can hold, are missing.
- */
-static PgmlValue
-json_value(const char *s, int len)
-{
-	char *copy;
-
-	while (len > 0 && strchr(" \t\r\n", s[0]) != NULL)
-	{
-		s++;
-		len--;
-	}
-	while (len > 0 && strchr(" \t\r\n", s[len - 1]) != NULL)
-		len--;
-	if (len == 0 || s[0] == '{' || s[0] == '[' || (len == 4 && memcmp(s, "null", 4) == 0))
-		return missing_value(PGML_KIND_TEXT);
-	if (s[0] != '"')
-		return text_value(s, len);
-	if (memchr(s, '\\', len) == NULL)
-		return text_value(s + 1, len - 2);
-	copy = pnstrdup(s, len);
-	if (strstr(copy, "\\u0000") != NULL)
-		return missing_value(PGML_KIND_TEXT);
-	return jsonb_value(DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(copy))));
-}
-
 /* Text of a varlena string; char(n) without the blanks that pad it. */
 static PgmlValue
 string_value(Oid type, Datum datum)
@@ -293,13 +249,22 @@ string_value(Oid type, Datum datum)
 	int len = VARSIZE_ANY_EXHDR(string);
 
 	if (type == JSONOID)
-		return json_value(s, len);
+		return pgml_json_text(s, len);
 	if (type == BPCHAROID)
 	{
 		while (len > 0 && s[len - 1] == ' ')
 			len--;
 	}
 	return text_value(s, len);
+}
+
+/* Text of a "char" as PostgreSQL 16 shows it; before, bytes beyond ASCII came out as invalid text. */
+static PgmlValue
+char_value(char c)
+{
+	char *s = psprintf(IS_HIGHBIT_SET(c) ? "\\%03o" : "%c", (unsigned char) c);
+
+	return text_value(s, strlen(s));
 }
 
 /* Text of every type of kind TEXT. */
@@ -316,14 +281,12 @@ any_text_value(PgmlTypeReader *reader, Datum datum)
 		case JSONOID:
 			return string_value(reader->type, datum);
 		case JSONBOID:
-			return jsonb_value(DatumGetJsonbP(datum));
+			return pgml_jsonb_text(DatumGetJsonbP(datum));
 		case NAMEOID:
 			s = NameStr(*DatumGetName(datum));
 			return text_value(s, strlen(s));
 		case CHAROID:
-			s = palloc0(2);
-			s[0] = DatumGetChar(datum);
-			return text_value(s, strlen(s));
+			return char_value(DatumGetChar(datum));
 		default:
 			s = OutputFunctionCall(&reader->output, datum);
 			return text_value(s, strlen(s));

@@ -34,5 +34,19 @@ SELECT throws_ok($$SELECT predict('arrays', s) FROM (SELECT ARRAY[1, 2] AS v, 3 
                  'column "v[1]" has the name of an element of array column "v"');
 SELECT throws_ok($$SELECT predict('arrays', '{"v": [1, 2], "v[1]": 3, "grid": null}')$$, '42702', 'key "v[1]" has the name of an element of array "v"');
 
+-- ---- json, "char", money ----------------------------------------------------------------------------
+
+SELECT lives_ok($$SELECT learn('bad_json', 'SELECT (ARRAY[''"\ud800"'', ''"\u0000"'', ''"\udc00x"'', ''"\ud800\u0041"'', ''"b"'', ''"\t\b\f\r\/\\"'', ''1e999999''])[1 + i % 7]::json AS j, i % 5 AS z, i % 3 AS y FROM generate_series(1, 100) i')$$,
+                'json escapes that mean no text do not stop a training');
+SELECT is(predict_value('bad_json', a), predict_value('bad_json', b), 'they are missing')
+FROM (SELECT '"\ud800"'::json AS j, 1 AS z) a, (SELECT NULL::json AS j, 1 AS z) b;
+
+SELECT is(learn_bytes.version, 1, 'a target of type "char"')
+FROM automl_train('bytes', $$SELECT i % 9 AS x, (CASE WHEN i % 9 > 4 THEN -56 ELSE 97 END)::"char" AS y FROM generate_series(1, 90) i$$, 'y', max_trials => 1) learn_bytes;
+SELECT is(array(SELECT jsonb_object_keys(predict_probs('bytes', '{"x": 3}')) ORDER BY 1), ARRAY['\310', 'a'], 'bytes beyond ASCII are written as PostgreSQL 16 writes them');
+
+SELECT is(learn('money', 'SELECT i * 100000000.05::money AS m, i % 7 AS z, i % 7 AS y FROM generate_series(-50, 50) i'), 1, 'money is learnt from');
+SELECT is(description, 'money: number from -5000000002.5 to 5000000002.5', 'as a number') FROM automl_describe('money') WHERE item = 'm';
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -74,6 +74,17 @@ is($session->query_safe(q{SELECT round(ml.predict_value('m', '{"x": 1}'::jsonb))
 is($session->query_safe('SELECT count(*) FROM pgml_auto.progress'), 0, 'with the progress view');
 $session->quit;
 
+# In an encoding of few characters, a json escape for one of the others is missing, as no text could hold it.
+$node->safe_psql('postgres', q{CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0});
+is($node->safe_psql('latin', q{
+	SET client_min_messages = error;
+	CREATE EXTENSION pgml_auto;
+	SELECT version FROM automl_train('m', $$SELECT (ARRAY['"\u20ac"', '"\u00e9"', '"e"', '"a"'])[1 + i % 4]::json AS j, i % 5 AS z, i % 4 AS y FROM generate_series(1, 200) i$$, 'y',
+		algorithms => '{gradient_boosting}', max_trials => 1, task => 'regression');
+	SELECT predict_value('m', a) = predict_value('m', b), predict_value('m', c) <> predict_value('m', b), predict_value('m', c) = predict_value('m', d)
+	FROM (SELECT '"\u20ac"'::json AS j, 1 AS z) a, (SELECT NULL AS j, 1 AS z) b, (SELECT '"\u00e9"'::json AS j, 1 AS z) c, (SELECT chr(233) AS j, 1 AS z) d}),
+	"1\nt|t|t", 'json escapes in a database in LATIN1');
+
 # The last thing that is left of a dropped extension is nothing.
 $node->safe_psql('two', 'DROP EXTENSION pgml_auto');
 is($node->safe_psql('two', q{SELECT count(*) FROM pg_namespace WHERE nspname = 'pgml_auto'}), 0, 'dropping leaves no schema');
