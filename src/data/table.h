@@ -34,6 +34,7 @@ typedef struct PgmlColumn
 	const char *name;      /* as in the catalog, unquoted; array elements are "name[1]" ... */
 	const char *type_name; /* for people, e.g. "timestamp with time zone" */
 	PgmlKind kind;
+	PgmlOrigin origin;
 	bool is_integer; /* NUMBER of an integer type */
 	bool is_key;     /* part of the primary key or the only column of a unique index */
 	double *num;     /* nrows values, every kind but TEXT */

@@ -19,6 +19,18 @@ typedef enum PgmlKind
 	PGML_KIND_INTERVAL = 7   /* num: seconds as extract(epoch) counts them */
 } PgmlKind;
 
+/*
+ * The type that values of a kind came from, where the kind alone does not say how others are to be read in their place;
+ * stored in images: append only, never renumber.
+ */
+typedef enum PgmlOrigin
+{
+	PGML_ORIGIN_PLAIN = 0,
+	PGML_ORIGIN_TIMESTAMPTZ = 1, /* TIMESTAMP: a moment, not what a clock somewhere shows */
+	PGML_ORIGIN_MONEY = 2,       /* NUMBER */
+	PGML_ORIGIN_JSON = 3         /* TEXT: a json or jsonb scalar */
+} PgmlOrigin;
+
 /* Missing is is_null or a NaN in num.  Infinities are values. */
 typedef struct PgmlValue
 {

@@ -448,6 +448,7 @@ emit_input(Ingest *ingest, const Input *input, const int64 *order, int64 nrows, 
 		out->name = pgml_strdup(arena, name);
 		out->type_name = pgml_strdup(arena, input->type_name);
 		out->kind = input->reader.kind;
+		out->origin = input->reader.origin;
 		out->is_integer = input->reader.is_integer;
 		out->is_key = input->is_key;
 		if (out->name == NULL || out->type_name == NULL)

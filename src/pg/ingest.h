@@ -51,6 +51,7 @@ typedef struct PgmlTypeReader
 {
 	Oid type; /* base type */
 	PgmlKind kind;
+	PgmlOrigin origin;
 	bool is_integer;
 	bool supported;  /* false: the column cannot be used */
 	bool array;      /* arrays of numbers and pgvector: expanded to element columns */

@@ -70,6 +70,24 @@ binary_kind(Oid type)
 	}
 }
 
+/* What the kind of a type does not tell. */
+static PgmlOrigin
+origin_of(Oid type)
+{
+	switch (type)
+	{
+		case TIMESTAMPTZOID:
+			return PGML_ORIGIN_TIMESTAMPTZ;
+		case MONEYOID:
+			return PGML_ORIGIN_MONEY;
+		case JSONOID:
+		case JSONBOID:
+			return PGML_ORIGIN_JSON;
+		default:
+			return PGML_ORIGIN_PLAIN;
+	}
+}
+
 /* Whether values are read as their text form: enums, uuid, citext and its like, network addresses, bits. */
 static bool
 read_as_text(Oid type)
@@ -126,6 +144,7 @@ array_reader(PgmlTypeReader *reader)
 	get_typlenbyvalalign(reader->element, &reader->element_length, &reader->element_by_value,
 						 &reader->element_align);
 	reader->kind = PGML_KIND_NUMBER;
+	reader->origin = origin_of(reader->element);
 	reader->array = true;
 	reader->supported = true;
 }
@@ -143,6 +162,7 @@ pgml_type_reader(Oid type, int32 typmod, PgmlTypeReader *reader)
 	memset(reader, 0, sizeof(*reader));
 	reader->type = getBaseTypeAndTypmod(type, &typmod);
 	reader->kind = binary_kind(reader->type);
+	reader->origin = origin_of(reader->type);
 	reader->is_integer = reader->type == INT2OID || reader->type == INT4OID ||
 						 reader->type == INT8OID || reader->type == OIDOID ||
 						 (reader->type == NUMERICOID && numeric_is_integer(typmod));

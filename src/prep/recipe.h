@@ -60,6 +60,7 @@ typedef struct PgmlInput
 	const char *name;
 	const char *type_name;
 	PgmlKind kind;
+	PgmlOrigin origin;
 	bool used;
 	int32_t first_feature;
 	int32_t n_features;

@@ -103,6 +103,23 @@ wrong_value(const PgmlRecipe *recipe, const RecipeInput *in, const PgmlValue *va
 					 (int) len, value->str, len < value->len ? "..." : "");
 }
 
+/* "Infinity" and the like, as PostgreSQL writes and reads them, for a column whose type has them. */
+static bool
+text_infinity(const char *s, uint32_t len, double *out)
+{
+	pgml_trim(&s, &len);
+	bool negative = len > 0 && *s == '-';
+	if (len > 0 && (*s == '-' || *s == '+'))
+	{
+		s++;
+		len--;
+	}
+	if (!recipe_text_equal(s, len, "infinity", 8) && !recipe_text_equal(s, len, "inf", 3))
+		return false;
+	*out = negative ? -INFINITY : INFINITY;
+	return true;
+}
+
 /* A number; text that was read in training may be unreadable now as it was then. */
 static PgmlStatus
 read_number(const PgmlRecipe *recipe, const RecipeInput *in, const PgmlValue *value, double *out,
@@ -118,7 +135,8 @@ read_number(const PgmlRecipe *recipe, const RecipeInput *in, const PgmlValue *va
 			return PGML_OK;
 		case PGML_KIND_TEXT:
 			*out = recipe_text_number(value->str, value->len, &unread);
-			if (!unread || in->base == RECIPE_NUMBER_TEXT)
+			if (!unread || in->base == RECIPE_NUMBER_TEXT ||
+				text_infinity(value->str, value->len, out))
 				return PGML_OK;
 			break;
 		default:

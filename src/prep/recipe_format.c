@@ -177,6 +177,7 @@ put_column(const RecipeFit *fit, const ColumnFit *f, PgmlBuf *out, size_t base, 
 						 .first_feature = in->first_feature,
 						 .parts = f->parts,
 						 .kind = (uint8_t) f->col->kind,
+						 .flags = (uint8_t) (f->col->origin << RECIPE_ORIGIN_SHIFT),
 						 .step = (uint8_t) f->step,
 						 .base = (uint8_t) (f->step == RECIPE_DROP ? RECIPE_DROP : f->base) };
 	in->name = put_string(out, base, f->col->name, strlen(f->col->name));
@@ -283,12 +284,22 @@ base_ok(const RecipeInput *in)
 	return in->base == in->step;
 }
 
+/* Known flags and origins only. */
+static bool
+flags_ok(uint8_t flags)
+{
+	uint8_t low = flags & ((1u << RECIPE_ORIGIN_SHIFT) - 1);
+
+	return (low & ~(RECIPE_DAY_FIRST | RECIPE_OTHER)) == 0 &&
+		   flags >> RECIPE_ORIGIN_SHIFT <= PGML_ORIGIN_JSON;
+}
+
 /* One input's record. */
 static bool
 input_ok(const PgmlRecipe *recipe, const RecipeInput *in)
 {
 	if (in->kind < PGML_KIND_BOOL || in->kind > PGML_KIND_INTERVAL || in->step < RECIPE_DROP ||
-		in->step > RECIPE_MISSING || (in->flags & ~(RECIPE_DAY_FIRST | RECIPE_OTHER)) != 0)
+		in->step > RECIPE_MISSING || !flags_ok(in->flags))
 		return false;
 	if (!base_ok(in) || in->parts >= 1u << RECIPE_PARTS ||
 		in->n_features != count_features(in->step, in->parts))
@@ -367,6 +378,7 @@ pgml_recipe_input(const PgmlRecipe *recipe, int32_t i)
 	return (PgmlInput){ .name = recipe_string(recipe, in.name, NULL),
 						.type_name = recipe_string(recipe, in.type_name, NULL),
 						.kind = (PgmlKind) in.kind,
+						.origin = (PgmlOrigin) (in.flags >> RECIPE_ORIGIN_SHIFT),
 						.used = in.step != RECIPE_DROP,
 						.first_feature = (int32_t) in.first_feature,
 						.n_features = (int32_t) in.n_features };

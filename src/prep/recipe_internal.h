@@ -62,6 +62,8 @@ typedef enum RecipePart
 #define RECIPE_DAY_FIRST 1 /* 09/03 is 9 March */
 #define RECIPE_OTHER     2 /* the last level pools rare and unseen values */
 
+#define RECIPE_ORIGIN_SHIFT 4 /* the PgmlOrigin of the column, in the flags' upper half */
+
 typedef struct RecipeHeader
 {
 	uint32_t magic;

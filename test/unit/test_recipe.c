@@ -516,11 +516,17 @@ coerces_or_names_the_column(void **state)
 		day->num[i] = i % 50 * 86400.0;
 		t->num[i] = i % 24 * 3600.0;
 	}
+	day->origin = PGML_ORIGIN_TIMESTAMPTZ;
 	fit(&f, &r);
 	expect(&r, 1, "boolean", "boolean, 25 % true");
+	assert_int_equal(pgml_recipe_input(&r.recipe, 1).origin, PGML_ORIGIN_PLAIN);
+	assert_int_equal(pgml_recipe_input(&r.recipe, 2).origin, PGML_ORIGIN_TIMESTAMPTZ);
 	assert_true(apply(&r, 0, text(" 1,234 ")) == 1234);
 	assert_true(apply(&r, 0, num(PGML_KIND_BOOL, 1)) == 1);
 	assert_true(isnan(apply(&r, 0, text("unknown"))));
+	assert_true(apply(&r, 0, text(" Infinity ")) == 59 && apply(&r, 0, text("+inf")) == 59);
+	assert_true(apply(&r, 0, text("-Infinity")) == 0);
+	refuse(&r, 0, text("infinite"), "column \"age\" needs a number, not \"infinite\"");
 	refuse(&r, 0, text("abc"), "column \"age\" needs a number, not \"abc\"");
 	refuse(&r, 0, num(PGML_KIND_DATE, 0), "column \"age\" needs a number, not a date");
 	refuse(&r, 0, num(PGML_KIND_INTERVAL, 0), "column \"age\" needs a number, not an interval");
