@@ -1,5 +1,5 @@
 /*
- * predict_bind.h - where each input of a model is found; for predict_input.c only.
+ * predict_bind.h - where each input of a model is found; for predict_input.c and predict_convert.c only.
  */
 #ifndef PGML_PG_PREDICT_BIND_H
 #define PGML_PG_PREDICT_BIND_H
@@ -20,7 +20,9 @@ typedef struct BoundInput
 	int key_length;  /* of the column: without the [n] */
 	int32 element;   /* of an array, from 1; 0: the value itself */
 	int32 length;    /* elements the array must have */
-	PgmlTypeReader reader;
+	PgmlTypeReader reader;  /* of the column; not for JSON */
+	PgmlTypeReader trained; /* of a type like that of training, see predict_convert.h */
+	PGFunction cast;        /* from the column's type to it; NULL: none */
 } BoundInput;
 
 struct PgmlBinding

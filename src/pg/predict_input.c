@@ -19,6 +19,7 @@
 #include "pg/compat.h"
 #include "pg/error.h"
 #include "pg/predict_bind.h"
+#include "pg/predict_convert.h"
 
 /* ---- values -------------------------------------------------------------------------------- */
 
@@ -87,7 +88,7 @@ pgml_inputs_read_columns(PgmlInputs *inputs, const Datum *values, const bool *nu
 		else if (bound->element > 0)
 			value = element_value(inputs, &open, bound, values[bound->attribute]);
 		else
-			value = pgml_datum_value(&bound->reader, values[bound->attribute]);
+			value = predict_convert_datum(bound, values[bound->attribute]);
 		apply_value(inputs, bound->input, &value, features);
 	}
 	MemoryContextSwitchTo(old);
@@ -128,40 +129,6 @@ pgml_inputs_bind_columns(PgmlInputs *inputs, TupleDesc desc)
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
 
-/* A scalar of a JSON object as a value; objects and arrays do not fit a column. */
-static PgmlValue
-json_scalar(const JsonbValue *json, const char *key, int key_length)
-{
-	PgmlValue value = { .kind = PGML_KIND_NUMBER };
-
-	switch (json->type)
-	{
-		case jbvNull:
-			value.is_null = true;
-			break;
-		case jbvBool:
-			value.kind = PGML_KIND_BOOL;
-			value.num = json->val.boolean ? 1 : 0;
-			break;
-		case jbvNumeric:
-			value.num = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
-														   NumericGetDatum(json->val.numeric)));
-			break;
-		case jbvString:
-			value.kind = PGML_KIND_TEXT;
-			value.str = json->val.string.val;
-			value.len = (uint32) json->val.string.len;
-			break;
-		default:
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("key \"%.*s\" holds an object or array where the model needs a "
-								   "single value",
-								   key_length, key),
-							errhint("Give a number, a string, true, false or null.")));
-	}
-	return value;
-}
-
 /* The array under a key whose elements are being read, nested ones flattened as rows have them. */
 typedef struct OpenKey
 {
@@ -178,6 +145,38 @@ refuse_array(const BoundInput *bound)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("key \"%.*s\" must hold an array of numbers", bound->key_length, bound->key)));
+}
+
+/* Error callback while text is read as an array: name the key. */
+static void
+array_failed(void *arg)
+{
+	const BoundInput *bound = arg;
+
+	if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_DATA_EXCEPTION)
+		return;
+	errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+	errmsg("key \"%.*s\" must hold an array of numbers", bound->key_length, bound->key);
+}
+
+/* The array under a key; pgvector's come as text, "[1,2,3]". */
+static JsonbContainer *
+array_container(BoundInput *bound, const JsonbValue *json)
+{
+	ErrorContextCallback callback = { .callback = array_failed,
+									  .arg = bound,
+									  .previous = error_context_stack };
+	Jsonb *parsed;
+
+	if (json->type == jbvBinary && JsonContainerIsArray(json->val.binary.data))
+		return json->val.binary.data;
+	if (json->type != jbvString || json->val.string.len == 0 || json->val.string.val[0] != '[')
+		refuse_array(bound);
+	error_context_stack = &callback;
+	parsed = DatumGetJsonbP(DirectFunctionCall1(
+		jsonb_in, CStringGetDatum(pnstrdup(json->val.string.val, json->val.string.len))));
+	error_context_stack = callback.previous;
+	return &parsed->root;
 }
 
 /* Take the elements of an array. */
@@ -211,19 +210,16 @@ open_array(const PgmlInputs *inputs, OpenKey *open, const BoundInput *bound, Jso
 
 /* Element of the array under a key; null for the whole array is null for each element. */
 static PgmlValue
-json_element(const PgmlInputs *inputs, OpenKey *open, const JsonbValue *json,
-			 const BoundInput *bound)
+json_element(const PgmlInputs *inputs, OpenKey *open, const JsonbValue *json, BoundInput *bound)
 {
 	if (json->type == jbvNull)
 		return null_value;
-	if (json->type != jbvBinary || !JsonContainerIsArray(json->val.binary.data))
-		refuse_array(bound);
 	if (open->key == NULL || open->key_length != bound->key_length ||
 		strncmp(open->key, bound->key, bound->key_length) != 0)
-		open_array(inputs, open, bound, json->val.binary.data);
+		open_array(inputs, open, bound, array_container(bound, json));
 	if (open->length == 0)
 		return null_value;
-	return json_scalar(&open->elements[bound->element - 1], bound->key, bound->key_length);
+	return predict_convert_json(bound, &open->elements[bound->element - 1]);
 }
 
 /* 42703 that lists every key the object lacks. */
@@ -251,7 +247,7 @@ report_missing_keys(const PgmlInputs *inputs, JsonbContainer *object)
  * element.
  */
 static PgmlValue
-json_value(const PgmlInputs *inputs, OpenKey *open, JsonbContainer *object, const BoundInput *bound)
+json_value(const PgmlInputs *inputs, OpenKey *open, JsonbContainer *object, BoundInput *bound)
 {
 	int full_length = (int) strlen(bound->key);
 	JsonbValue own;
@@ -268,7 +264,7 @@ json_value(const PgmlInputs *inputs, OpenKey *open, JsonbContainer *object, cons
 							   bound->key, bound->key_length, bound->key),
 						errhint("Leave out the one that the model was not trained on.")));
 	if (has_own)
-		return json_scalar(&own, bound->key, full_length);
+		return predict_convert_json(bound, &own);
 	if (!has_array)
 		report_missing_keys(inputs, object);
 	return json_element(inputs, open, &array, bound);
