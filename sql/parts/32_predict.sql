@@ -1,4 +1,4 @@
--- Predictions.  Each verb takes a row (columns are found by name), a jsonb object, or the text of one; the text form also
+-- Predictions.  Each verb takes a row (columns are found by name), a jsonb or json object, or the text of one; the text form also
 -- settles what an untyped literal means.  NULL for the model or the input gives NULL.
 
 CREATE FUNCTION @extschema@.predict(model text, input record, type anyelement DEFAULT NULL::text) RETURNS anyelement
@@ -12,6 +12,12 @@ CREATE FUNCTION @extschema@.predict(model text, features jsonb) RETURNS text
     AS 'MODULE_PATHNAME', 'pgml_auto_predict';
 COMMENT ON FUNCTION @extschema@.predict(text, jsonb) IS
 'predicted class or number for a jsonb object whose keys are column names';
+
+CREATE FUNCTION @extschema@.predict(model text, features json) RETURNS text
+    LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100
+    AS 'MODULE_PATHNAME', 'pgml_auto_predict';
+COMMENT ON FUNCTION @extschema@.predict(text, json) IS
+'predicted class or number for a json object whose keys are column names';
 
 CREATE FUNCTION @extschema@.predict(model text, features text) RETURNS text
     LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100
@@ -31,6 +37,12 @@ CREATE FUNCTION @extschema@.predict_value(model text, features jsonb) RETURNS do
 COMMENT ON FUNCTION @extschema@.predict_value(text, jsonb) IS
 'predicted number for a jsonb object whose keys are column names; for regression models';
 
+CREATE FUNCTION @extschema@.predict_value(model text, features json) RETURNS double precision
+    LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100
+    AS 'MODULE_PATHNAME', 'pgml_auto_predict_value';
+COMMENT ON FUNCTION @extschema@.predict_value(text, json) IS
+'predicted number for a json object whose keys are column names; for regression models';
+
 CREATE FUNCTION @extschema@.predict_value(model text, features text) RETURNS double precision
     LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100
     AS 'MODULE_PATHNAME', 'pgml_auto_predict_value';
@@ -49,6 +61,12 @@ CREATE FUNCTION @extschema@.predict_proba(model text, features jsonb, class text
 COMMENT ON FUNCTION @extschema@.predict_proba(text, jsonb, text) IS
 'probability of a class for a jsonb object whose keys are column names; with two classes the default is the positive one';
 
+CREATE FUNCTION @extschema@.predict_proba(model text, features json, class text DEFAULT NULL) RETURNS double precision
+    LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100
+    AS 'MODULE_PATHNAME', 'pgml_auto_predict_proba';
+COMMENT ON FUNCTION @extschema@.predict_proba(text, json, text) IS
+'probability of a class for a json object whose keys are column names; with two classes the default is the positive one';
+
 CREATE FUNCTION @extschema@.predict_proba(model text, features text, class text DEFAULT NULL) RETURNS double precision
     LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100
     AS 'MODULE_PATHNAME', 'pgml_auto_predict_proba';
@@ -66,6 +84,12 @@ CREATE FUNCTION @extschema@.predict_probs(model text, features jsonb) RETURNS js
     AS 'MODULE_PATHNAME', 'pgml_auto_predict_probs';
 COMMENT ON FUNCTION @extschema@.predict_probs(text, jsonb) IS
 'probabilities of all classes for a jsonb object whose keys are column names, as an object with the classes as keys';
+
+CREATE FUNCTION @extschema@.predict_probs(model text, features json) RETURNS jsonb
+    LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100
+    AS 'MODULE_PATHNAME', 'pgml_auto_predict_probs';
+COMMENT ON FUNCTION @extschema@.predict_probs(text, json) IS
+'probabilities of all classes for a json object whose keys are column names, as an object with the classes as keys';
 
 CREATE FUNCTION @extschema@.predict_probs(model text, features text) RETURNS jsonb
     LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100

@@ -3,7 +3,7 @@
  *
  * Each call site of a running statement keeps a PredictSite in fn_extra: the pinned model, the
  * binding of its input and the buffers, so that a row costs no catalog access and no allocation but
- * its result.  The verbs exist for records, jsonb and text; one C function serves all three and
+ * its result.  The verbs exist for records, jsonb, json and text; one C function serves all three and
  * asks the catalog once which it is.
  */
 #include "postgres.h"
@@ -37,7 +37,7 @@ typedef struct PredictSite
 {
 	PgmlModelRef *ref;
 	PgmlInputs *inputs;
-	Oid form; /* declared type of the input: RECORDOID, JSONBOID or TEXTOID */
+	Oid form; /* declared type of the input: RECORDOID, JSONBOID, JSONOID or TEXTOID */
 	PredictType result;
 	uint64 serial;          /* model that the rest belongs to */
 	MemoryContext of_model; /* emptied when the model changes */
@@ -123,6 +123,7 @@ read_input(PredictSite *site, FunctionCallInfo fcinfo)
 		case JSONBOID:
 			pgml_inputs_read_jsonb(site->inputs, PG_GETARG_JSONB_P(1));
 			break;
+		case JSONOID:
 		case TEXTOID:
 			pgml_inputs_read_text(site->inputs, PG_GETARG_TEXT_PP(1));
 			break;
@@ -234,7 +235,7 @@ number_result(PredictSite *site)
 	return text_to_result(site, digits);
 }
 
-/* predict(model text, input record | jsonb | text [, type anyelement]) */
+/* predict(model text, input record | jsonb | json | text [, type anyelement]) */
 Datum
 pgml_auto_predict(PG_FUNCTION_ARGS)
 {
@@ -251,7 +252,7 @@ pgml_auto_predict(PG_FUNCTION_ARGS)
 
 /* ---- predict_value() ----------------------------------------------------------------------- */
 
-/* predict_value(model text, input record | jsonb | text) */
+/* predict_value(model text, input record | jsonb | json | text) */
 Datum
 pgml_auto_predict_value(PG_FUNCTION_ARGS)
 {
@@ -348,7 +349,7 @@ pgml_class_probability(const PgmlImage *image, const double *out, int class)
 	return out[class];
 }
 
-/* predict_proba(model text, input record | jsonb | text, class text) */
+/* predict_proba(model text, input record | jsonb | json | text, class text) */
 Datum
 pgml_auto_predict_proba(PG_FUNCTION_ARGS)
 {
@@ -389,7 +390,7 @@ pgml_class_probabilities(const PgmlImage *image, const double *out)
 	return JsonbValueToJsonb(object);
 }
 
-/* predict_probs(model text, input record | jsonb | text) */
+/* predict_probs(model text, input record | jsonb | json | text) */
 Datum
 pgml_auto_predict_probs(PG_FUNCTION_ARGS)
 {

@@ -40,7 +40,8 @@ extern void pgml_inputs_use_model(PgmlInputs *inputs, PgmlModel *model, const ch
 /*
  * Compute inputs->features.  Columns and keys are found by their exact names, others are ignored;
  * 42703 lists all that are missing, 42804 names a column whose type cannot be used, 22000 a value
- * that does not fit. The text form is a JSON object; anything else is 22023.
+ * that does not fit. The text form, which json
+ * has too, is a JSON object; anything else is 22023.
  */
 extern void pgml_inputs_read_record(PgmlInputs *inputs, HeapTupleHeader record);
 extern void pgml_inputs_read_jsonb(PgmlInputs *inputs, Jsonb *object);

@@ -145,6 +145,17 @@ SELECT throws_ok($$SELECT predict('a_float4', '{"a_float4": "infinitely", "other
 
 -- ---- json, "char", money ----------------------------------------------------------------------------
 
+SELECT is(count(*) FILTER (WHERE predict('everything', row_to_json(t)) <> predict('everything', t) OR predict_value('everything', row_to_json(t)) <> predict_value('everything', t)),
+          0::bigint, 'json is taken as jsonb is') FROM everything t WHERE i < 50;
+SELECT is(learn_class.version, 1, 'a model of classes')
+FROM automl_train('class', $$SELECT i % 9 AS x, CASE WHEN i % 9 > 4 THEN 'yes' ELSE 'no' END AS y FROM generate_series(1, 90) i$$, 'y', max_trials => 1) learn_class;
+SELECT is(predict_proba('class', '{"x": 3}'::json), predict_proba('class', '{"x": 3}'), 'predict_proba of json');
+SELECT is(predict_proba('class', '{"x": 3}'::json, 'no'), predict_proba('class', '{"x": 3}', 'no'), 'of a class');
+SELECT is(predict_probs('class', '{"x": 3}'::json), predict_probs('class', '{"x": 3}'), 'predict_probs of json');
+SELECT is(predict('class', '{"x": 3}'), predict('class', '{"x": 3}'::jsonb), 'a literal is still text');
+SELECT is(predict('class', NULL), NULL, 'and NULL still NULL');
+SELECT throws_ok($$SELECT predict('class', '[1]'::json)$$, '22023', 'the input of a prediction must be a JSON object, not an array');
+
 SELECT lives_ok($$SELECT learn('bad_json', 'SELECT (ARRAY[''"\ud800"'', ''"\u0000"'', ''"\udc00x"'', ''"\ud800\u0041"'', ''"b"'', ''"\t\b\f\r\/\\"'', ''1e999999''])[1 + i % 7]::json AS j, i % 5 AS z, i % 3 AS y FROM generate_series(1, 100) i')$$,
                 'json escapes that mean no text do not stop a training');
 SELECT is(predict_value('bad_json', a), predict_value('bad_json', b), 'they are missing')
@@ -156,6 +167,8 @@ SELECT is(array(SELECT jsonb_object_keys(predict_probs('bytes', '{"x": 3}')) ORD
 
 SELECT is(learn('money', 'SELECT i * 100000000.05::money AS m, i % 7 AS z, i % 7 AS y FROM generate_series(-50, 50) i'), 1, 'money is learnt from');
 SELECT is(description, 'money: number from -5000000002.5 to 5000000002.5', 'as a number') FROM automl_describe('money') WHERE item = 'm';
+SELECT is(predict_value('a_money', '{"a_money": 12345.67, "other": 1}'), predict_value('a_money', s), 'and a number can be given for it')
+FROM (SELECT 12345.67::money AS a_money, 1 AS other) s;
 
 SELECT * FROM finish();
 ROLLBACK;
