@@ -30,6 +30,9 @@ SELECT is(count(*) FILTER (WHERE predict_value('arrays', t) IS DISTINCT FROM pre
 FROM arrays t;
 SELECT throws_ok($$SELECT predict('arrays', '{"v": [1, 2, 3], "grid": null}')$$, '22000', 'array "v" has length 3, but model "arrays" was trained on length 2');
 SELECT throws_ok($$SELECT predict('arrays', '{"v": [1, {"a": 2}], "grid": null}')$$, '22023', 'key "v" must hold an array of numbers');
+SELECT is(predict_value('arrays', '{"v": "[1,2]", "grid": null}'), predict_value('arrays', '{"v": [1, 2], "grid": null}'), 'pgvector writes arrays as text');
+SELECT throws_ok($$SELECT predict('arrays', '{"v": "[1,2", "grid": null}')$$, '22023', 'key "v" must hold an array of numbers');
+SELECT throws_ok($$SELECT predict('arrays', '{"v": 1, "grid": null}')$$, '22023', 'key "v" must hold an array of numbers');
 SELECT throws_ok($$SELECT predict('arrays', s) FROM (SELECT ARRAY[1, 2] AS v, 3 AS "v[1]", ARRAY[[1, 2], [0, 1]] AS grid) s$$, '42702',
                  'column "v[1]" has the name of an element of array column "v"');
 SELECT throws_ok($$SELECT predict('arrays', '{"v": [1, 2], "v[1]": 3, "grid": null}')$$, '42702', 'key "v[1]" has the name of an element of array "v"');
