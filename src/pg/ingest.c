@@ -571,20 +571,19 @@ create_ingest(const PgmlIngest *request)
 	return ingest;
 }
 
-PgmlTable *
-pgml_ingest(const PgmlIngest *request, PgmlArena *arena, PgmlIngestInfo *info)
+/* Read what the statement returns. */
+static PgmlTable *
+read_table(Ingest *ingest, const char *query, PgmlArena *arena)
 {
-	PgmlSource source = pgml_source_resolve(request->data);
-	Ingest *ingest = create_ingest(request);
-	bool shown = pgml_progress_active();
-	MemoryContext old = MemoryContextSwitchTo(ingest->context);
+	const PgmlIngest *request = ingest->request;
 	PgmlTable *volatile table = NULL;
+	bool shown = pgml_progress_active();
 
 	ingest->stage = stage_create(request->keep_order, false, request->max_bytes, request->salt);
 	PG_TRY();
 	{
 		pgml_progress_report(0, "reading data");
-		run_read_only(ingest, source.query);
+		run_read_only(ingest, query);
 		if (shown && !pgml_progress_active())
 			pgml_progress_resume();
 		table = make_table(ingest, arena);
@@ -594,6 +593,17 @@ pgml_ingest(const PgmlIngest *request, PgmlArena *arena, PgmlIngestInfo *info)
 		stage_free(ingest->stage);
 	}
 	PG_END_TRY();
+	return table;
+}
+
+PgmlTable *
+pgml_ingest(const PgmlIngest *request, PgmlArena *arena, PgmlIngestInfo *info)
+{
+	PgmlSource source = pgml_source_resolve(request->data);
+	Ingest *ingest = create_ingest(request);
+	MemoryContext old = MemoryContextSwitchTo(ingest->context);
+	PgmlTable *table = read_table(ingest, source.query, arena);
+
 	notice_columns(ingest);
 	notice_rows(ingest, table);
 	*info = (PgmlIngestInfo){ .relid = source.relid,

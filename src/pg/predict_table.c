@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include <math.h>
 
 #include "catalog/pg_type.h"
@@ -18,7 +19,6 @@
 #include "miscadmin.h"
 #include "tcop/dest.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -250,18 +250,20 @@ create_receiver(PgmlModelRef *ref, const PgmlStatement *statement, const char *i
 
 /* ---- the function -------------------------------------------------------------------------- */
 
-/* Run the statement into the receiver; functions in it that would write are refused (25006). */
+/*
+ * Run the statement into the receiver; functions in it that would write are refused (25006).  An error leaves the
+ * transaction or subtransaction, whose end puts the flag back.
+ */
 static void
 run_read_only(const PgmlStatement *statement, DestReceiver *receiver)
 {
 	SPIExecuteOptions options = { .read_only = true, .dest = receiver };
-	int nest_level = NewGUCNestLevel();
+	bool was_read_only = XactReadOnly;
 	int status;
 
-	(void) set_config_option("transaction_read_only", "on", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	XactReadOnly = true;
 	status = SPI_execute_plan_extended(statement->plan, &options);
-	AtEOXact_GUC(true, nest_level);
+	XactReadOnly = was_read_only;
 	if (status < 0)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
 						errmsg("could not read the data: %s", SPI_result_code_string(status))));

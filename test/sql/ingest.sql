@@ -162,7 +162,9 @@ FROM pgml_auto.version a, pgml_auto.version b WHERE a.model = 'large' AND b.mode
 RESET pgml_auto.max_memory;
 
 -- settings
+\set VERBOSITY sqlstate
 SET pgml_auto.max_memory = '1MB';
+\set VERBOSITY terse
 SET pgml_auto.max_threads = 0;
 SET pgml_auto.unknown = 1;
 SELECT name, context, unit FROM pg_settings WHERE name LIKE 'pgml_auto.%' ORDER BY name;
