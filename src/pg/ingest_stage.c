@@ -44,8 +44,8 @@ stage_array(int64 n, Size size)
 	return MemoryContextAllocHuge(CurrentMemoryContext, Max(n, 1) * size);
 }
 
-static void
-pg_attribute_noreturn() fail_nomem(void)
+__attribute__((noreturn)) static void
+fail_nomem(void)
 {
 	ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
 					errdetail("Failed while reading the data.")));

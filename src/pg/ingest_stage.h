@@ -84,7 +84,7 @@ extern void stage_emit(Stage *stage, int column, const int64 *order, int64 nrows
 extern uint64 stage_hash(const Stage *stage, int64 row);
 
 /* 53400: what was read does not fit. */
-extern void stage_fail_limit(void) pg_attribute_noreturn();
+extern void stage_fail_limit(void) __attribute__((noreturn));
 
 /* The rows that fit; called by stage_add_row when they do not (ingest_sample.c). */
 extern void stage_shrink(Stage *stage);
