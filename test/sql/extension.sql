@@ -1,4 +1,5 @@
 -- Creating, dropping and creating again; where things live; what a hostile schema can do.
+\set SHOW_CONTEXT never
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS pgml_auto CASCADE;
 
