@@ -73,6 +73,12 @@ extern bool training_selects(const PgmlTrainOptions *options, const char *name);
 /* prepare.c: columns, target, split, recipe, matrix, leaks. */
 extern PgmlStatus training_prepare(Training *t);
 
+/* prepare.c: column called name, or an error that says what it was named as and lists the columns. */
+extern PgmlStatus training_find_column(Training *t, const char *name, const char *role, int *col);
+
+/* rows.c: read target, weights, groups and time, then split the rows that have a target. */
+extern PgmlStatus training_read_rows(Training *t);
+
 /* folds.c: how validation is done. */
 extern PgmlStatus training_choose_folds(Training *t);
 
