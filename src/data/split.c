@@ -9,6 +9,9 @@
 /* Items between two looks at the stop flag. */
 #define POLL_MASK 0xffff
 
+/* Classes of fewer rows cannot raise the limit above which later versions train. */
+#define MIN_CAP_ROWS 30
+
 /* What one split works with; everything in scratch memory but the split itself. */
 typedef struct Work
 {
@@ -53,26 +56,26 @@ wanted_rows(double test_size, int64_t n)
 }
 
 /*
- * The threshold that makes `wanted` of n sorted rows test, or as few more as keep equal hashes
- * together; one distinct hash at least stays to train, so 0 (no test rows) when there is only one.
- * It lies just above the last test row: the lower the highest threshold, the more rows later
- * versions may train on.
+ * The threshold that makes `wanted` of n sorted rows test, as nearly as can be when rows of equal hash stay together: of
+ * a block that crosses the limit all rows test, or, with `nearest`, none when that comes nearer to what is wanted (a group
+ * may hold most of the rows).  One distinct hash at least stays to train, so 0 (no test rows) when there is only one.
+ * It lies just above the last test row: the lower the highest threshold, the more rows later versions may train on.
  */
 static uint64_t
-cut(const PgmlKeyed *sorted, int64_t n, int64_t wanted)
+cut(const PgmlKeyed *sorted, int64_t n, int64_t wanted, bool nearest)
 {
-	int64_t last = wanted - 1; /* the last test row */
+	int64_t from = wanted - 1; /* the block of the last row wanted: sorted[from .. upto - 1] */
+	int64_t upto = wanted;
 
 	if (wanted < 1)
 		return 0;
-	if (sorted[last].key == sorted[n - 1].key)
-	{
-		while (last >= 0 && sorted[last].key == sorted[n - 1].key)
-			last--;
-		if (last < 0)
-			return 0;
-	}
-	return sorted[last].key + 1;
+	while (from > 0 && sorted[from - 1].key == sorted[wanted - 1].key)
+		from--;
+	while (upto < n && sorted[upto].key == sorted[wanted - 1].key)
+		upto++;
+	if (upto == n || (nearest && from > 0 && wanted - from < upto - wanted))
+		upto = from;
+	return upto > 0 ? sorted[upto - 1].key + 1 : 0;
 }
 
 /*
@@ -115,11 +118,42 @@ sort_hashes(Work *w, int64_t *class_rows)
 	return PGML_OK;
 }
 
+/*
+ * Later versions train above the highest threshold only, and the few rows of a tiny class may all lie far up: its threshold
+ * would keep everybody's rows out of training.  So no class goes above the highest one among the classes of MIN_CAP_ROWS
+ * or more, or above the wanted share when there is none; but some row tests.
+ */
+static void
+cap_thresholds(PgmlSplit *split, const int64_t *upto)
+{
+	uint64_t cap = 0;
+	uint64_t lowest = 0; /* of those above 0 */
+
+	for (int c = 0; c < split->n_classes; c++)
+	{
+		uint64_t own = split->threshold[c];
+
+		if (upto[c] - (c == 0 ? 0 : upto[c - 1]) >= MIN_CAP_ROWS && own > cap)
+			cap = own;
+		if (own > 0 && (lowest == 0 || own < lowest))
+			lowest = own;
+	}
+	if (cap == 0)
+		cap = (uint64_t) ldexp(split->test_size,
+							   64); /* less than 1 as a double is at most 2^64 - 2^11 */
+	if (cap < lowest)
+		cap = lowest;
+	for (int c = 0; c < split->n_classes; c++)
+		if (split->threshold[c] > cap)
+			split->threshold[c] = cap;
+}
+
 /* First version: one threshold per class (or group order), from the rows that are there. */
 static PgmlStatus
 fix_thresholds(Work *w, PgmlArena *scratch)
 {
 	PgmlSplit *split = w->split;
+	bool grouped = split->method == PGML_SPLIT_GROUP;
 	int64_t *upto = pgml_zalloc(scratch, (size_t) split->n_classes, sizeof(int64_t));
 
 	split->threshold = pgml_zalloc(w->arena, (size_t) split->n_classes, sizeof(uint64_t));
@@ -131,10 +165,12 @@ fix_thresholds(Work *w, PgmlArena *scratch)
 		int64_t from = c == 0 ? 0 : upto[c - 1];
 		int64_t rows = upto[c] - from;
 
-		split->threshold[c] = cut(w->items + from, rows, wanted_rows(split->test_size, rows));
+		split->threshold[c] =
+			cut(w->items + from, rows, wanted_rows(split->test_size, rows), grouped);
 	}
-	if (split->method == PGML_SPLIT_GROUP && split->test_size > 0 && w->in->n > 0 &&
-		split->threshold[0] == 0)
+	if (split->method == PGML_SPLIT_STRATIFIED && split->n_classes > 1)
+		cap_thresholds(split, upto);
+	if (grouped && split->test_size > 0 && w->in->n > 0 && split->threshold[0] == 0)
 	{
 		pgml_fail(w->env->error, PGML_ERR_DATA, "group_column has a single group");
 		pgml_fail_hint(w->env->error,
@@ -226,7 +262,11 @@ split_by_hash(Work *w, PgmlArena *scratch)
 	return PGML_OK;
 }
 
-/* The window of the newest rows, whole moments only; some older moment must be left to train on. */
+/*
+ * The window of the newest rows, whole moments only; some older moment must be left to train on.  It begins no earlier than
+ * any earlier window: a version learned from what is older than its own window, also when the rows of today end sooner than
+ * those of then.  So it may be empty: from > upto.
+ */
 static PgmlStatus
 newest_window(Work *w, PgmlWindow *window)
 {
@@ -252,6 +292,9 @@ newest_window(Work *w, PgmlWindow *window)
 	}
 	window->from = w->in->time[w->items[first].row];
 	window->upto = w->in->time[w->items[n - 1].row];
+	for (int k = 0; k < w->split->n_windows; k++)
+		if (window->from < w->split->windows[k].from)
+			window->from = w->split->windows[k].from;
 	return PGML_OK;
 }
 
@@ -261,7 +304,7 @@ in_window(const PgmlWindow *window, double time)
 	return time >= window->from && time <= window->upto;
 }
 
-/* Time: append the new window; older ones stay out of training. NaN lies in no window. */
+/* Time: append the new window unless it is empty; older ones stay out of training. NaN lies in no window. */
 static PgmlStatus
 split_by_time(Work *w)
 {
@@ -275,7 +318,10 @@ split_by_time(Work *w)
 	if (earlier > 0)
 		memcpy(windows, split->windows, (size_t) earlier * sizeof(PgmlWindow));
 	if (holds_out)
+	{
 		PGML_TRY(newest_window(w, &windows[earlier]));
+		holds_out = windows[earlier].from <= windows[earlier].upto;
+	}
 	for (int64_t i = 0; i < w->in->n; i++)
 	{
 		double time = w->in->time[i];

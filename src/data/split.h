@@ -6,10 +6,15 @@
  *
  * stratified: a row tests when its salted hash lies below the threshold of its class; the first version sets the
  *   thresholds so that each class gives the wanted share.  Later versions keep them, and train only on rows at
- *   or above the highest threshold, so that a row whose label was corrected cannot change sides.
+ *   or above the highest threshold, so that a row whose label was corrected cannot change sides.  No threshold is above
+ *   the highest one among the classes of 30 rows or more (without any: above the wanted share), lest a class of three
+ *   rows keep many others from training; so a smaller class may give less than its share, or no test row.
  * random: one threshold for all rows (regression).
- * group: the hash is that of the group's value; one threshold.
- * time: the newest rows test; windows tested by earlier versions stay out of training (reserved).
+ * group: the hash is that of the group's value; one threshold, before or after the group that crosses the wanted share,
+ *   whichever is nearer to it.
+ * time: the newest rows test; windows tested by earlier versions stay out of training (reserved).  No window begins
+ *   before an earlier one does, so no version is tested on rows that an earlier one may have learned from; when the rows
+ *   of today end before that, there are no test rows.
  */
 #ifndef PGML_DATA_SPLIT_H
 #define PGML_DATA_SPLIT_H
@@ -64,9 +69,9 @@ typedef struct PgmlSplitInput
 
 /*
  * Fill role[n].  Allocates thresholds (unless fixed) and windows in arena.  Every class keeps at least one
- * training row, and one test row when it has two rows or more and test_size > 0.  Rows of equal hash are
- * never on both sides: they count as one here, and where their labels differ, those that would train
- * while another tests are reserved.  With fixed thresholds test_size is not looked at, and classes unknown
+ * training row, and one test row when it has 30 rows or more and test_size > 0; of two rows or more in a class some row
+ * tests.  Rows of equal hash are never on both sides: they count as one here, and where their labels differ, those that
+ * would train while another tests are reserved.  With fixed thresholds test_size is not looked at, and classes unknown
  * to the first version (label >= n_classes) use the highest threshold.  PGML_ERR_DATA when there is a single
  * group, a single time, or nothing left to train on.
  */

@@ -75,7 +75,10 @@ count_role(const World *w, PgmlRole role)
 	return count;
 }
 
-/* Version 1: the wanted share of each class within a row, nobody reserved, both sides non-empty. */
+/*
+ * Version 1: the wanted share of each class within a row, nobody reserved, both sides non-empty; of classes of fewer than 30
+ * rows no more than that.
+ */
 static void
 test_stratified_shares(void **state)
 {
@@ -104,9 +107,12 @@ test_stratified_shares(void **state)
 				if (rows < 2)
 					assert_int_equal(test, 0);
 				else
-					assert_in_range(test, 1, rows - 1);
-				assert_true(fabs((double) test - sizes[s] * (double) rows) <= 1);
+					assert_in_range(test, rows >= 30, rows - 1);
+				assert_true((double) test - sizes[s] * (double) rows <= 1);
+				if (rows >= 30)
+					assert_true(fabs((double) test - sizes[s] * (double) rows) <= 1);
 			}
+			assert_true(count_role(w, PGML_ROLE_TEST) > 0);
 			give_back(&l);
 			free(w);
 		}
@@ -209,17 +215,19 @@ age(World *w)
 	shuffle(w);
 }
 
-/* What any version tested, no later version trains on. */
+/* What any version tested, no later version trains on; nor is any tested on what an earlier one trained on. */
 static void
 live(PgmlSplitMethod method, uint64_t seed)
 {
 	World *w = new_world(seed, 600, 3);
 	PgmlSplit split = new_split(method, seed, 0.2, 3);
 	bool *tested = calloc(MAX_ROWS, sizeof(bool));
+	bool *trained = calloc(MAX_ROWS, sizeof(bool));
 	Lent l;
 
 	lend(&l);
 	assert_non_null(tested);
+	assert_non_null(trained);
 	for (int version = 1; version <= 8; version++)
 	{
 		split_world(&l, &split, w);
@@ -231,8 +239,13 @@ live(PgmlSplitMethod method, uint64_t seed)
 
 			if (w->role[i] == PGML_ROLE_TRAIN)
 				assert_false(tested[number]);
+			/* A corrected label may bring a row of the first version below its new class's threshold. */
+			if (w->role[i] == PGML_ROLE_TEST && method != PGML_SPLIT_STRATIFIED)
+				assert_false(trained[number]);
 			if (w->role[i] == PGML_ROLE_TEST)
 				tested[number] = true;
+			if (w->role[i] == PGML_ROLE_TRAIN)
+				trained[number] = true;
 		}
 		split.fixed = true;
 		age(w);
@@ -241,6 +254,7 @@ live(PgmlSplitMethod method, uint64_t seed)
 		assert_int_equal(split.n_windows, 8);
 	give_back(&l);
 	free(tested);
+	free(trained);
 	free(w);
 }
 
@@ -285,6 +299,30 @@ test_fixed_thresholds(void **state)
 	assert_int_equal(split.n_classes, 2);
 	give_back(&l);
 	free(w);
+}
+
+/* Classes of three rows may lie anywhere: they must not raise the limit for everybody's training. */
+static void
+test_tiny_classes(void **state)
+{
+	(void) state;
+	for (uint64_t seed = 1; seed <= 10; seed++)
+	{
+		World *w = new_world(seed, 5000, 2);
+		PgmlSplit split = new_split(PGML_SPLIT_STRATIFIED, seed, 0.2, 34);
+		Lent l;
+
+		lend(&l);
+		for (int i = 0; i < 96; i++)
+			w->label[i * 50] = 2 + i / 3;
+		split_world(&l, &split, w);
+		assert_in_range(count_role(w, PGML_ROLE_TEST), 960, 1010);
+		split.fixed = true;
+		split_world(&l, &split, w);
+		assert_in_range(count_role(w, PGML_ROLE_TRAIN), 3700, 4050);
+		give_back(&l);
+		free(w);
+	}
 }
 
 /* Copies of a row are never on both sides, whatever their labels say. */
@@ -355,7 +393,7 @@ test_groups(void **state)
 		for (int64_t j = 0; j < i; j += 7)
 			if (w->group[i] == w->group[j])
 				assert_int_equal(w->role[i], w->role[j]);
-	assert_in_range(count_role(w, PGML_ROLE_TEST), 800, 900);
+	assert_in_range(count_role(w, PGML_ROLE_TEST), 700, 900);
 
 	/* Two groups: one on each side, whatever the share. */
 	for (int64_t i = 0; i < w->n; i++)
@@ -371,6 +409,36 @@ test_groups(void **state)
 	assert_true(strlen(l.error.hint) > 0);
 	give_back(&l);
 	free(w);
+}
+
+/* One group of 80 % of the rows tests only when its hash is the lowest of all. */
+static void
+test_large_group(void **state)
+{
+	int large = 0;
+
+	(void) state;
+	for (uint64_t salt = 0; salt < 60; salt++)
+	{
+		World *w = new_world(7, 1000, 2);
+		PgmlSplit split = new_split(PGML_SPLIT_GROUP, salt, 0.2, 0);
+		Lent l;
+
+		lend(&l);
+		for (int64_t i = 0; i < w->n; i++)
+			w->group[i] = pgml_hash64(&(uint64_t){ i < 800 ? 0 : (uint64_t) i / 10 }, 8, 0);
+		split_world(&l, &split, w);
+		if (w->role[0] == PGML_ROLE_TEST)
+		{
+			large++;
+			assert_int_equal(count_role(w, PGML_ROLE_TEST), 800);
+		}
+		else
+			assert_in_range(count_role(w, PGML_ROLE_TEST), 10, 200);
+		give_back(&l);
+		free(w);
+	}
+	assert_in_range(large, 0, 10);
 }
 
 static void
@@ -415,7 +483,7 @@ test_windows(void **state)
 {
 	static const double time[] = { 1, 2, 3, 4, 5, 6, 7, 8, NAN };
 	static const uint8_t expected[] = { 0, 2, 2, 0, 2, 0, 1, 1, 0 };
-	PgmlWindow earlier[] = { { 2, 3 }, { 5, 5 }, { 8, 8 } };
+	PgmlWindow earlier[] = { { 2, 3 }, { 5, 5 }, { 6.5, 6.5 } };
 	PgmlSplitInput in = { 9, NULL, NULL, NULL, time };
 	PgmlSplit split = new_split(PGML_SPLIT_TIME, 1, 0.2, 0);
 	uint8_t role[9];
@@ -430,6 +498,39 @@ test_windows(void **state)
 	assert_int_equal(split.n_windows, 4);
 	assert_memory_equal(split.windows, earlier, sizeof(earlier));
 	assert_true(split.windows[3].from == 7 && split.windows[3].upto == 8);
+	give_back(&l);
+}
+
+/*
+ * Rows that end sooner than those of an earlier version: the window does not reach back into what that one learned from, and
+ * is not there at all when nothing is left of it.
+ */
+static void
+test_windows_of_fewer_rows(void **state)
+{
+	static double time[1000];
+	PgmlSplitInput in = { 1000, NULL, NULL, NULL, time };
+	PgmlSplit split = new_split(PGML_SPLIT_TIME, 1, 0.2, 0);
+	static uint8_t role[1000];
+	Lent l;
+
+	(void) state;
+	lend(&l);
+	for (int i = 0; i < 1000; i++)
+		time[i] = i;
+	assert_int_equal(pgml_split(&l.env, l.arena, &split, &in, role), PGML_OK);
+	assert_true(split.windows[0].from == 800 && split.windows[0].upto == 999);
+	in.n = 850;
+	assert_int_equal(pgml_split(&l.env, l.arena, &split, &in, role), PGML_OK);
+	assert_int_equal(split.n_windows, 2);
+	assert_true(split.windows[1].from == 800 && split.windows[1].upto == 849);
+	for (int i = 0; i < 850; i++)
+		assert_int_equal(role[i], i < 800 ? PGML_ROLE_TRAIN : PGML_ROLE_TEST);
+	in.n = 700;
+	assert_int_equal(pgml_split(&l.env, l.arena, &split, &in, role), PGML_OK);
+	assert_int_equal(split.n_windows, 2);
+	for (int i = 0; i < 700; i++)
+		assert_int_equal(role[i], PGML_ROLE_TRAIN);
 	give_back(&l);
 }
 
@@ -541,11 +642,14 @@ test_split(void)
 		cmocka_unit_test(test_any_row_order),
 		cmocka_unit_test(test_never_trained_once_tested),
 		cmocka_unit_test(test_fixed_thresholds),
+		cmocka_unit_test(test_tiny_classes),
 		cmocka_unit_test(test_duplicates),
 		cmocka_unit_test(test_stable_for_ever),
 		cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_large_group),
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_windows),
+		cmocka_unit_test(test_windows_of_fewer_rows),
 		cmocka_unit_test(test_split_refused),
 		cmocka_unit_test(test_split_cancelled),
 		cmocka_unit_test(test_split_out_of_memory),
