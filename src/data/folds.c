@@ -27,18 +27,28 @@ typedef struct Deal
 	PgmlKeyed *tmp;
 } Deal;
 
-/* Consecutive blocks of about equal size, oldest first. */
+/*
+ * Consecutive blocks of about equal size, oldest first; rows of one time go together, to the block of the one in their
+ * middle.
+ */
 static PgmlStatus
 deal_time(Deal *d)
 {
+	int64_t next;
+
 	for (int64_t i = 0; i < d->n; i++)
 	{
 		d->items[i].key = pgml_key_of_double(d->time[d->rows[i]]);
 		d->items[i].row = i;
 	}
 	PGML_TRY(pgml_sort_keyed(d->env, d->items, d->tmp, d->n));
-	for (int64_t i = 0; i < d->n; i++)
-		d->fold[d->items[i].row] = (uint8_t) (i * d->k / d->n);
+	for (int64_t i = 0; i < d->n; i = next)
+	{
+		for (next = i + 1; next < d->n && d->items[next].key == d->items[i].key; next++)
+			;
+		for (int64_t j = i; j < next; j++)
+			d->fold[d->items[j].row] = (uint8_t) ((i + next - 1) / 2 * d->k / d->n);
+	}
 	return PGML_OK;
 }
 

@@ -80,7 +80,8 @@ extern PgmlStatus pgml_split(const PgmlEnv *env, PgmlArena *arena, PgmlSplit *sp
 
 /*
  * Deal rows (indexes into the arrays) to folds 0 .. k-1, fold[i] for rows[i]: stratified by label (NULL: not),
- * whole groups (NULL: rows), or consecutive blocks in time, oldest first (NULL: not; time goes before group).
+ * whole groups (NULL: rows), or consecutive blocks in time, oldest first, rows of one time together (NULL: not; time goes
+ * before group).
  * Seeded; rows balance within one per class, groups as well as their sizes and classes allow.  k is 1 to
  * 255; folds stay empty when there are fewer rows.  The arena holds scratch of about 32 bytes a row.
  */

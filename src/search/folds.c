@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "core/sort.h"
+
 /* Rounds a boosting fit takes until it stops early, at the fastest rate we like; for planning. */
 #define TYPICAL_ROUNDS 150.0
 #define PROBE_ROWS     20000
@@ -69,59 +71,153 @@ holdout_share(int64_t n)
 	return share > 0.2 ? 0.2 : share < 0.1 ? 0.1 : share;
 }
 
-/* Deal the training rows to the parts; *filled is the number of parts that got any, the first ones. */
+/* True when some training rows are of one identity: exact copies, or rows of one entity of id_columns. */
 static PgmlStatus
-deal(Training *t, int parts, const int32_t *label, const uint64_t *group, int *filled)
+find_copies(Training *t, bool *found)
 {
-	PGML_TRY(pgml_folds(t->env, t->arena, parts, t->train, t->n_train, label, group, t->time,
-						t->env->seed, t->fold));
-	*filled = 0;
+	PgmlArena *scratch = pgml_arena_create(t->env->budget);
+	PgmlKeyed *items = scratch ? pgml_array(scratch, t->n_train, sizeof(PgmlKeyed)) : NULL;
+	PgmlKeyed *tmp = scratch ? pgml_array(scratch, t->n_train, sizeof(PgmlKeyed)) : NULL;
+	PgmlStatus status;
+
+	*found = false;
+	for (int64_t i = 0; items && tmp && i < t->n_train; i++)
+		items[i] = (PgmlKeyed){ t->table->row_hash[t->train[i]], i };
+	status = items && tmp ? pgml_sort_keyed(t->env, items, tmp, t->n_train) :
+							pgml_fail_nomem(t->env, "the folds");
+	for (int64_t i = 1; status == PGML_OK && i < t->n_train; i++)
+		*found |= items[i].key == items[i - 1].key;
+	pgml_arena_destroy(scratch);
+	return status;
+}
+
+/* How the training rows are dealt: all inputs of pgml_folds, and what came out. */
+typedef struct Dealing
+{
+	int parts;
+	const int32_t *label;
+	const uint64_t *group;
+	const double *time;
+	int64_t size[PGML_MAX_FOLDS];
+	int filled; /* parts that got any row */
+	int last;   /* of these */
+} Dealing;
+
+static PgmlStatus
+deal(Training *t, Dealing *d)
+{
+	PGML_TRY(pgml_folds(t->env, t->arena, d->parts, t->train, t->n_train, d->label, d->group,
+						d->time, t->env->seed, t->fold));
+	memset(d->size, 0, sizeof(d->size));
 	for (int64_t i = 0; i < t->n_train; i++)
-		if (t->fold[i] >= *filled)
-			*filled = t->fold[i] + 1;
+		d->size[t->fold[i]]++;
+	d->filled = d->last = 0;
+	for (int f = 0; f < d->parts; f++)
+		if (d->size[f] > 0)
+		{
+			d->filled++;
+			d->last = f;
+		}
+	return PGML_OK;
+}
+
+/* What must not be torn apart may be all there is: then rows are dealt one by one after all. */
+static PgmlStatus
+deal_in_parts(Training *t, Dealing *d)
+{
+	PGML_TRY(deal(t, d));
+	if (d->filled >= 2 || t->n_train < 2)
+		return PGML_OK;
+	training_notice(t, false, "all training rows are of one %s, so validation is by rows of it",
+					d->time  ? "time" :
+					t->group ? "group" :
+							   "identity");
+	d->time = NULL;
+	d->group = NULL;
+	return deal(t, d);
+}
+
+/* The part that validates alone: the newest in time, else the one nearest to the size wanted (groups may be large). */
+static int
+validation_part(const Training *t, const Dealing *d)
+{
+	int64_t wanted = t->n_train / d->parts;
+	int64_t least = INT64_MAX;
+	int best = 0;
+
+	if (d->time)
+		return d->last;
+	for (int f = 0; f < d->parts; f++)
+	{
+		int64_t off = d->size[f] > wanted ? d->size[f] - wanted : wanted - d->size[f];
+
+		if (d->size[f] > 0 && off < least)
+		{
+			best = f;
+			least = off;
+		}
+	}
+	return best;
+}
+
+/* Number of folds, as asked for or as affordable. */
+static PgmlStatus
+count_folds(Training *t, int *k)
+{
+	*k = t->options->folds;
+	if (t->options->time_budget > 0 && *k == 0 && t->n_train > 2000)
+		PGML_TRY(probe_speed(t));
+	if (*k == 0)
+		*k = affordable_folds(t);
+	if (*k < 1 || *k > PGML_MAX_FOLDS)
+		return pgml_fail(t->env->error, PGML_ERR_BADARG, "folds must be between 1 and %d",
+						 PGML_MAX_FOLDS);
+	if (*k > 1 && t->time)
+	{
+		training_notice(
+			t, false,
+			"with time_column one part validates, the newest training rows, not %d folds: "
+			"they would learn from what comes later",
+			*k);
+		*k = 1;
+	}
+	if (*k > t->n_train)
+		*k = (int) t->n_train;
 	return PGML_OK;
 }
 
 PgmlStatus
 training_choose_folds(Training *t)
 {
-	int k = t->options->folds;
-	int parts, filled;
-	int32_t *label = NULL;
+	Dealing d = { .group = t->group, .time = t->time };
+	bool copies = false;
+	int k, part;
 
-	if (t->options->time_budget > 0 && k == 0 && t->n_train > 2000)
-		PGML_TRY(probe_speed(t));
-	if (k == 0)
-		k = affordable_folds(t);
-	if (k > t->n_train)
-		k = (int) t->n_train;
-	if (k < 1 || k > PGML_MAX_FOLDS)
-		return pgml_fail(t->env->error, PGML_ERR_BADARG, "folds must be between 1 and %d",
-						 PGML_MAX_FOLDS);
-	parts = k > 1 ? k : (int) (1 / holdout_share(t->n_train) + 0.5);
-	if (parts > t->n_train)
-		parts = (int) t->n_train;
+	PGML_TRY(count_folds(t, &k));
+	d.parts = k > 1 ? k : (int) (1 / holdout_share(t->n_train) + 0.5);
+	if (d.parts > t->n_train)
+		d.parts = (int) t->n_train;
+	if (!t->group && !t->time)
+		PGML_TRY(find_copies(t, &copies));
+	if (copies)
+		d.group = t->table->row_hash;
 
 	t->fold = pgml_array(t->arena, t->n_train, 1);
 	if (t->target.task != PGML_TASK_REGRESSION)
 	{
-		label = pgml_array(t->arena, t->table->nrows, sizeof(int32_t));
+		int32_t *label = pgml_array(t->arena, t->table->nrows, sizeof(int32_t));
+
 		for (int64_t i = 0; label && i < t->n_train; i++)
 			label[t->train[i]] = (int32_t) t->target.y[t->train[i]];
+		d.label = label;
 	}
-	if (!t->fold || (t->target.task != PGML_TASK_REGRESSION && !label))
+	if (!t->fold || (t->target.task != PGML_TASK_REGRESSION && !d.label))
 		return pgml_fail_nomem(t->env, "the folds");
-	PGML_TRY(deal(t, parts, label, t->group, &filled));
-	if (filled < 2 && t->group && !t->time)
-	{
-		training_notice(t, false,
-						"all training rows are of one group, so validation is by rows of it");
-		PGML_TRY(deal(t, parts, label, NULL, &filled));
-	}
-	/* There may be fewer groups than folds. */
-	t->folds = k < filled ? k : filled;
-	/* One part: validation is fold 0 (the newest block in time), everything else learns. */
+	PGML_TRY(deal_in_parts(t, &d));
+	/* There may be fewer groups than folds; the first ones are filled then. */
+	t->folds = k < d.filled ? k : d.filled;
+	part = validation_part(t, &d);
 	for (int64_t i = 0; k == 1 && i < t->n_train; i++)
-		t->fold[i] = t->fold[i] == (t->time ? parts - 1 : 0) ? 0 : 1;
+		t->fold[i] = t->fold[i] == part ? 0 : 1;
 	return PGML_OK;
 }
