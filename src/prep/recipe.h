@@ -42,6 +42,10 @@ typedef struct PgmlRecipeSpec
 extern PgmlStatus pgml_recipe_fit(const PgmlEnv *env, const PgmlTable *table,
 								  const PgmlRecipeSpec *spec, PgmlBuf *out);
 
+/* True when more of a text column's values make sense as dates with the day before the month: how a recipe reads them. */
+extern PgmlStatus pgml_recipe_day_first(const PgmlEnv *env, const PgmlColumn *col, int64_t nrows,
+										bool *day_first);
+
 /* A verified view of a recipe's bytes; points into them. */
 typedef struct PgmlRecipe
 {

@@ -57,6 +57,31 @@ has_leading_zero(const char *s, uint32_t len)
 	return len > 1 && s[0] == '0' && s[1] >= '0' && s[1] <= '9';
 }
 
+/* Count which order of day and month makes a date of one spelling. */
+static void
+look_at_date(TextLook *look, const char *s, uint32_t len, int64_t rows)
+{
+	double v;
+
+	if (pgml_parse_date(s, len, false, &v))
+	{
+		look->month_first += rows;
+		look->month_first_d++;
+	}
+	if (pgml_parse_date(s, len, true, &v))
+	{
+		look->day_first += rows;
+		look->day_first_d++;
+	}
+}
+
+/* The day is first only when more rows make sense that way. */
+static bool
+has_day_first(const TextLook *look)
+{
+	return look->day_first > look->month_first;
+}
+
 /* Count what one spelling reads as. */
 static void
 look_at(TextLook *look, const char *s, uint32_t len, int64_t rows)
@@ -74,16 +99,7 @@ look_at(TextLook *look, const char *s, uint32_t len, int64_t rows)
 		if (has_leading_zero(s, len))
 			look->leading_zero += rows;
 	}
-	if (pgml_parse_date(s, len, false, &v))
-	{
-		look->month_first += rows;
-		look->month_first_d++;
-	}
-	if (pgml_parse_date(s, len, true, &v))
-	{
-		look->day_first += rows;
-		look->day_first_d++;
-	}
+	look_at_date(look, s, len, rows);
 }
 
 /* Enough of the rows and of the spellings. */
@@ -93,11 +109,11 @@ nearly_all(const TextLook *look, int64_t rows, int64_t spellings)
 	return rows > 0 && rows * 100 >= look->usable * 95 && spellings * 2 >= look->usable_d;
 }
 
-/* Number, date or category; the day is first only when more rows make sense that way. */
+/* Number, date or category. */
 static void
 choose_reading(const TextLook *look, ColumnFit *f)
 {
-	f->day_first = look->day_first > look->month_first;
+	f->day_first = has_day_first(look);
 	f->base = RECIPE_CATEGORY;
 	if (f->day_first ? nearly_all(look, look->day_first, look->day_first_d) :
 					   nearly_all(look, look->month_first, look->month_first_d))
@@ -210,4 +226,26 @@ fit_column(RecipeFit *fit, int i)
 	}
 	f->step = f->base;
 	return fit_numbers(fit, f);
+}
+
+/* See recipe.h. */
+PgmlStatus
+pgml_recipe_day_first(const PgmlEnv *env, const PgmlColumn *col, int64_t nrows, bool *day_first)
+{
+	TextLook look = { 0 };
+
+	for (int64_t i = 0; i < nrows; i++)
+	{
+		uint32_t len;
+		const char *s;
+
+		if (fit_stopped(env, i))
+			return pgml_fail_cancelled(env);
+		if (col->code[i] < 0)
+			continue;
+		s = pgml_dict_get(col->dict, col->code[i], &len);
+		look_at_date(&look, s, len, 1);
+	}
+	*day_first = has_day_first(&look);
+	return PGML_OK;
 }

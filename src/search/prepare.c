@@ -178,13 +178,7 @@ report_target(Training *t)
 		training_notice(t, false, "\"%s\" is a number: regression", o->target);
 	if (t->target.notice)
 		training_notice(t, false, "%s", t->target.notice);
-	if (t->target.n_missing > 0)
-		training_notice(t, false, "%lld rows without a value of \"%s\" were left out",
-						(long long) t->target.n_missing, o->target);
-	if (t->n_test == 0)
-		training_notice(t, false,
-						"no rows were held out for testing; the score comes from validation rows, "
-						"on which settings were chosen");
+	training_report_rows(t);
 }
 
 PgmlStatus

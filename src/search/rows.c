@@ -10,6 +10,16 @@
 
 #include "core/hash.h"
 
+/* Rows and groups fewer than these give a score that hardly tells anything. */
+#define FEW_TRAINING_ROWS 50
+#define FEW_TEST_GROUPS   5
+
+/* The share of test rows may differ from the one asked for by this factor before it is said. */
+#define SHARE_TOLERANCE 1.5
+
+/* Largest weight after scaling: that of test rows may be immense beside those of training rows. */
+#define MAX_WEIGHT 1e100
+
 /* The failure for weights that cannot be used. */
 __attribute__((format(printf, 2, 3))) static PgmlStatus
 weight_error(Training *t, const char *fmt, ...)
@@ -26,12 +36,21 @@ weight_error(Training *t, const char *fmt, ...)
 	return status;
 }
 
-/* Row weights; a missing weight counts as 0. */
+/* The failure for weights that are all 0. */
+static PgmlStatus
+no_weight(Training *t)
+{
+	return weight_error(t, "weight_column \"%s\" gives no training row a weight",
+						t->options->weight_column);
+}
+
+/* Row weights; a missing weight counts as 0. As shares of the largest one: their sums stay finite. */
 static PgmlStatus
 read_weights(Training *t)
 {
 	int col;
 	const PgmlColumn *c;
+	double largest = 0;
 
 	if (!t->options->weight_column)
 		return PGML_OK;
@@ -49,21 +68,23 @@ read_weights(Training *t)
 		if (w < 0 || isinf(w))
 			return weight_error(t, "weight_column \"%s\" holds the weight %g", c->name, w);
 		t->weight[i] = isnan(w) ? 0 : w;
+		largest = t->weight[i] > largest ? t->weight[i] : largest;
 	}
+	for (int64_t i = 0; largest > 0 && i < t->table->nrows; i++)
+		t->weight[i] /= largest;
 	return PGML_OK;
 }
 
-/* Some training row must count. */
-static PgmlStatus
-check_weights(Training *t)
+/* Only the ratio of weights may count, not their unit: on the training rows their mean becomes 1. */
+static void
+scale_weights(Training *t)
 {
-	bool counts = t->weight == NULL;
+	double sum = 0;
 
-	for (int64_t i = 0; i < t->n_train && !counts; i++)
-		counts = t->weight[t->train[i]] > 0;
-	return counts ? PGML_OK :
-					weight_error(t, "weight_column \"%s\" gives no training row a weight",
-								 t->options->weight_column);
+	for (int64_t i = 0; t->weight && i < t->n_train; i++)
+		sum += t->weight[t->train[i]];
+	for (int64_t i = 0; sum > 0 && i < t->table->nrows; i++)
+		t->weight[i] = fmin(t->weight[i] / (sum / (double) t->n_train), MAX_WEIGHT);
 }
 
 /* Hash of a cell's value; missing values give the row's own hash. */
@@ -97,11 +118,24 @@ read_groups(Training *t)
 	return PGML_OK;
 }
 
+/* The failure for a text that is no date. */
+static PgmlStatus
+no_date(Training *t, const char *name, const PgmlValue *v)
+{
+	PgmlStatus status = pgml_fail(t->env->error, PGML_ERR_DATA,
+								  "time_column \"%s\" holds \"%.*s\", which is not a date", name,
+								  (int) pgml_clip(v->str, v->len, 40), v->str);
+
+	pgml_fail_hint(t->env->error, "Name a date, timestamp or number column as time_column.");
+	return status;
+}
+
 static PgmlStatus
 read_time(Training *t)
 {
 	int col;
 	const PgmlColumn *c;
+	bool day_first = false;
 
 	if (!t->options->time_column)
 		return PGML_OK;
@@ -115,22 +149,16 @@ read_time(Training *t)
 	t->time = pgml_array(t->arena, t->table->nrows, sizeof(double));
 	if (!t->time)
 		return pgml_fail_nomem(t->env, "the time column");
+	if (c->kind == PGML_KIND_TEXT)
+		PGML_TRY(pgml_recipe_day_first(t->env, c, t->table->nrows, &day_first));
 	for (int64_t i = 0; i < t->table->nrows; i++)
 	{
 		PgmlValue v = pgml_table_value(t->table, col, i);
 
 		t->time[i] = NAN;
 		if (c->kind == PGML_KIND_TEXT && !v.is_null && !pgml_is_missing_marker(v.str, v.len) &&
-			!pgml_parse_date(v.str, v.len, false, &t->time[i]))
-		{
-			PgmlStatus status = pgml_fail(t->env->error, PGML_ERR_DATA,
-										  "time_column \"%s\" holds \"%.40s\", which is not a date",
-										  c->name, v.str);
-
-			pgml_fail_hint(t->env->error,
-						   "Name a date, timestamp or number column as time_column.");
-			return status;
-		}
+			!pgml_parse_date(v.str, v.len, day_first, &t->time[i]))
+			return no_date(t, c->name, &v);
 	}
 	return PGML_OK;
 }
@@ -234,6 +262,57 @@ split_rows(Training *t, const int32_t *rows, int64_t n)
 	return PGML_OK;
 }
 
+/* A constant cannot be learned from, nor can most metrics be computed on it: better no model than a silent guess. */
+static PgmlStatus
+check_target_varies(Training *t)
+{
+	double first = t->target.y[t->train[0]];
+	PgmlStatus status;
+
+	for (int64_t i = 1; i < t->n_train; i++)
+		if (t->target.y[t->train[i]] != first)
+			return PGML_OK;
+	if (t->target.task == PGML_TASK_REGRESSION)
+		status = pgml_fail(t->env->error, PGML_ERR_DATA,
+						   "target column \"%s\" is %.17g in all training rows", t->options->target,
+						   first);
+	else
+	{
+		const char *label = t->target.classes[(int) first];
+
+		status = pgml_fail(t->env->error, PGML_ERR_DATA,
+						   "target column \"%s\" has only one class in the training rows, \"%.*s\"",
+						   t->options->target, (int) pgml_clip(label, (uint32_t) strlen(label), 40),
+						   label);
+	}
+	pgml_fail_detail(t->env->error, "%lld rows train, %lld rows test.", (long long) t->n_train,
+					 (long long) t->n_test);
+	pgml_fail_hint(
+		t->env->error,
+		t->time  ? "The newest rows test, and the others are all alike: use more rows, or no "
+				   "time_column." :
+		t->group ? "Whole groups test, and the others are all alike: use more rows, or no "
+				   "group_column." :
+				   "Use more rows.");
+	return status;
+}
+
+static PgmlStatus
+check_training_rows(Training *t, int64_t n)
+{
+	PgmlStatus status;
+
+	if (t->n_train >= 2)
+		return check_target_varies(t);
+	status = pgml_fail(t->env->error, PGML_ERR_DATA, "only %lld rows are left to train on",
+					   (long long) t->n_train);
+	pgml_fail_detail(t->env->error, "%lld rows have a target, %lld of them are test rows.",
+					 (long long) n, (long long) t->n_test);
+	pgml_fail_hint(t->env->error,
+				   "A model needs at least 2 training rows; 50 or more give a useful one.");
+	return status;
+}
+
 /* See training.h. */
 PgmlStatus
 training_read_rows(Training *t)
@@ -250,21 +329,110 @@ training_read_rows(Training *t)
 	PGML_TRY(read_groups(t));
 	PGML_TRY(read_time(t));
 	for (int64_t i = 0; i < table->nrows; i++)
-		if (!isnan(t->target.y[i]))
-			rows[n++] = i;
-	PGML_TRY(split_rows(t, rows, n));
-	PGML_TRY(check_weights(t));
-	if (t->n_train < 2)
 	{
-		PgmlStatus status =
-			pgml_fail(t->env->error, PGML_ERR_DATA, "only %lld rows are left to train on",
-					  (long long) t->n_train);
-
-		pgml_fail_detail(t->env->error, "%lld rows have a target, %lld of them are test rows.",
-						 (long long) n, (long long) t->n_test);
-		pgml_fail_hint(t->env->error,
-					   "A model needs at least 2 training rows; 50 or more give a useful one.");
-		return status;
+		if (isnan(t->target.y[i]))
+			continue;
+		/* Rows without a weight are left out for good: they would count as rows of a leaf or of validation. */
+		if (t->weight && t->weight[i] == 0)
+			t->n_weightless++;
+		else
+			rows[n++] = i;
 	}
-	return PGML_OK;
+	if (n == 0)
+		return no_weight(t);
+	PGML_TRY(split_rows(t, rows, n));
+	scale_weights(t);
+	return check_training_rows(t, n);
+}
+
+/* ---- what is said ---------------------------------------------------------------------------- */
+
+/* Groups among the test rows, counted up to FEW_TEST_GROUPS. */
+static int
+count_test_groups(const Training *t)
+{
+	uint64_t seen[FEW_TEST_GROUPS];
+	int n = 0;
+
+	for (int64_t i = 0; i < t->n_test && n < FEW_TEST_GROUPS; i++)
+	{
+		uint64_t group = t->group[t->test[i]];
+		int k = 0;
+
+		while (k < n && seen[k] != group)
+			k++;
+		if (k == n)
+			seen[n++] = group;
+	}
+	return n;
+}
+
+/* Whole groups and whole moments cannot always give the share that was asked for. */
+static void
+report_share(Training *t)
+{
+	const PgmlSplit *split = t->options->split;
+	int64_t n = t->n_train + t->n_test + t->result->rows_reserved;
+	double share = (double) t->n_test / (double) n;
+
+	if (share <= split->test_size * SHARE_TOLERANCE && share * SHARE_TOLERANCE >= split->test_size)
+		return;
+	training_notice(t, false, "%.2g %% of the rows test, not the %.2g %% asked for: %s",
+					100 * share, 100 * split->test_size,
+					split->method == PGML_SPLIT_GROUP ? "rows of one group stay together" :
+					split->n_windows > 1 ? "rows of one time stay together, and none tests that "
+										   "an earlier version may have learned from" :
+										   "rows of one time stay together");
+}
+
+static void
+report_test_rows(Training *t)
+{
+	const PgmlSplit *split = t->options->split;
+	bool whole = split->method == PGML_SPLIT_GROUP || split->method == PGML_SPLIT_TIME;
+
+	if (t->n_test == 0)
+		training_notice(
+			t, false,
+			"no rows were held out for testing%s; the score comes from validation rows, "
+			"on which settings were chosen",
+			split->test_size > 0 && split->method == PGML_SPLIT_TIME ?
+				", as none is newer than what an earlier version may have learned from" :
+			split->test_size > 0 ? ", as there are too few different ones" :
+								   "");
+	else if (whole)
+		report_share(t);
+	if (t->n_test > 0 && split->method == PGML_SPLIT_GROUP)
+	{
+		int groups = count_test_groups(t);
+
+		if (groups < FEW_TEST_GROUPS)
+			training_notice(t, false,
+							"only %d group%s: the score depends on which, and its "
+							"interval says little",
+							groups, groups == 1 ? " tests" : "s test");
+	}
+}
+
+/* See training.h. */
+void
+training_report_rows(Training *t)
+{
+	const PgmlTrainOptions *o = t->options;
+
+	if (t->target.n_missing > 0)
+		training_notice(t, false, "%lld rows without a value of \"%s\" were left out",
+						(long long) t->target.n_missing, o->target);
+	if (t->n_weightless > 0)
+		training_notice(t, false, "%lld rows with a weight of 0 were left out",
+						(long long) t->n_weightless);
+	if (t->time && t->group)
+		training_notice(t, false,
+						"the newest rows test, so rows of one \"%s\" may both train and test; "
+						"group_column serves only the intervals",
+						o->group_column);
+	if (t->n_train < FEW_TRAINING_ROWS)
+		training_notice(t, false, "there are only %lld rows to train on: the score is unreliable",
+						(long long) t->n_train);
+	report_test_rows(t);
 }

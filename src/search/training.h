@@ -41,7 +41,8 @@ typedef struct Training
 	uint64_t *group; /* per table row or NULL */
 	double *time;    /* per table row or NULL */
 
-	int32_t *train; /* table rows */
+	int64_t n_weightless; /* rows with a target left out because their weight is 0 */
+	int32_t *train;       /* table rows */
 	int64_t n_train;
 	int32_t *test;
 	int64_t n_test;
@@ -76,8 +77,11 @@ extern PgmlStatus training_prepare(Training *t);
 /* prepare.c: column called name, or an error that says what it was named as and lists the columns. */
 extern PgmlStatus training_find_column(Training *t, const char *name, const char *role, int *col);
 
-/* rows.c: read target, weights, groups and time, then split the rows that have a target. */
+/* rows.c: read target, weights, groups and time, then split the rows that have a target and a weight. */
 extern PgmlStatus training_read_rows(Training *t);
+
+/* rows.c: say what is remarkable about the split. */
+extern void training_report_rows(Training *t);
 
 /* folds.c: how validation is done. */
 extern PgmlStatus training_choose_folds(Training *t);

@@ -38,6 +38,7 @@ static const Module modules[] = {
 	{ "automl", test_automl },
 	{ "automl_errors", test_automl_errors },
 	{ "automl_faults", test_automl_faults },
+	{ "rows", test_rows },
 	{ "champion", test_champion },
 };
 

@@ -30,5 +30,7 @@ extern int test_automl(void);
 extern int test_automl_errors(void);
 extern int test_automl_faults(void);
 extern int test_champion(void);
+extern int test_rows(void);
+extern int test_rows(void);
 
 #endif
