@@ -73,13 +73,13 @@ percentage(const PgmlPredictions *p, int64_t row)
 	return fabs(p->p[row] - p->y[row]) / fmax(fabs(p->y[row]), DBL_EPSILON);
 }
 
-/* NaN, and so undefined as a whole, at or below -1; predictions between -1 and 0 count as 0. */
+/* NaN, and so undefined as a whole, for true values at or below -1; predictions below 0 count as 0. */
 static double
 squared_log(const PgmlPredictions *p, int64_t row)
 {
 	double d;
 
-	if (p->y[row] <= -1.0 || p->p[row] <= -1.0)
+	if (p->y[row] <= -1.0)
 		return NAN;
 	d = log1p(fmax(p->p[row], 0.0)) - log1p(p->y[row]);
 	return d * d;

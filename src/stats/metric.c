@@ -58,7 +58,7 @@ static const PgmlMetric metrics[] = {
 	  &pgml_method_mape },
 	{ "rmsle", REGRESSION, false,
 	  "Square root of the mean squared difference of log(1 + value); negative predictions count "
-	  "as 0; undefined when a true or predicted value is -1 or less.",
+	  "as 0; undefined when a true value is -1 or less.",
 	  &pgml_method_rmsle },
 };
 
