@@ -62,6 +62,22 @@ pgml_clip(const char *s, uint32_t len, uint32_t max)
 	return cut;
 }
 
+/* See value.h. */
+uint32_t
+pgml_clip_end(const char *s, uint32_t len)
+{
+	uint32_t start = len; /* of the last character */
+
+	while (start > 0 && len - start < 3 && ((unsigned char) s[start - 1] & 0xC0) == 0x80)
+		start--;
+	if (start == 0)
+		return len;
+	start--;
+	unsigned char lead = (unsigned char) s[start];
+	uint32_t size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+	return size > len - start ? start : len;
+}
+
 /* True when s equals one of the words (lower case, NULL-terminated list) in any case. */
 static bool
 is_one_of(const char *s, uint32_t len, const char *const *words)
@@ -315,6 +331,20 @@ pgml_parse_number(const char *s, uint32_t len, double *value)
 	if (negative)
 		*value = -*value;
 	return true;
+}
+
+/* See value.h. */
+bool
+pgml_parse_comma_number(const char *s, uint32_t len, double *value)
+{
+	char swapped[MAX_NUMBER_LEN];
+
+	pgml_trim(&s, &len);
+	if (len > MAX_NUMBER_LEN)
+		return false;
+	for (uint32_t i = 0; i < len; i++)
+		swapped[i] = s[i] == ',' ? '.' : s[i] == '.' ? ',' : s[i];
+	return pgml_parse_number(swapped, len, value);
 }
 
 /* Fewest digits that read back the same; whole numbers as integers are printed. */

@@ -52,6 +52,9 @@ extern const char *pgml_kind_name(PgmlKind kind);
  */
 extern bool pgml_parse_number(const char *s, uint32_t len, double *value);
 
+/* The same where commas and points change places: "1.234,5" is 1234.5. */
+extern bool pgml_parse_comma_number(const char *s, uint32_t len, double *value);
+
 /*
  * Read an ISO date or timestamp ("2024-03-09", "2024-03-09 10:30[:00[.5]]", also with 'T'), or a date written
  * 2024/03/09, 20240309, 09.03.2024, 03/09/2024 (day_first tells 09/03 apart), or 9 Mar 2024 / Mar 9, 2024.
@@ -91,5 +94,8 @@ extern void pgml_trim(const char **s, uint32_t *len);
 
 /* At most max bytes of a text, cut between UTF-8 characters: for messages. */
 extern uint32_t pgml_clip(const char *s, uint32_t len, uint32_t max);
+
+/* Length without a UTF-8 character at the end that was cut already. */
+extern uint32_t pgml_clip_end(const char *s, uint32_t len);
 
 #endif

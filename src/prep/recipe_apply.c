@@ -134,7 +134,8 @@ read_number(const PgmlRecipe *recipe, const RecipeInput *in, const PgmlValue *va
 			*out = value->num;
 			return PGML_OK;
 		case PGML_KIND_TEXT:
-			*out = recipe_text_number(value->str, value->len, &unread);
+			*out = recipe_text_number(value->str, value->len, (in->flags & RECIPE_COMMA) != 0,
+									  &unread);
 			if (!unread || in->base == RECIPE_NUMBER_TEXT ||
 				text_infinity(value->str, value->len, out))
 				return PGML_OK;

@@ -224,7 +224,7 @@ useless_text(const ColumnFit *f, const Groups *g, bool keep)
 		return NULL;
 	if (f->col->is_key && g->n == g->rows)
 		return "identifier: a unique key";
-	if (g->rows >= MIN_NAMED_ID_ROWS && distinct >= 0.9 && fit_id_name(f->col->name))
+	if (g->rows >= MIN_NAMED_ID_ROWS && distinct >= 0.9 && fit_id_name(f->col->name) != ID_NAME_NO)
 		return "identifier: nearly every value is different";
 	if (g->rows < MIN_ID_ROWS)
 		return NULL;

@@ -31,7 +31,7 @@ say(Words *w, const char *fmt, ...)
 	if (n > 0)
 		w->len += (size_t) n;
 	if (w->len >= sizeof(w->text))
-		w->len = sizeof(w->text) - 1;
+		w->len = pgml_clip_end(w->text, sizeof(w->text) - 1);
 }
 
 /* "5.7 %", "less than 0.1 %". */
@@ -76,6 +76,8 @@ static void
 say_number(Words *w, const ColumnFit *f)
 {
 	say(w, f->step == RECIPE_NUMBER_TEXT ? "text read as numbers" : "number");
+	if (f->step == RECIPE_NUMBER_TEXT && f->comma)
+		say(w, f->comma_decimals ? " with a decimal comma" : " with points between thousands");
 	say_range(w, f, PGML_KIND_NUMBER);
 	if (f->center != 0)
 	{

@@ -10,6 +10,9 @@
 /* Texts are hashed in pieces of this size, so that folding them needs no memory. */
 #define FOLD_PIECE 256
 
+/* Levels of one hash; two are rare already. */
+#define MAX_EQUAL_HASHES 16
+
 /* Short name of a treatment. */
 const char *
 recipe_step_name(RecipeStep step)
@@ -187,6 +190,8 @@ put_column(const RecipeFit *fit, const ColumnFit *f, PgmlBuf *out, size_t base, 
 	in->n_features = count_features(f->step, f->parts);
 	if (f->day_first)
 		in->flags |= RECIPE_DAY_FIRST;
+	if (f->comma && f->base == RECIPE_NUMBER_TEXT)
+		in->flags |= RECIPE_COMMA;
 	if (f->step != RECIPE_CATEGORY)
 		return PGML_OK;
 	if (f->other)
@@ -253,11 +258,15 @@ string_ok(const PgmlRecipe *recipe, uint32_t offset)
 		   recipe->bytes[offset + sizeof(len) + len] == 0;
 }
 
-/* The level table of a category: inside, in order, pointing at levels and strings that exist. */
+/*
+ * The level table of a category: inside, in order, pointing at levels and strings that exist.  Equal hashes are looked
+ * through one by one, so there may be few.
+ */
 static bool
 levels_ok(const PgmlRecipe *recipe, const RecipeInput *in)
 {
 	uint64_t last = 0;
+	int equal = 0;
 
 	if (in->n_levels < 1 || in->n_levels > 1 << 24 ||
 		in->n_named + ((in->flags & RECIPE_OTHER) != 0) != in->n_levels)
@@ -269,6 +278,9 @@ levels_ok(const PgmlRecipe *recipe, const RecipeInput *in)
 		RecipeLevel level;
 		memcpy(&level, recipe->bytes + in->levels + i * sizeof(level), sizeof(level));
 		if (level.hash < last || level.level >= in->n_named || !string_ok(recipe, level.text))
+			return false;
+		equal = i > 0 && level.hash == last ? equal + 1 : 0;
+		if (equal >= MAX_EQUAL_HASHES)
 			return false;
 		last = level.hash;
 	}
@@ -290,7 +302,7 @@ flags_ok(uint8_t flags)
 {
 	uint8_t low = flags & ((1u << RECIPE_ORIGIN_SHIFT) - 1);
 
-	return (low & ~(RECIPE_DAY_FIRST | RECIPE_OTHER)) == 0 &&
+	return (low & ~(RECIPE_DAY_FIRST | RECIPE_OTHER | RECIPE_COMMA)) == 0 &&
 		   flags >> RECIPE_ORIGIN_SHIFT <= PGML_ORIGIN_JSON;
 }
 
@@ -299,7 +311,8 @@ static bool
 input_ok(const PgmlRecipe *recipe, const RecipeInput *in)
 {
 	if (in->kind < PGML_KIND_BOOL || in->kind > PGML_KIND_INTERVAL || in->step < RECIPE_DROP ||
-		in->step > RECIPE_MISSING || !flags_ok(in->flags))
+		in->step > RECIPE_MISSING || !flags_ok(in->flags) ||
+		((in->flags & RECIPE_COMMA) != 0 && in->base != RECIPE_NUMBER_TEXT))
 		return false;
 	if (!base_ok(in) || in->parts >= 1u << RECIPE_PARTS ||
 		in->n_features != count_features(in->step, in->parts))
@@ -332,6 +345,7 @@ pgml_recipe_open(const uint8_t *bytes, size_t len, PgmlRecipe *recipe, PgmlError
 {
 	RecipeHeader header;
 	uint32_t first = 0;
+	uint64_t n_named = 0;
 
 	memset(recipe, 0, sizeof(*recipe));
 	if (len < sizeof(header))
@@ -359,6 +373,10 @@ pgml_recipe_open(const uint8_t *bytes, size_t len, PgmlRecipe *recipe, PgmlError
 	for (uint32_t i = 0; i < header.n_inputs; i++)
 	{
 		RecipeInput in = recipe_input(recipe, (int32_t) i);
+		/* Every column has a table of its own: shared ones would make this work quadratic. */
+		n_named += in.step == RECIPE_CATEGORY ? in.n_named : 0;
+		if (n_named > len / sizeof(RecipeLevel))
+			return corrupt(err, "its levels do not fit");
 		if (!input_ok(recipe, &in) || in.first_feature != first ||
 			in.n_features > header.n_features - first || !features_ok(recipe, &in, i))
 			return corrupt(err, "a column's record is not valid");

@@ -17,6 +17,7 @@
 
 #include "core/sort.h"
 #include "data/date.h"
+#include "prep/number_look.h"
 #include "prep/recipe.h"
 
 #define RECIPE_MAGIC   0x43455250u /* "PREC" */
@@ -61,6 +62,7 @@ typedef enum RecipePart
 
 #define RECIPE_DAY_FIRST 1 /* 09/03 is 9 March */
 #define RECIPE_OTHER     2 /* the last level pools rare and unseen values */
+#define RECIPE_COMMA     4 /* number text: 1.234,5 is 1234.5 */
 
 #define RECIPE_ORIGIN_SHIFT 4 /* the PgmlOrigin of the column, in the flags' upper half */
 
@@ -137,6 +139,8 @@ typedef struct ColumnFit
 	double center;
 	uint32_t parts;
 	bool day_first;
+	bool comma;          /* number text with decimal commas or points between thousands */
+	bool comma_decimals; /* and some have decimals */
 	const double
 		*entry; /* TEXT: value by dictionary code; a category's is the number of its group */
 	bool other;
@@ -190,8 +194,15 @@ extern PgmlStatus fit_column(RecipeFit *fit, int i);
 /* Range, distinct values, centre and date parts of a column read as numbers (recipe_number.c). */
 extern PgmlStatus fit_numbers(RecipeFit *fit, ColumnFit *f);
 
-/* True when the column's name is one that people give to identifiers. */
-extern bool fit_id_name(const char *name);
+/* Whether the column's name is one that people give to identifiers; weak words may also stand for quantities. */
+typedef enum IdName
+{
+	ID_NAME_NO,
+	ID_NAME_WEAK, /* sales_number, price_index */
+	ID_NAME_STRONG
+} IdName;
+
+extern IdName fit_id_name(const char *name);
 
 /* Groups of spellings, levels and pooling of a text column (recipe_category.c). */
 extern PgmlStatus fit_category(RecipeFit *fit, ColumnFit *f, const int64_t *count, bool keep);
@@ -244,12 +255,12 @@ recipe_string(const PgmlRecipe *recipe, uint32_t offset, uint32_t *len)
 
 /* Number that a text stands for, NaN for markers of missing; *unread: neither of them. */
 static inline double
-recipe_text_number(const char *s, uint32_t len, bool *unread)
+recipe_text_number(const char *s, uint32_t len, bool comma, bool *unread)
 {
 	double v;
 
 	*unread = false;
-	if (pgml_parse_number(s, len, &v))
+	if (pgml_number_look_read(comma, s, len, &v))
 		return v;
 	*unread = !pgml_is_missing_marker(s, len);
 	return NAN;

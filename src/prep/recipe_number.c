@@ -15,6 +15,10 @@
 /* The same for columns that are named like one. */
 #define MIN_NAMED_ID_ROWS 20
 
+/* Whole numbers that all lie between these are years. */
+#define FIRST_YEAR 1800
+#define LAST_YEAR  2100
+
 /* Values in order, read back from the keys that they were sorted by. */
 static double
 sorted_value(const RecipeFit *fit, int64_t i)
@@ -175,53 +179,77 @@ ends_with_word(const char *name, size_t len, const char *word)
 	return len == n || strchr("_- .", name[len - n - 1]) != NULL;
 }
 
+/* True when the lower-case name ends with one of the words. */
+static bool
+ends_with_any(const char *name, size_t len, const char *const *words)
+{
+	for (; *words != NULL; words++)
+		if (ends_with_word(name, len, *words))
+			return true;
+	return false;
+}
+
 /* "id", "customer_id", "CustomerID", "uuid", "row_number" ... */
-bool
+IdName
 fit_id_name(const char *name)
 {
-	static const char *const words[] = { "id",     "ids",       "uuid",       "guid",  "key",
-										 "pk",     "oid",       "rowid",      "nr",    "no",
-										 "number", "rownumber", "idx",        "index", "uid",
-										 "rownum", "serial",    "unnamed: 0", NULL };
+	static const char *const strong[] = { "id",        "ids",    "uuid",       "guid",
+										  "pk",        "oid",    "uid",        "rowid",
+										  "rownumber", "rownum", "unnamed: 0", NULL };
+	static const char *const weak[] = {
+		"key", "nr", "no", "number", "idx", "index", "serial", NULL
+	};
 	char lower[64];
 	size_t len = strlen(name);
 
 	if (len == 0 || len >= sizeof(lower))
-		return false;
+		return ID_NAME_NO;
 	for (size_t i = 0; i <= len; i++)
 		lower[i] = pgml_fold(name[i]);
-	for (int i = 0; words[i] != NULL; i++)
-	{
-		if (ends_with_word(lower, len, words[i]))
-			return true;
-	}
+	if (ends_with_any(lower, len, strong))
+		return ID_NAME_STRONG;
 	/* CustomerID, customerId */
-	return len > 2 && name[len - 2] == 'I' && lower[len - 1] == 'd' && name[len - 3] >= 'a' &&
-		   name[len - 3] <= 'z';
+	if (len > 2 && name[len - 2] == 'I' && lower[len - 1] == 'd' && name[len - 3] >= 'a' &&
+		name[len - 3] <= 'z')
+		return ID_NAME_STRONG;
+	return ends_with_any(lower, len, weak) ? ID_NAME_WEAK : ID_NAME_NO;
+}
+
+/* Whole numbers of a range that is filled to half at least, as running numbers do when other rows are held out. */
+static bool
+is_dense(const RecipeFit *fit, const ColumnFit *f)
+{
+	double sampled = 1;
+
+	if (fit->table->nrows_total > fit->spec->n)
+		sampled = (double) fit->spec->n / (double) fit->table->nrows_total;
+	return (double) f->n >= 0.5 * sampled * (f->high - f->low + 1);
 }
 
 /*
- * Numbers that only say which row it is: a unique key; nearly unique integers named like an identifier; and
- * unique integers that fill their range, as running numbers do (half of it, as other rows are held out).
+ * Numbers that only say which row it is: a unique key; nearly unique integers named like an identifier, which must fill
+ * their range too where the name may be that of a quantity; and unique integers that fill their range.  Years are none,
+ * although there is often one row of each.
  */
 static bool
 is_identifier(const RecipeFit *fit, const ColumnFit *f, int64_t n)
 {
-	double sampled = 1;
-
 	if (n == 0 || (f->base != RECIPE_NUMBER && f->base != RECIPE_NUMBER_TEXT))
+		return false;
+	if (f->whole && f->low >= FIRST_YEAR && f->high <= LAST_YEAR)
 		return false;
 	if (f->col->is_key && f->n_distinct == n)
 		return true;
 	if (!f->whole || f->n_infinite > 0)
 		return false;
-	if (n >= MIN_NAMED_ID_ROWS && fit_id_name(f->col->name) &&
-		(double) f->n_distinct >= 0.9 * (double) n)
-		return true;
-	if (fit->table->nrows_total > fit->spec->n)
-		sampled = (double) fit->spec->n / (double) fit->table->nrows_total;
-	return n >= MIN_ID_ROWS && f->n_distinct == n && f->n_missing == 0 &&
-		   (double) f->n >= 0.5 * sampled * (f->high - f->low + 1);
+	if (n >= MIN_NAMED_ID_ROWS && (double) f->n_distinct >= 0.9 * (double) n)
+	{
+		IdName named = fit_id_name(f->col->name);
+
+		if (named == ID_NAME_STRONG || (named == ID_NAME_WEAK && is_dense(fit, f)))
+			return true;
+	}
+	return n >= MIN_ID_ROWS && f->n_distinct == n && f->n_missing == 0 && is_dense(fit, f);
 }
 
 /* Columns with one value: a flag when enough rows miss it, else nothing. */

@@ -11,8 +11,7 @@
 /* What the spellings of a text column look like, counted in rows and in spellings (suffix _d). */
 typedef struct TextLook
 {
-	int64_t usable, usable_d; /* neither NULL nor a marker */
-	int64_t number, number_d;
+	PgmlNumberLook numbers; /* of what is neither NULL nor a marker */
 	int64_t leading_zero;
 	int64_t month_first, month_first_d;
 	int64_t day_first, day_first_d;
@@ -90,15 +89,10 @@ look_at(TextLook *look, const char *s, uint32_t len, int64_t rows)
 
 	if (pgml_is_missing_marker(s, len))
 		return;
-	look->usable += rows;
-	look->usable_d++;
-	if (pgml_parse_number(s, len, &v))
-	{
-		look->number += rows;
-		look->number_d++;
-		if (has_leading_zero(s, len))
-			look->leading_zero += rows;
-	}
+	pgml_number_look_add(&look->numbers, s, len, rows);
+	if (has_leading_zero(s, len) &&
+		(pgml_parse_number(s, len, &v) || pgml_parse_comma_number(s, len, &v)))
+		look->leading_zero += rows;
 	look_at_date(look, s, len, rows);
 }
 
@@ -106,7 +100,8 @@ look_at(TextLook *look, const char *s, uint32_t len, int64_t rows)
 static bool
 nearly_all(const TextLook *look, int64_t rows, int64_t spellings)
 {
-	return rows > 0 && rows * 100 >= look->usable * 95 && spellings * 2 >= look->usable_d;
+	return rows > 0 && rows * 100 >= look->numbers.usable * 95 &&
+		   spellings * 2 >= look->numbers.usable_d;
 }
 
 /* Number, date or category. */
@@ -115,11 +110,14 @@ choose_reading(const TextLook *look, ColumnFit *f)
 {
 	f->day_first = has_day_first(look);
 	f->base = RECIPE_CATEGORY;
+	f->comma = pgml_number_look_comma(&look->numbers);
+	f->comma_decimals = look->numbers.decimals;
+	int64_t number = f->comma ? look->numbers.comma : look->numbers.point;
+	int64_t number_d = f->comma ? look->numbers.comma_d : look->numbers.point_d;
 	if (f->day_first ? nearly_all(look, look->day_first, look->day_first_d) :
 					   nearly_all(look, look->month_first, look->month_first_d))
 		f->base = RECIPE_DATE_TEXT;
-	else if (nearly_all(look, look->number, look->number_d) &&
-			 look->leading_zero * 200 <= look->number)
+	else if (nearly_all(look, number, number_d) && look->leading_zero * 200 <= number)
 		f->base = RECIPE_NUMBER_TEXT;
 	f->step = f->base;
 }
@@ -143,7 +141,7 @@ read_entries(RecipeFit *fit, ColumnFit *f, const int64_t *count)
 			return pgml_fail_cancelled(fit->env);
 		entry[code] = f->base == RECIPE_DATE_TEXT ?
 						  recipe_text_date(s, len, f->day_first, &unread) :
-						  recipe_text_number(s, len, &unread);
+						  recipe_text_number(s, len, f->comma, &unread);
 		if (unread)
 			f->n_unread += count[code];
 	}

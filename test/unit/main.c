@@ -24,6 +24,7 @@ static const Module modules[] = {
 	{ "value", test_value },
 	{ "table", test_table },
 	{ "recipe", test_recipe },
+	{ "looks", test_looks },
 	{ "target", test_target },
 	{ "leak", test_leak },
 	{ "bins", test_bins },
