@@ -20,6 +20,12 @@
 #define MAX_INTEGER_LABELS 10
 #define ROWS_PER_LABEL     5
 
+/* Rows too few to tell that labels do not repeat. */
+#define FEW_ROWS 10
+
+/* Larger numbers have no squares, and so no losses. */
+#define MAX_NUMBER 1e150
+
 /* Append to the notice; a part that does not fit is left out as a whole. */
 void
 target_note(TargetReading *rd, const char *fmt, ...)
@@ -114,15 +120,31 @@ target_label_core(const char **s, uint32_t *len)
 	}
 }
 
-/* Same label but for case, blanks and a full stop. */
-static bool
-same_label(const char *a, const char *b)
+/* See target_internal.h. */
+bool
+target_plain_number(const char *s, uint32_t len, double *value)
+{
+	pgml_trim(&s, &len);
+	for (uint32_t i = 0; i < len; i++)
+		if (s[i] == '\0' || strchr("0123456789.,+-eE", s[i]) == NULL)
+			return false;
+	if (len > 1 && s[0] == '0' && s[1] >= '0' && s[1] <= '9')
+		return false;
+	return pgml_parse_number(s, len, value);
+}
+
+/* See target.h. */
+bool
+pgml_same_label(const char *a, const char *b)
 {
 	uint32_t alen = (uint32_t) strlen(a);
 	uint32_t blen = (uint32_t) strlen(b);
+	double x, y;
 
 	target_label_core(&a, &alen);
 	target_label_core(&b, &blen);
+	if (target_plain_number(a, alen, &x) && target_plain_number(b, blen, &y))
+		return x == y;
 	if (alen != blen)
 		return false;
 	for (uint32_t i = 0; i < alen; i++)
@@ -131,6 +153,19 @@ same_label(const char *a, const char *b)
 			return false;
 	}
 	return true;
+}
+
+/* See target.h. */
+int
+pgml_find_label(const char *const *labels, int n, const char *label)
+{
+	for (int k = 0; k < n; k++)
+		if (strcmp(labels[k], label) == 0)
+			return k;
+	for (int k = 0; k < n; k++)
+		if (pgml_same_label(labels[k], label))
+			return k;
+	return -1;
 }
 
 /* Make the class that was asked for number 1. */
@@ -145,20 +180,17 @@ choose_positive(TargetReading *rd)
 	if (out->task != PGML_TASK_BINARY)
 		return pgml_fail(rd->env->error, PGML_ERR_BADARG,
 						 "positive_class needs a target with two classes, not %d", out->n_classes);
-	for (int k = 0; k < 2; k++)
+	int k = pgml_find_label(out->classes, 2, want);
+	if (k == 0)
 	{
-		if (!same_label(out->classes[k], want))
-			continue;
-		if (k == 0)
-		{
-			const char *swap = out->classes[0];
-			out->classes[0] = out->classes[1];
-			out->classes[1] = swap;
-			for (int32_t i = 0; i < rd->labels.n; i++)
-				rd->labels.class_of[i] = 1 - rd->labels.class_of[i];
-		}
-		return PGML_OK;
+		const char *swap = out->classes[0];
+		out->classes[0] = out->classes[1];
+		out->classes[1] = swap;
+		for (int32_t i = 0; i < rd->labels.n; i++)
+			rd->labels.class_of[i] = 1 - rd->labels.class_of[i];
 	}
+	if (k >= 0)
+		return PGML_OK;
 	PgmlStatus status = pgml_fail(rd->env->error, PGML_ERR_BADARG,
 								  "positive_class \"%.*s\" is not a label of \"%s\"",
 								  target_shown(want), want, rd->col->name);
@@ -180,6 +212,14 @@ target_settle_classes(TargetReading *rd)
 		snprintf(problem, sizeof(problem), "has only one class, \"%.*s\"",
 				 target_shown(rd->labels.text[0]), rd->labels.text[0]);
 		return target_error(rd, problem, "A model needs rows of at least two classes.");
+	}
+	if (rd->rows > FEW_ROWS && n > rd->rows / 2)
+	{
+		snprintf(problem, sizeof(problem), "has %d different labels in %lld rows", (int) n,
+				 (long long) rd->rows);
+		return target_error(rd, problem,
+							"Is it an identifier or free text? A class needs several rows to be "
+							"learned from; numbers can be predicted with task => 'regression'.");
 	}
 	if (rd->task == PGML_TASK_BINARY && n != 2)
 	{
@@ -204,6 +244,7 @@ PgmlStatus
 target_settle_numbers(TargetReading *rd)
 {
 	int64_t infinite = 0;
+	int64_t large = 0;
 	double first = NAN;
 	bool varies = false;
 	char problem[160];
@@ -215,6 +256,7 @@ target_settle_numbers(TargetReading *rd)
 		if (target_stopped(rd, i))
 			return pgml_fail_cancelled(rd->env);
 		infinite += isinf(v) != 0;
+		large += isfinite(v) && fabs(v) > MAX_NUMBER;
 		if (isnan(first))
 			first = v;
 		varies |= v != first && !isnan(v);
@@ -224,6 +266,14 @@ target_settle_numbers(TargetReading *rd)
 		snprintf(problem, sizeof(problem), "has %lld infinite value%s", (long long) infinite,
 				 infinite == 1 ? "" : "s");
 		return target_error(rd, problem, "Leave these rows out with a query that filters them.");
+	}
+	if (large > 0)
+	{
+		snprintf(problem, sizeof(problem), "has %lld value%s beyond 1e150, too large to learn from",
+				 (long long) large, large == 1 ? "" : "s");
+		return target_error(
+			rd, problem,
+			"Leave these rows out with a query that filters them, or predict the logarithm.");
 	}
 	if (!varies)
 	{
@@ -317,6 +367,7 @@ number_classes(TargetReading *rd, const Distinct *d)
 	if (d->n > TARGET_MAX_CLASSES)
 		return target_too_many_classes(rd);
 	rd->labels.n = d->n;
+	rd->rows = d->rows;
 	for (int k = 0; k < d->n; k++)
 	{
 		char buf[64];

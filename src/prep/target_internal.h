@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "prep/number_look.h"
 #include "prep/target.h"
 
 #define TARGET_MAX_CLASSES 1000
@@ -32,6 +33,9 @@ typedef struct TargetReading
 	PgmlArena *arena;
 	PgmlTarget *out;
 	TargetLabels labels;
+	int64_t rows;   /* with a label, before it becomes a class */
+	bool by_value;  /* text: all labels are plain numbers, the same ones when their values are */
+	bool comma;     /* text: numbers have a decimal comma */
 	int64_t *count; /* text: rows per dictionary code */
 	int32_t *group; /* text: label by dictionary code, -1 for missing */
 	char notice[TARGET_MAX_NOTICE];
@@ -64,6 +68,9 @@ extern PgmlStatus target_error(TargetReading *rd, const char *problem, const cha
 
 /* The failure for more classes than can be told apart. */
 extern PgmlStatus target_too_many_classes(TargetReading *rd);
+
+/* A number without decorations and leading zeros: such labels are compared by value. */
+extern bool target_plain_number(const char *s, uint32_t len, double *value);
 
 /* The part of a label that counts: without surrounding blanks and one full stop at the end. */
 extern void target_label_core(const char **s, uint32_t *len);

@@ -15,9 +15,30 @@ typedef struct TextLook
 	int64_t usable;       /* nor a word that may mean missing */
 	int64_t number;       /* a number */
 	int64_t leading_zero; /* a number like 007 */
+	int64_t plain;        /* a number without decorations */
 	int64_t n_numbers;    /* different spellings that are numbers */
 	const char *bad;      /* a text that is no number */
 } TextLook;
+
+/* How the spellings write numbers. */
+static PgmlStatus
+look_at_numbers(TargetReading *rd)
+{
+	PgmlNumberLook look = { 0 };
+
+	for (int32_t code = 0; code < pgml_dict_size(rd->col->dict); code++)
+	{
+		uint32_t len;
+		const char *s = pgml_dict_get(rd->col->dict, code, &len);
+
+		if (target_stopped(rd, code))
+			return pgml_fail_cancelled(rd->env);
+		if (rd->count[code] > 0 && !pgml_is_missing_marker(s, len))
+			pgml_number_look_add(&look, s, len, rd->count[code]);
+	}
+	rd->comma = pgml_number_look_comma(&look);
+	return PGML_OK;
+}
 
 /* Rows per dictionary code. */
 static PgmlStatus
@@ -58,7 +79,8 @@ look_at_text(TargetReading *rd, TextLook *look)
 		if (pgml_is_missing_marker(s, len))
 			continue;
 		look->usable += rd->count[code];
-		if (pgml_parse_number(s, len, &v))
+		look->plain += target_plain_number(s, len, &v) ? rd->count[code] : 0;
+		if (pgml_number_look_read(rd->comma, s, len, &v))
 		{
 			look->number += rd->count[code];
 			look->n_numbers++;
@@ -96,7 +118,7 @@ text_numbers(TargetReading *rd, const TextLook *look)
 
 		if (target_stopped(rd, code))
 			return pgml_fail_cancelled(rd->env);
-		if (!pgml_parse_number(s, len, &entry[code]))
+		if (!pgml_number_look_read(rd->comma, s, len, &entry[code]))
 			entry[code] = NAN;
 	}
 	for (int64_t i = 0; i < rd->table->nrows; i++)
@@ -162,6 +184,24 @@ note_all_merged(TargetReading *rd, const int *spellings)
 		target_note(rd, "; %d more labels were merged in the same way", merged - 3);
 }
 
+/* What labels that are merged have in common; NULL when memory is out. */
+static char *
+label_key(TargetReading *rd, const char *core, uint32_t *len)
+{
+	double value;
+	char number[40];
+
+	if (rd->by_value && target_plain_number(core, *len, &value))
+	{
+		*len = (uint32_t) snprintf(number, sizeof(number), "%.17g", value + 0.0);
+		return pgml_strndup(rd->arena, number, *len);
+	}
+	char *key = pgml_strndup(rd->arena, core, *len);
+	for (uint32_t i = 0; key != NULL && i < *len; i++)
+		key[i] = pgml_fold(key[i]);
+	return key;
+}
+
 /* TargetLabels of the spellings that occur: group by code, the most frequent spelling, and how many there are. */
 static PgmlStatus
 group_labels(TargetReading *rd, int *spellings)
@@ -183,11 +223,9 @@ group_labels(TargetReading *rd, int *spellings)
 		if (rd->count[code] == 0 || pgml_is_pure_missing_marker(label, len))
 			continue;
 		target_label_core(&core, &len);
-		char *key = pgml_strndup(rd->arena, core, len);
+		char *key = label_key(rd, core, &len);
 		if (key == NULL)
 			return pgml_fail_nomem(rd->env, "the classes");
-		for (uint32_t i = 0; i < len; i++)
-			key[i] = pgml_fold(key[i]);
 		int32_t g = pgml_dict_add(folded, key, len);
 		if (g < 0)
 			return pgml_fail_nomem(rd->env, "the classes");
@@ -217,6 +255,8 @@ text_classes(TargetReading *rd, const TextLook *look)
 {
 	int spellings[TARGET_MAX_CLASSES];
 
+	rd->rows = look->rows;
+	rd->by_value = look->plain == look->rows && !rd->comma;
 	PGML_TRY(group_labels(rd, spellings));
 	for (int32_t g = 0; g < rd->labels.n; g++)
 	{
@@ -246,6 +286,7 @@ target_read_text(TargetReading *rd)
 	TextLook look;
 
 	PGML_TRY(count_codes(rd));
+	PGML_TRY(look_at_numbers(rd));
 	PGML_TRY(look_at_text(rd, &look));
 	if (look.rows == 0)
 		return target_error(rd, "has no value in any row", "Models without a target come later.");

@@ -267,12 +267,7 @@ static void
 map_classes(const Training *t, const PgmlImage *champion, int *map)
 {
 	for (int k = 0; k < champion->n_classes; k++)
-	{
-		map[k] = -1;
-		for (int j = 0; j < t->target.n_classes; j++)
-			if (strcmp(champion->classes[k], t->target.classes[j]) == 0)
-				map[k] = j;
-	}
+		map[k] = pgml_find_label(t->target.classes, t->target.n_classes, champion->classes[k]);
 }
 
 /* One prediction of the champion in this training's order of classes. */
@@ -354,7 +349,7 @@ score_champion(Training *t, Scored *s)
 		return PGML_OK;
 	if (champion->classes)
 		map_classes(t, champion, map);
-	if (t->target.task == PGML_TASK_BINARY && (map[0] < 0 || map[1] < 0))
+	if (t->target.task == PGML_TASK_BINARY && (map[0] < 0 || map[1] < 0 || map[0] == map[1]))
 	{
 		snprintf(r->champion_error, sizeof(r->champion_error), "it predicts other classes");
 		return PGML_OK;

@@ -177,10 +177,9 @@ split_labels(Training *t, const int32_t *rows, int64_t n, int32_t *label)
 		map[k] = k;
 		if (!split->fixed)
 			continue;
-		map[k] = split->n_classes;
-		for (int j = 0; j < split->n_classes; j++)
-			if (strcmp(split->labels[j], t->target.classes[k]) == 0)
-				map[k] = j;
+		map[k] = pgml_find_label(split->labels, split->n_classes, t->target.classes[k]);
+		if (map[k] < 0)
+			map[k] = split->n_classes;
 	}
 	if (!split->fixed)
 	{

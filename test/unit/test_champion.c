@@ -126,6 +126,32 @@ classes_are_found_by_name(void **state)
 	people_free(p);
 }
 
+/* A table that spells its labels otherwise today has the same classes, and the same test rows. */
+static void
+classes_are_found_in_other_spellings(void **state)
+{
+	People *p = people_new(300, PGML_TASK_BINARY);
+	People *now = people_new(300, PGML_TASK_BINARY);
+	Run first, next;
+
+	(void) state;
+	for (int64_t i = 0; i < 300; i++)
+		set_text(&now->f.cols[COL_Y], i,
+				 strcmp(pgml_table_value(&p->f.table, COL_Y, i).str, "yes") == 0 ? " YES" : "No.");
+	run_init(&first);
+	run_train(&first, p);
+	run_init_next(&next, &first);
+	challenge(&next, &first);
+	run_train(&next, now);
+	assert_string_equal(next.result.champion_error, "");
+	assert_true(next.result.champion_scored);
+	assert_int_equal(next.result.rows_test, first.result.rows_test);
+	run_done(&first);
+	run_done(&next);
+	people_free(p);
+	people_free(now);
+}
+
 /* A class that has come up since costs the champion its rows; it can be scored all the same. */
 static void
 new_class_can_be_scored(void **state)
@@ -229,9 +255,13 @@ int
 test_champion(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(same_image_same_score),     cmocka_unit_test(scored_on_the_rows_of_today),
-		cmocka_unit_test(columns_are_found_by_name), cmocka_unit_test(classes_are_found_by_name),
-		cmocka_unit_test(new_class_can_be_scored),   cmocka_unit_test(reasons_why_not),
+		cmocka_unit_test(same_image_same_score),
+		cmocka_unit_test(scored_on_the_rows_of_today),
+		cmocka_unit_test(columns_are_found_by_name),
+		cmocka_unit_test(classes_are_found_by_name),
+		cmocka_unit_test(classes_are_found_in_other_spellings),
+		cmocka_unit_test(new_class_can_be_scored),
+		cmocka_unit_test(reasons_why_not),
 		cmocka_unit_test(value_that_cannot_be_read),
 	};
 

@@ -256,7 +256,113 @@ refuses_what_can_not_be_learned(void **state)
 	fixture_done(&f);
 }
 
-/* A thousand classes are allowed, also with one row each, and long or odd labels. */
+/* Labels that hardly repeat are identifiers or free text; a few rows cannot tell. */
+static void
+refuses_labels_that_hardly_repeat(void **state)
+{
+	Fixture f;
+	PgmlTarget t;
+
+	(void) state;
+	fixture_init(&f, 300);
+	PgmlColumn *c = add_text(&f, "y");
+	PgmlColumn *x = add_numbers(&f, "x", PGML_KIND_NUMBER);
+	for (int i = 0; i < 300; i++)
+	{
+		char buf[32];
+		snprintf(buf, sizeof(buf), "person %d", i / 2 * 2 + (i >= 200 ? i % 2 : 0));
+		set_text(c, i, buf);
+		x->num[i] = i * 0.25;
+	}
+	refuse(&f, 0, NULL, PGML_ERR_DATA, "target column \"y\" has 200 different labels in 300 rows");
+	assert_non_null(strstr(f.error.hint, "identifier or free text"));
+	assert_int_equal(pgml_target_read(&f.env, &f.table, 1, -1, NULL, f.arena, &t), PGML_ERR_DATA);
+	assert_string_equal(f.error.message,
+						"target column \"x\" has 300 different labels in 300 rows");
+	f.table.nrows = 200;
+	expect(&f, 0, PGML_TASK_MULTICLASS, 100, &t);
+	fixture_done(&f);
+	fixture_init(&f, 10);
+	c = add_text(&f, "y");
+	for (int i = 0; i < 10; i++)
+		set_text(c, i, (const char *[]){ "a", "b", "c", "d", "e", "f", "g", "h", "i", "j" }[i]);
+	expect(&f, 0, PGML_TASK_MULTICLASS, 10, &t);
+	fixture_done(&f);
+}
+
+/* Labels that are all numbers are the same when their values are; codes and mixed labels are not. */
+static void
+merges_numbers_by_value(void **state)
+{
+	static const char *const numbers[] = { "1", "1.0", "2", " 2.", "1", "-0", "0" };
+	static const char *const codes[] = { "1", "01", "2", "02", "1", "2" };
+	static const char *const mixed[] = { "1", "1.0", "a", "1", "a", "a" };
+	Fixture f;
+	PgmlTarget t;
+
+	(void) state;
+	fixture_init(&f, 70);
+	add_cycle(&f, "y", numbers, 7);
+	expect(&f, 0, PGML_TASK_MULTICLASS, 3, &t);
+	assert_string_equal(t.classes[2], "1");
+	assert_non_null(strstr(t.notice, "labels \"1\" and \"1.0\" were merged as \"1\""));
+	fixture_done(&f);
+	fixture_init(&f, 60);
+	add_cycle(&f, "y", codes, 6);
+	expect(&f, 0, PGML_TASK_MULTICLASS, 4, &t);
+	fixture_done(&f);
+	fixture_init(&f, 60);
+	add_cycle(&f, "y", mixed, 6);
+	expect(&f, 0, PGML_TASK_MULTICLASS, 3, &t);
+	fixture_done(&f);
+}
+
+static void
+finds_labels_as_training_merges_them(void **state)
+{
+	static const char *const labels[] = { "Yes", "no", "1", "01" };
+
+	(void) state;
+	assert_int_equal(pgml_find_label(labels, 4, " YES."), 0);
+	assert_int_equal(pgml_find_label(labels, 4, "no"), 1);
+	assert_int_equal(pgml_find_label(labels, 4, "1.0"), 2);
+	assert_int_equal(pgml_find_label(labels, 4, "01"), 3);
+	assert_int_equal(pgml_find_label(labels, 4, "001"), -1);
+	assert_int_equal(pgml_find_label(labels, 4, "maybe"), -1);
+	assert_true(pgml_same_label("a.", "A "));
+	assert_false(pgml_same_label("a", "b"));
+}
+
+/* Numbers as text with a decimal comma; and numbers whose squares are none. */
+static void
+reads_commas_and_refuses_giants(void **state)
+{
+	Fixture f;
+	PgmlTarget t;
+
+	(void) state;
+	fixture_init(&f, 100);
+	PgmlColumn *c = add_text(&f, "y");
+	for (int i = 0; i < 100; i++)
+	{
+		char buf[32];
+		snprintf(buf, sizeof(buf), "%d,%02d", 1000 + i, i);
+		set_text(c, i, buf);
+	}
+	expect(&f, 0, PGML_TASK_REGRESSION, 1, &t);
+	assert_true(t.y[7] == 1007.07);
+	fixture_done(&f);
+	fixture_init(&f, 100);
+	c = add_numbers(&f, "y", PGML_KIND_NUMBER);
+	for (int i = 0; i < 100; i++)
+		c->num[i] = i == 7 ? -1e151 : i * 0.5;
+	refuse(&f, 0, NULL, PGML_ERR_DATA,
+		   "target column \"y\" has 1 value beyond 1e150, too large to learn from");
+	assert_non_null(strstr(f.error.hint, "logarithm"));
+	fixture_done(&f);
+}
+
+/* A thousand classes are allowed, also with two rows each, and long or odd labels. */
 static void
 allows_many_and_odd_labels(void **state)
 {
@@ -265,9 +371,9 @@ allows_many_and_odd_labels(void **state)
 	char *big = malloc(5001);
 
 	(void) state;
-	fixture_init(&f, 1000);
+	fixture_init(&f, 2000);
 	PgmlColumn *c = add_text(&f, "y");
-	for (int i = 0; i < 1000; i++)
+	for (int i = 0; i < 2000; i++)
 	{
 		char buf[32];
 		snprintf(buf, sizeof(buf), "class %03d", (i * 7) % 1000);
@@ -349,6 +455,10 @@ test_target(void)
 										cmocka_unit_test(merges_labels),
 										cmocka_unit_test(reads_numbers_from_text),
 										cmocka_unit_test(refuses_what_can_not_be_learned),
+										cmocka_unit_test(refuses_labels_that_hardly_repeat),
+										cmocka_unit_test(merges_numbers_by_value),
+										cmocka_unit_test(finds_labels_as_training_merges_them),
+										cmocka_unit_test(reads_commas_and_refuses_giants),
 										cmocka_unit_test(allows_many_and_odd_labels),
 										cmocka_unit_test(fails_cleanly) };
 
