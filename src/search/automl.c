@@ -27,7 +27,8 @@ training_notice(Training *t, bool warning, const char *fmt, ...)
 	if (r->n_notices >= PGML_MAX_NOTICES)
 		return;
 	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
+	if (vsnprintf(text, sizeof(text), fmt, args) >= (int) sizeof(text))
+		text[pgml_clip_end(text, sizeof(text) - 1)] = '\0';
 	va_end(args);
 	r->notices[r->n_notices] = pgml_strdup(t->arena, text);
 	if (!r->notices[r->n_notices])

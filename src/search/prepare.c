@@ -6,6 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Bytes of a name to show, at most max, for "%.*s". */
+static int
+shown(const char *name, uint32_t max)
+{
+	return (int) pgml_clip(name, (uint32_t) strlen(name), max);
+}
+
 /* See training.h. */
 PgmlStatus
 training_find_column(Training *t, const char *name, const char *role, int *col)
@@ -20,8 +27,8 @@ training_find_column(Training *t, const char *name, const char *role, int *col)
 	status = pgml_fail(t->env->error, PGML_ERR_BADARG,
 					   "column \"%s\", named as %s, does not exist in the data", name, role);
 	for (int i = 0; i < t->table->ncols && used < sizeof(list) - 70; i++)
-		used += snprintf(list + used, sizeof(list) - used, "%s\"%.60s\"", i ? ", " : "",
-						 t->table->cols[i].name);
+		used += snprintf(list + used, sizeof(list) - used, "%s\"%.*s\"", i ? ", " : "",
+						 shown(t->table->cols[i].name, 60), t->table->cols[i].name);
 	pgml_fail_hint(t->env->error, "The columns are %s%s.", list,
 				   used >= sizeof(list) - 70 ? ", ..." : "");
 	return status;
@@ -78,6 +85,14 @@ choose_columns(Training *t, bool *exclude, const char **reasons, bool *keep)
 			exclude_column(t, o->id_columns[i], "an id column", "an id column", exclude, reasons));
 	PGML_TRY(
 		exclude_column(t, o->group_column, "group_column", "the group column", exclude, reasons));
+	/* The time is a feature however much it looks like a running number. */
+	if (o->time_column)
+	{
+		int col;
+
+		PGML_TRY(training_find_column(t, o->time_column, "time_column", &col));
+		keep[col] = true;
+	}
 	PGML_TRY(exclude_column(t, o->weight_column, "weight_column", "the weight column", exclude,
 							reasons));
 	return exclude_column(t, o->target, "the target", "the target", exclude, reasons);
@@ -139,28 +154,64 @@ report_dropped(Training *t)
 		pgml_recipe_describe(&t->recipe, i, words, sizeof(words));
 		n++;
 		if (used < sizeof(list) - 250)
-			used += snprintf(list + used, sizeof(list) - used, "%s\"%.63s\" (%s)", used ? ", " : "",
-							 input.name, words);
+			used += snprintf(list + used, sizeof(list) - used, "%s\"%.*s\" (%s)", used ? ", " : "",
+							 shown(input.name, 75), input.name, words);
 	}
 	if (n > 0)
 		training_notice(t, false, "not used as features: %s%s", list,
 						used >= sizeof(list) - 250 ? ", ..." : "");
 }
 
+/* A column's name as an array of one for SQL: '{name}', or ARRAY['it''s'] where that would mean something else. */
+static void
+name_as_array(const char *name, char *out, size_t size)
+{
+	bool plain = *name != '\0' && !(strlen(name) == 4 && pgml_same_label(name, "null"));
+	size_t n = 0;
+
+	for (const char *c = name; *c != '\0'; c++)
+		plain = plain && ((pgml_fold(*c) >= 'a' && pgml_fold(*c) <= 'z') || *c == '_' ||
+						  (c > name && *c >= '0' && *c <= '9'));
+	if (plain)
+	{
+		snprintf(out, size, "'{%s}'", name);
+		return;
+	}
+	n = (size_t) snprintf(out, size, "ARRAY['");
+	for (const char *c = name; *c != '\0' && n < size - 5; c++)
+	{
+		out[n++] = *c;
+		if (*c == '\'')
+			out[n++] = *c;
+	}
+	n = pgml_clip_end(out, (uint32_t) n);
+	snprintf(out + n, size - n, "']");
+}
+
+/* Say which columns may leak. The time is none, however well a series' trend is told by it: it is known at prediction. */
 static PgmlStatus
 report_leaks(Training *t)
 {
 	PgmlTrainResult *r = t->result;
+	int kept = 0;
 
 	PGML_TRY(pgml_leak_scan(t->env, &t->x, t->target.y, t->target.task, t->target.n_classes,
 							t->train, t->n_train, r->leaks, PGML_MAX_LEAKS, &r->n_leaks));
 	for (int i = 0; i < r->n_leaks; i++)
-		training_notice(
-			t, false,
-			"column \"%s\" looks as if it leaks the target: %s; if it is not known at prediction time, "
-			"train again with exclude => '{%s}'",
-			t->table->cols[r->leaks[i].source].name, r->leaks[i].why,
-			t->table->cols[r->leaks[i].source].name);
+	{
+		const char *name = t->table->cols[r->leaks[i].source].name;
+		char array[300];
+
+		if (t->options->time_column && strcmp(name, t->options->time_column) == 0)
+			continue;
+		name_as_array(name, array, sizeof(array));
+		training_notice(t, false,
+						"column \"%s\" looks as if it leaks the target: %s; if it is not known at "
+						"prediction time, train again with exclude => %s",
+						name, r->leaks[i].why, array);
+		r->leaks[kept++] = r->leaks[i];
+	}
+	r->n_leaks = kept;
 	return PGML_OK;
 }
 

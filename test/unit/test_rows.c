@@ -271,6 +271,87 @@ refuses_one_class_to_train_on(void **state)
 	people_free(q);
 }
 
+/* ---- columns ---- */
+
+/* The trend of a series is no leak of its time, and a running number that is the time is no identifier. */
+static void
+time_is_a_feature(void **state)
+{
+	People *p = people_new(400, PGML_TASK_REGRESSION);
+	Run r;
+
+	(void) state;
+	for (int64_t i = 0; i < 400; i++)
+	{
+		p->f.cols[COL_NOISE].num[i] = (double) i;
+		p->f.cols[COL_Y].num[i] = (double) i + 0.1 * (double) (i % 7);
+	}
+	run_init(&r);
+	r.options.time_column = "noise";
+	run_train(&r, p);
+	assert_true(uses_column(&r, COL_NOISE));
+	assert_int_equal(r.result.n_leaks, 0);
+	assert_false(has_notice(&r, "leaks the target", false));
+	run_done(&r);
+	people_free(p);
+}
+
+/* The hint can be run as it stands, whatever the column is called. */
+static void
+hints_can_be_copied(void **state)
+{
+	static const char *const names[][2] = { { "noise", "'{noise}'" },
+											{ "it's", "ARRAY['it''s']" },
+											{ "a b", "ARRAY['a b']" },
+											{ "{x},\"y\"", "ARRAY['{x},\"y\"']" },
+											{ "Null", "ARRAY['Null']" },
+											{ "gr\xC3\xB6\xC3\x9F"
+											  "e",
+											  "ARRAY['gr\xC3\xB6\xC3\x9F"
+											  "e']" } };
+
+	(void) state;
+	for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++)
+	{
+		People *p = people_new(400, PGML_TASK_REGRESSION);
+		char hint[100];
+		Run r;
+
+		p->f.cols[COL_NOISE].name = names[k][0];
+		for (int64_t i = 0; i < 400; i++)
+			p->f.cols[COL_NOISE].num[i] = p->f.cols[COL_Y].num[i] * 2;
+		run_init(&r);
+		run_train(&r, p);
+		snprintf(hint, sizeof(hint), "exclude => %s", names[k][1]);
+		assert_true(has_notice(&r, hint, false));
+		run_done(&r);
+		people_free(p);
+	}
+}
+
+/* Lists of columns are cut between characters, never inside one. */
+static void
+messages_are_valid_utf8(void **state)
+{
+	People *p = people_new(100, PGML_TASK_BINARY);
+	Run r;
+
+	(void) state;
+	for (int col = 0; col < COL_Y; col++)
+		p->f.cols[col].name =
+			"x\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9"
+			"\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9"
+			"\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9"
+			"\xC3\xA9";
+	run_init(&r);
+	r.options.group_column = "nowhere";
+	assert_int_equal(run_try(&r, p), PGML_ERR_BADARG);
+	assert_non_null(strstr(r.error.hint, "\xC3\xA9\", \"x"));
+	assert_null(strstr(r.error.hint, "\xC3\""));
+	run_done(&r);
+	people_free(p);
+}
+
 /* ---- weights ---- */
 
 /* The unit of weights does not matter, from the tiniest to the largest. */
@@ -341,6 +422,9 @@ test_rows(void)
 		cmocka_unit_test(nothing_newer),
 		cmocka_unit_test(unusual_shares_are_told),
 		cmocka_unit_test(refuses_one_class_to_train_on),
+		cmocka_unit_test(time_is_a_feature),
+		cmocka_unit_test(hints_can_be_copied),
+		cmocka_unit_test(messages_are_valid_utf8),
 		cmocka_unit_test(only_the_ratio_of_weights_counts),
 		cmocka_unit_test(rows_without_a_weight),
 	};
