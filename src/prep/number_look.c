@@ -36,7 +36,9 @@ pgml_number_look_add(PgmlNumberLook *look, const char *s, uint32_t len, int64_t 
 	look->comma += by_comma ? rows : 0;
 	look->comma_d += by_comma;
 	look->comma_only_d += by_comma && !by_point;
-	look->contradicted |= !by_comma && (by_point || looks_numeric(s, len));
+	/* "(1,5)" is rather a pair than a negative number. */
+	look->contradicted |=
+		by_comma ? !by_point && memchr(s, '(', len) != NULL : by_point || looks_numeric(s, len);
 	look->decimals |= by_comma && last != NULL && *last == ',';
 	look->thousands_d += by_comma && by_point && last != NULL && *last == '.';
 	if (by_comma && last == NULL)

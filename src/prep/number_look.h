@@ -3,7 +3,7 @@
  *
  * A point is the decimal point unless the column speaks against it as a whole: many of its texts are numbers only with a
  * decimal comma ("1,5", "1.234,50", "1.234.567"), or points stand nowhere but before three digits while other
- * numbers are whole and below 1000 ("1.234" beside "999"); and no text contradicts ("0.5", "1,2,3").  Where every number has
+ * numbers are whole and below 1000 ("1.234" beside "999"); and no text contradicts ("0.5", "1,2,3", "(1,5)").  Where every number has
  * three decimals ("1.234", "5.678") nothing tells, and the point stays.
  */
 #ifndef PGML_PREP_NUMBER_LOOK_H

@@ -95,6 +95,7 @@ tells_commas_from_points(void **state)
 	assert_false(COMMA("1.234", "0.5", "12"));
 	assert_false(COMMA("1", "2", "3"));
 	assert_false(COMMA("1,2", "3,4", "1,2,3"));
+	assert_false(COMMA("(1,1)", "(2,2)", "(13,13)"));
 	assert_false(COMMA("1,5", "1.5", "2,5"));
 	assert_false(COMMA("10.0.0.1", "10.0.0.2", "1,5"));
 	assert_false(COMMA("one", "two", "three"));
