@@ -40,13 +40,13 @@ SELECT throws_ok($$SELECT predict('steps@9', '{}'::jsonb)$$, '42704', NULL, '(d)
 SELECT lives_ok($$SELECT * FROM automl_train('looked up', 'steps', 'y', max_trials => 1)$$, '(d) a model');
 SELECT isnt(predict('looked up', '{"x": 1}'::jsonb), NULL, '(d) answers from the first call on');
 
--- (e) "stratified" was not: 2 % of the rows are of the rare class, so exactly 4 of 200 test rows, and the constant's accuracy is 0.98.
+-- (e) "stratified" was not: 4 % of the rows are of the rare class, so exactly 8 of 200 test rows, and the constant's accuracy is 0.96.
 CREATE TABLE rare (id int PRIMARY KEY, x int, kind text);
-INSERT INTO rare SELECT i, (i * 7919) % 61, CASE WHEN i % 50 = 0 THEN 'rare' ELSE 'common' END FROM generate_series(1, 1000) i;
+INSERT INTO rare SELECT i, (i * 7919) % 61, CASE WHEN i % 25 = 0 THEN 'rare' ELSE 'common' END FROM generate_series(1, 1000) i;
 SELECT results_eq(
     format($$SELECT score FROM automl_train('rare %s', 'rare', 'kind', metric => 'accuracy', algorithms => '{constant}',
                                             max_trials => 1, seed => %s)$$, seed, seed),
-    ARRAY[0.98::float8], '(e) each class has its share of the test rows, seed ' || seed)
+    ARRAY[0.96::float8], '(e) each class has its share of the test rows, seed ' || seed)
 FROM generate_series(1, 4) AS seed;
 
 -- (f) the search took the best single fold and never trained on all rows.
@@ -136,8 +136,8 @@ FROM unnest(ARRAY['INSERT INTO pgml_auto.image_chunks VALUES (1, 9, ''x'')', 'UP
 -- (o) one-hot encoding dropped the category seen last, which depended on the order of rows.
 CREATE TABLE kinds AS
 SELECT 'k' || i % 5 AS kind, (ARRAY[0, 10, -20, 35, 70])[i % 5 + 1] + i % 3 * 0.01 AS y, i AS position FROM generate_series(1, 300) i;
-SELECT lives_ok(format($$SELECT * FROM automl_train('kinds %1$s', 'SELECT kind, y FROM kinds ORDER BY position %1$s', 'y',
-    algorithms => '{linear}', max_trials => 2)$$, direction), '(o) rows in order ' || direction) FROM unnest(ARRAY['ASC', 'DESC']) AS direction;
+SELECT lives_ok(format($$SELECT * FROM automl_train('kinds %1$s', 'SELECT kind, y, position FROM kinds ORDER BY position %1$s', 'y',
+    id_columns => '{position}', algorithms => '{linear}', max_trials => 2)$$, direction), '(o) rows in order ' || direction) FROM unnest(ARRAY['ASC', 'DESC']) AS direction;
 SELECT cmp_ok(max(abs(predict_value('kinds ASC', k) - y)), '<', 1::float8, '(o) every category has its effect') FROM kinds k;
 SELECT is(count(DISTINCT image_crc), 1::bigint, '(o) and the order of rows has none')
 FROM pgml_auto.versions JOIN pgml_auto.models USING (model_id) WHERE name LIKE 'kinds %';
