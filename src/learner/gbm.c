@@ -441,7 +441,8 @@ finish(Boost *b, PgmlFit *fit, double *margins)
 
 	for (int64_t i = 0; margins && i < t->n; i++)
 		for (int k = 0; k < t->n_outputs; k++)
-			margins[i * t->n_outputs + k] = t->score[k * t->n + i];
+			margins[i * t->n_outputs + k] =
+				t->score[k * t->n + i] + (t->task == PGML_TASK_REGRESSION ? b->init[0] : 0);
 	fit->best_iteration = b->best_round;
 	fit->out_of_time = b->out_of_time;
 	return pgml_gbm_encode(b->env, &b->forest, (int64_t) b->best_round * t->n_outputs, b->init,

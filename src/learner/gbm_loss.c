@@ -101,7 +101,15 @@ pgml_gbm_initial_scores(const PgmlGbmTarget *target, double *init)
 			init[0] += w * (target->y[i] / target->weight);
 	}
 	if (classes == 0)
+	{
+		/* Once more around the mean found: a large one was summed up with errors as large as small differences. */
+		double rest = 0;
+
+		for (int64_t i = 0; i < target->n; i++)
+			rest += (target->w ? target->w[i] : 1) * ((target->y[i] - init[0]) / target->weight);
+		init[0] += rest;
 		return;
+	}
 	for (int k = 0; k < classes; k++)
 	{
 		double share = classes > 1 ? init[k] / target->weight : init[0];
@@ -116,9 +124,13 @@ pgml_gbm_initial_scores(const PgmlGbmTarget *target, double *init)
 void
 pgml_gbm_set_scores(PgmlGbmTarget *target, const double *init)
 {
+	bool regression = target->task == PGML_TASK_REGRESSION;
+
+	for (int64_t i = 0; regression && i < target->n; i++)
+		target->y[i] -= init[0];
 	for (int k = 0; k < target->n_outputs; k++)
 		for (int64_t i = 0; i < target->n; i++)
-			target->score[k * target->n + i] = init[k];
+			target->score[k * target->n + i] = regression ? 0 : init[k];
 }
 
 /* Largest score and sum of exponentials of n rows from row `from`. */

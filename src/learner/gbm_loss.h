@@ -2,7 +2,8 @@
  * gbm_loss.h - scores of rows, and what the loss says about them.
  *
  * Losses per row of weight w: squared error w (y - s)^2 / 2; logistic; softmax over n_classes scores.  Scores lie class
- * after class (score[k * n + i]), as trees are grown one class at a time.
+ * after class (score[k * n + i]), as trees are grown one class at a time.  Those of squared error leave the initial
+ * score out.
  */
 #ifndef PGML_LEARNER_GBM_LOSS_H
 #define PGML_LEARNER_GBM_LOSS_H
@@ -37,10 +38,16 @@ extern PgmlStatus pgml_gbm_target_create(const PgmlEnv *env, PgmlArena *arena,
 										 const PgmlDataset *data, const int32_t *rows, int64_t n,
 										 PgmlGbmTarget *out);
 
-/* Score of every row before the first tree: mean, log-odds, or log of the class shares; init has n_outputs. */
+/*
+ * Score of every row before the first tree: mean, log-odds, or log of the class shares; init has n_outputs.  To be called
+ * before pgml_gbm_set_scores().
+ */
 extern void pgml_gbm_initial_scores(const PgmlGbmTarget *target, double *init);
 
-/* Set all scores to init. */
+/*
+ * Set all scores to init.  Squared error: the targets become distances from init and the scores start at 0, so that a
+ * large mean takes no digits from small differences.
+ */
 extern void pgml_gbm_set_scores(PgmlGbmTarget *target, const double *init);
 
 /* Softmax only: fix the denominators of the probabilities for the gradients of one round. */

@@ -300,27 +300,35 @@ softmax(double *score, uint32_t k)
 		score[i] /= sum;
 }
 
+void
+pgml_gbm_link(PgmlTask task, int n_outputs, const double *init, int64_t n, double *out)
+{
+	for (int64_t i = 0; i < n; i++)
+	{
+		if (task == PGML_TASK_REGRESSION)
+			out[i] += init[0];
+		else if (task == PGML_TASK_BINARY)
+			out[i] = pgml_gbm_sigmoid(out[i]);
+		else
+			softmax(out + i * n_outputs, (uint32_t) n_outputs);
+	}
+}
+
 /* Predict a block of rows. */
 static void
 predict_block(const View *v, const PgmlShape *shape, const float *x, int64_t n, double *out)
 {
 	uint32_t outputs = v->header->n_outputs;
 
-	for (int64_t i = 0; i < n; i++)
+	if (shape->task == PGML_TASK_REGRESSION)
+		memset(out, 0, (size_t) n * sizeof(double));
+	for (int64_t i = 0; shape->task != PGML_TASK_REGRESSION && i < n; i++)
 		memcpy(out + i * outputs, v->init, outputs * sizeof(double));
 	if (v->header->n_words > 0)
 		add_trees(v, shape, x, n, out, true);
 	else
 		add_trees(v, shape, x, n, out, false);
-	if (shape->task == PGML_TASK_REGRESSION)
-		return;
-	for (int64_t i = 0; i < n; i++)
-	{
-		if (shape->task == PGML_TASK_BINARY)
-			out[i] = pgml_gbm_sigmoid(out[i]);
-		else
-			softmax(out + i * outputs, outputs);
-	}
+	pgml_gbm_link(shape->task, (int) outputs, v->init, n, out);
 }
 
 void

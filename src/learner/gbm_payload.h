@@ -8,7 +8,8 @@
  *   f64 value[n_nodes + n_trees] leaf values; a tree of m nodes has m + 1 leaves
  *   u32 set[n_words]            sets of the categorical nodes; padded to a multiple of 8
  *
- * Tree t adds to output t % n_outputs.  The score becomes a probability by the logistic function or softmax.
+ * Tree t adds to output t % n_outputs; regression adds up the trees first and the initial score last.  The score becomes
+ * a probability by the logistic function or softmax.
  */
 #ifndef PGML_LEARNER_GBM_PAYLOAD_H
 #define PGML_LEARNER_GBM_PAYLOAD_H
@@ -65,6 +66,9 @@ extern PgmlStatus pgml_gbm_forest_add(const PgmlEnv *env, PgmlGbmForest *forest,
 /* Write the first n_trees trees as a payload. */
 extern PgmlStatus pgml_gbm_encode(const PgmlEnv *env, const PgmlGbmForest *forest, int64_t n_trees,
 								  const double *init, int n_outputs, int max_bin, PgmlBuf *out);
+
+/* Turn the scores of n rows, row by row, into predictions. */
+extern void pgml_gbm_link(PgmlTask task, int n_outputs, const double *init, int64_t n, double *out);
 
 /* The learner's verify() and predict(). */
 extern PgmlStatus pgml_gbm_verify(const uint8_t *payload, size_t len, const PgmlShape *shape,

@@ -57,6 +57,7 @@ static const Setting boosting_classes[][MAX_SETTINGS] = {
 	  { "lambda_l2", 0.8 } },
 };
 
+/* Nothing in units of the target here, as lambda_l1 is: its scale must not matter. */
 static const Setting boosting_regression[][MAX_SETTINGS] = {
 	{ { "learning_rate", 0.05 },
 	  { "num_leaves", 63 },
@@ -81,7 +82,6 @@ static const Setting boosting_regression[][MAX_SETTINGS] = {
 	  { "min_data_in_leaf", 3 },
 	  { "bagging_fraction", 0.9 },
 	  { "feature_fraction", 0.9 },
-	  { "lambda_l1", 0.24 },
 	  { "lambda_l2", 0.36 },
 	  { "extra_trees", 1 } },
 	{ { "learning_rate", 0.03 },

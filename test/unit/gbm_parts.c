@@ -117,7 +117,7 @@ gradients_are_those_of_the_loss(void **state)
 		{
 			double s = p->target.score[i], w = d->w[i];
 			double share = t == 1 ? 1 / (1 + exp(-s)) : exp(s);
-			double g = t == 0 ? s - d->y[i] : share - (t == 1 ? d->y[i] : d->y[i] == 0);
+			double g = t == 0 ? s - p->target.y[i] : share - (t == 1 ? d->y[i] : d->y[i] == 0);
 			double h = t == 0 ? 1 : share * (1 - share) * (t == 2 ? 1.5 : 1);
 
 			assert_true(fabs(pgml_gbm_g(&p->scale, p->sum[i]) - w * g) < 1e-11);

@@ -34,6 +34,7 @@ static const Module modules[] = {
 	{ "linear", test_linear },
 	{ "constant", test_constant },
 	{ "gradient_boosting", test_gradient_boosting },
+	{ "boosting", test_boosting },
 	{ "params", test_params },
 	{ "image", test_image },
 	{ "automl", test_automl },
