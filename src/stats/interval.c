@@ -27,13 +27,24 @@ typedef struct Scratch
 	double *work;   /* of evaluate() */
 } Scratch;
 
+/* Counts are kept for several metrics while they take no more than this. */
+#define KEPT_COUNTS ((int64_t) 64 << 20)
+
+struct PgmlResamples
+{
+	const int32_t *group;
+	int64_t n;
+	int64_t units; /* groups or rows */
+	uint64_t seed;
+	int rounds;
+	uint8_t *count; /* rounds x units; NULL: drawn anew whenever wanted */
+};
+
 typedef struct Bootstrap
 {
 	const PgmlEnv *env;
 	const PgmlPredictions *p;
-	const int32_t *group;
-	int64_t units; /* groups or rows */
-	uint64_t seed;
+	const PgmlResamples *resamples;
 	const PgmlPrepared *part;
 	const int32_t *order; /* rows in the order that units stand for; NULL: as they are */
 	Scratch *scratch;     /* per thread */
@@ -84,27 +95,38 @@ draw_poisson(const PgmlEnv *env, PgmlRng *rng, int64_t units, uint8_t *count)
 	return PGML_OK;
 }
 
+/* The counts of a round. */
+static PgmlStatus
+draw(const PgmlEnv *env, const PgmlResamples *r, int round, uint8_t *count)
+{
+	PgmlRng rng;
+
+	pgml_rng_init(&rng, r->seed, (uint64_t) round);
+	return r->units > POISSON_ABOVE ? draw_poisson(env, &rng, r->units, count) :
+									  draw_units(env, &rng, r->units, count);
+}
+
 /* One round: draw, weigh the rows, evaluate. */
 static PgmlStatus
 run_round(void *arg, int64_t block, int thread)
 {
 	const Bootstrap *b = arg;
+	const PgmlResamples *r = b->resamples;
 	const Scratch *s = &b->scratch[thread];
 	int round = b->first + (int) block;
-	PgmlRng rng;
+	const uint8_t *count = s->count;
 	double value;
 
-	pgml_rng_init(&rng, b->seed, (uint64_t) round);
-	if (b->units > POISSON_ABOVE)
-		PGML_TRY(draw_poisson(b->env, &rng, b->units, s->count));
+	if (r->count)
+		count = r->count + round * r->units;
 	else
-		PGML_TRY(draw_units(b->env, &rng, b->units, s->count));
+		PGML_TRY(draw(b->env, r, round, s->count));
 	for (int64_t i = 0; i < b->p->n; i++)
 	{
 		if (pgml_poll(b->env, i))
 			return PGML_ERR_CANCELLED;
 		s->weight[i] =
-			s->count[b->group ? b->group[i] : i] * pgml_weight(b->p->w, b->order ? b->order[i] : i);
+			count[r->group ? r->group[i] : i] * pgml_weight(b->p->w, b->order ? b->order[i] : i);
 	}
 	PGML_TRY(b->part->method->evaluate(b->env, b->part, s->weight, s->work, &value));
 	if (isfinite(value))
@@ -152,7 +174,8 @@ allocate(Bootstrap *b, PgmlArena *arena)
 	for (int i = 0; i < threads && ok; i++)
 	{
 		b->scratch[i].weight = pgml_array(arena, (size_t) b->p->n, sizeof(double));
-		b->scratch[i].count = pgml_array(arena, (size_t) b->units, sizeof(uint8_t));
+		b->scratch[i].count =
+			pgml_array(arena, b->resamples->count ? 1 : (size_t) b->resamples->units, 1);
 		b->scratch[i].work = pgml_array(arena, pgml_metric_scratch(b->p), sizeof(double));
 		ok = b->scratch[i].weight && b->scratch[i].count && b->scratch[i].work;
 	}
@@ -213,7 +236,7 @@ bootstrap(Bootstrap *b, const PgmlMetric *metric, PgmlArena *arena, PgmlArena *p
 		 * weights are then read one after the other.  Several parts sort differently and must see
 		 * the same rows; groups belong to rows.
 		 */
-		if (parts == 1 && !b->group)
+		if (parts == 1 && !b->resamples->group)
 		{
 			b->order = prepared.order;
 			prepared.order = NULL;
@@ -224,34 +247,80 @@ bootstrap(Bootstrap *b, const PgmlMetric *metric, PgmlArena *arena, PgmlArena *p
 	return PGML_OK;
 }
 
-/* Refuse settings and groups that would read out of bounds. */
+/* Refuse groups that would read out of bounds. */
 static PgmlStatus
-check_settings(const PgmlEnv *env, const PgmlPredictions *p, const int32_t *group, int32_t n_groups,
-			   double level, int rounds)
+check_groups(const PgmlEnv *env, int64_t n, const int32_t *group, int32_t n_groups)
 {
-	if (!(level > 0 && level < 1) || rounds < 1)
-		return pgml_fail(env->error, PGML_ERR_BADARG, "interval of level %g from %d rounds", level,
-						 rounds);
-	for (int64_t i = 0; group && i < p->n; i++)
+	for (int64_t i = 0; group && i < n; i++)
 		if (group[i] < 0 || group[i] >= n_groups)
 			return pgml_fail(env->error, PGML_ERR_BADARG, "group number %d is not below %d",
 							 group[i], n_groups);
 	return PGML_OK;
 }
 
-PgmlStatus
-pgml_metric_interval(const PgmlEnv *env, const PgmlMetric *metric, const PgmlPredictions *p,
-					 const int32_t *group, int32_t n_groups, double level, int rounds,
-					 uint64_t seed, double *low, double *high)
+/* Draw one round of resamples that are kept. */
+typedef struct Keeping
 {
-	Bootstrap b = { .env = env, .p = p, .group = group, .seed = seed, .rounds = rounds };
+	const PgmlEnv *env;
+	const PgmlResamples *resamples;
+} Keeping;
+
+static PgmlStatus
+keep_round(void *arg, int64_t round, int thread)
+{
+	const Keeping *k = arg;
+
+	(void) thread;
+	return draw(k->env, k->resamples, (int) round,
+				k->resamples->count + round * k->resamples->units);
+}
+
+PgmlStatus
+pgml_resamples_create(const PgmlEnv *env, PgmlArena *arena, int64_t n, const int32_t *group,
+					  int32_t n_groups, int rounds, uint64_t seed, PgmlResamples **out)
+{
+	PgmlResamples *r = pgml_zalloc(arena, 1, sizeof(*r));
+	Keeping keeping = { env, r };
+
+	if (!r)
+		return pgml_fail_nomem(env, "the bootstrap");
+	PGML_TRY(check_groups(env, n, group, n_groups));
+	*r = (PgmlResamples){
+		.group = group, .n = n, .units = group ? n_groups : n, .seed = seed, .rounds = rounds
+	};
+	*out = r;
+	if (rounds * r->units > KEPT_COUNTS || 2 * rounds * r->units > pgml_budget_left(env->budget))
+		return PGML_OK;
+	r->count = pgml_array(arena, (size_t) (rounds * r->units), 1);
+	if (!r->count)
+		return PGML_OK;
+	if (pgml_par_for(env, rounds, keep_round, &keeping) != PGML_OK)
+		return pgml_fail_cancelled(env);
+	return PGML_OK;
+}
+
+int
+pgml_metric_steps(const PgmlMetric *metric, const PgmlPredictions *p)
+{
+	return pgml_metric_parts(metric, p);
+}
+
+PgmlStatus
+pgml_resampled_interval(const PgmlEnv *env, const PgmlMetric *metric, const PgmlPredictions *p,
+						const PgmlResamples *resamples, int rounds, double level, double *low,
+						double *high)
+{
+	Bootstrap b = { .env = env, .p = p, .resamples = resamples, .rounds = rounds };
 	PgmlArena *arena;
 	PgmlArena *part_arena;
 	PgmlStatus status;
 	bool defined;
 
 	*low = *high = NAN;
-	PGML_TRY(check_settings(env, p, group, n_groups, level, rounds));
+	if (!(level > 0 && level < 1) || rounds < 1 || rounds > resamples->rounds ||
+		p->n != resamples->n)
+		return pgml_fail(env->error, PGML_ERR_BADARG, "interval of level %g from %d rounds", level,
+						 rounds);
 	PGML_TRY(pgml_metric_check(env, metric, p, &defined));
 	if (p->n < 2 && defined)
 	{
@@ -260,7 +329,6 @@ pgml_metric_interval(const PgmlEnv *env, const PgmlMetric *metric, const PgmlPre
 	}
 	if (p->n < 2 || !defined)
 		return PGML_OK;
-	b.units = group ? n_groups : p->n;
 	arena = pgml_arena_create(env->budget);
 	part_arena = pgml_arena_create(env->budget);
 	if (arena && part_arena)
@@ -272,4 +340,18 @@ pgml_metric_interval(const PgmlEnv *env, const PgmlMetric *metric, const PgmlPre
 	pgml_arena_destroy(part_arena);
 	pgml_arena_destroy(arena);
 	return status;
+}
+
+PgmlStatus
+pgml_metric_interval(const PgmlEnv *env, const PgmlMetric *metric, const PgmlPredictions *p,
+					 const int32_t *group, int32_t n_groups, double level, int rounds,
+					 uint64_t seed, double *low, double *high)
+{
+	PgmlResamples r = {
+		.group = group, .n = p->n, .units = group ? n_groups : p->n, .seed = seed, .rounds = rounds
+	};
+
+	*low = *high = NAN;
+	PGML_TRY(check_groups(env, p->n, group, n_groups));
+	return pgml_resampled_interval(env, metric, p, &r, rounds, level, low, high);
 }

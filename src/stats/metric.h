@@ -62,4 +62,18 @@ extern PgmlStatus pgml_metric_interval(const PgmlEnv *env, const PgmlMetric *met
 									   int32_t n_groups, double level, int rounds, uint64_t seed,
 									   double *low, double *high);
 
+/* Resamples that several metrics of the same rows share; arena holds them. The settings are those above. */
+typedef struct PgmlResamples PgmlResamples;
+extern PgmlStatus pgml_resamples_create(const PgmlEnv *env, PgmlArena *arena, int64_t n,
+										const int32_t *group, int32_t n_groups, int rounds,
+										uint64_t seed, PgmlResamples **out);
+
+/* The interval from the first `rounds` of them. */
+extern PgmlStatus pgml_resampled_interval(const PgmlEnv *env, const PgmlMetric *metric,
+										  const PgmlPredictions *p, const PgmlResamples *resamples,
+										  int rounds, double level, double *low, double *high);
+
+/* Steps that a metric takes per row and round, 1 or the number of classes: for planning. */
+extern int pgml_metric_steps(const PgmlMetric *metric, const PgmlPredictions *p);
+
 #endif
