@@ -43,6 +43,23 @@ set_capacity(PgmlBuf *buf, size_t cap)
 	return true;
 }
 
+void
+pgml_buf_trim(PgmlBuf *buf)
+{
+	size_t cap = buf->len > 0 ? buf->len : 1;
+	uint8_t *data;
+
+	buf->failed = false;
+	if (buf->cap <= cap)
+		return;
+	data = realloc(buf->data, cap);
+	if (data == NULL)
+		return; /* it stays as large as it is */
+	pgml_budget_give(buf->budget, buf->cap - cap);
+	buf->data = data;
+	buf->cap = cap;
+}
+
 /*
  * Make room for len more bytes, doubling while the budget allows it; false (and failed for good)
  * when there is none.

@@ -23,6 +23,9 @@ typedef struct PgmlBuf
 extern void pgml_buf_init(PgmlBuf *buf, PgmlBudget *budget);
 extern void pgml_buf_free(PgmlBuf *buf);
 
+/* Give back what lies beyond the bytes appended; to clear `failed` and cut bytes off, set len first. */
+extern void pgml_buf_trim(PgmlBuf *buf);
+
 /* Append bytes; returns the offset at which they start. NULL data appends zeros. */
 extern size_t pgml_buf_put(PgmlBuf *buf, const void *data, size_t len);
 extern size_t pgml_buf_put_u8(PgmlBuf *buf, uint8_t v);

@@ -16,10 +16,11 @@
 
 /* A few numbers per class. */
 static int64_t
-constant_memory(const PgmlDataset *data, const PgmlParams *params)
+constant_memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 {
 	(void) params;
-	return 4096 + (int64_t) data->n_classes * (int64_t) sizeof(double) * 4;
+	*payload = 64 + (int64_t) data->n_classes * (int64_t) sizeof(double);
+	return 4096 + (int64_t) data->n_classes * (int64_t) sizeof(double) * 3;
 }
 
 static double

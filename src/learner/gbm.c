@@ -21,6 +21,10 @@
 #define MAX_EMPTY_ROUNDS                                                                           \
 	10 /* rounds without a split after which sampling is given no more chances */
 
+/* Rounds below which a fit is hardly worth its memory, and what they take in a payload: node and value. */
+#define FEW_ROUNDS          20
+#define TREE_BYTES_PER_LEAF 24
+
 /* Streams of random numbers. */
 enum
 {
@@ -124,7 +128,7 @@ typedef struct Boost
 	PgmlGbmGrower *grower;
 	PgmlGbmForest forest;
 	PgmlGbmSum *sum;
-	double *init;
+	double *init;      /* the forest's */
 	int32_t *index;    /* rows of the tree being grown */
 	int32_t *drawn;    /* rows of the round, ascending; NULL: all */
 	int32_t *left_out; /* the others */
@@ -136,6 +140,8 @@ typedef struct Boost
 	double best_loss;
 	int best_round;
 	bool out_of_time;
+	bool out_of_memory;
+	bool predicted; /* data->valid_out holds the scores of the best round */
 } Boost;
 
 /* Settings as numbers of the right type. */
@@ -189,16 +195,18 @@ given_bins(const PgmlDataset *data, const PgmlGbmConfig *config)
 	return data->bins && data->bins->max_bin == config->max_bin ? data->bins : NULL;
 }
 
-/* What a fit takes at most, the matrix excepted. */
+/* What a fit takes at most, the matrix and the trees excepted. */
 static int64_t
-memory(const PgmlDataset *data, const PgmlParams *params)
+memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 {
 	PgmlGbmConfig config = read_config(data, params);
 	int64_t nf = data->x->nfeatures;
 	const PgmlBins *bins = given_bins(data, &config);
-	int64_t n_valid = config.patience > 0 ? data->n_valid : 0;
+	int64_t n_valid = data->n_valid;
 	int64_t leaves = data->n / config.min_data + 1;
 	int64_t outputs = pgml_task_outputs(data->task, data->n_classes);
+	int64_t rounds = config.n_estimators < FEW_ROUNDS ? config.n_estimators : FEW_ROUNDS;
+	int64_t slack;
 	int64_t bytes = pgml_gbm_rows_size(data->n + n_valid, data->x->nfeatures) +
 					pgml_gbm_target_size(data, data->n) + pgml_gbm_target_size(data, n_valid) +
 					data->n * (int64_t) (sizeof(PgmlGbmSum) + 3 * sizeof(int32_t));
@@ -208,8 +216,10 @@ memory(const PgmlDataset *data, const PgmlParams *params)
 	if (bins == NULL)
 		bytes += nf * (data->x->nrows + (config.max_bin + 1) * (leaves + PGML_GBM_PARTS) *
 											(int64_t) sizeof(PgmlGbmSum));
-	/* The trees, once growing by doubling and once as the payload. */
-	return bytes + 3 * leaves * 32 * outputs * config.n_estimators + ((int64_t) 1 << 20);
+	*payload = leaves * TREE_BYTES_PER_LEAF * outputs * rounds + 1024;
+	/* Chunks of the arena, which grow with what is asked for. */
+	slack = ((int64_t) 128 << 10) + bytes / 2;
+	return bytes + (slack < (1 << 20) ? slack : 1 << 20);
 }
 
 /* List the features that are not the same in all rows. */
@@ -244,7 +254,8 @@ prepare_rows(Boost *b)
 		b->bins = own;
 	}
 	PGML_TRY(pgml_gbm_rows_create(env, b->arena, b->bins, data->rows, data->n, &b->rows));
-	if (data->valid_rows == NULL || data->n_valid == 0 || b->config.patience == 0)
+	if (data->valid_rows == NULL || data->n_valid == 0 ||
+		(b->config.patience == 0 && data->valid_out == NULL))
 		return PGML_OK;
 	PGML_TRY(
 		pgml_gbm_target_create(env, b->arena, data, data->valid_rows, data->n_valid, &b->valid));
@@ -269,7 +280,8 @@ prepare(Boost *b)
 	bool bagging = b->config.bagging_fraction < 1;
 	int64_t pool_bytes;
 
-	b->init = pgml_array(b->arena, outputs, sizeof(double));
+	pgml_buf_put(&b->forest.init, NULL, outputs * sizeof(double));
+	b->init = (double *) b->forest.init.data;
 	b->sum = pgml_array(b->arena, n, sizeof(PgmlGbmSum));
 	b->index = pgml_array(b->arena, n, sizeof(int32_t));
 	b->drawn = bagging ? pgml_array(b->arena, n, sizeof(int32_t)) : NULL;
@@ -378,6 +390,22 @@ boost_output(Boost *b, int round, int k, bool *split)
 	return pgml_gbm_forest_add(env, &b->forest, tree, b->bins);
 }
 
+/* These many rounds are the best so far: the scores of the validation rows are kept. */
+static void
+keep_round(Boost *b, int rounds)
+{
+	const PgmlGbmTarget *v = &b->valid;
+	double *out = b->data->valid_out;
+
+	b->best_round = rounds;
+	if (v->n == 0 || out == NULL)
+		return;
+	for (int k = 0; k < v->n_outputs; k++)
+		for (int64_t i = 0; i < v->n; i++)
+			out[i * v->n_outputs + k] = v->score[k * v->n + i];
+	b->predicted = true;
+}
+
 /* Note the validation loss after a number of rounds; *stop: patience is at its end. */
 static PgmlStatus
 judge(Boost *b, int rounds, bool *stop)
@@ -385,24 +413,44 @@ judge(Boost *b, int rounds, bool *stop)
 	double loss;
 
 	*stop = false;
-	if (b->valid.n == 0)
+	if (b->valid.n == 0 || b->config.patience == 0)
 	{
-		b->best_round = rounds;
+		keep_round(b, rounds);
 		return PGML_OK;
 	}
 	PGML_TRY(pgml_gbm_loss(b->env, &b->valid, &loss));
 	if (rounds == 1 || loss < b->best_loss)
 	{
 		b->best_loss = loss;
-		b->best_round = rounds;
+		keep_round(b, rounds);
 	}
 	*stop = rounds - b->best_round >= b->config.patience;
 	return PGML_OK;
 }
 
+/* Did memory fail? */
+static bool
+is_memory(PgmlStatus status)
+{
+	return status == PGML_ERR_LIMIT || status == PGML_ERR_NOMEM;
+}
+
+/* One round: trees for all outputs. *split: one of them has a split. */
+static PgmlStatus
+boost_round(Boost *b, int round, bool *split)
+{
+	draw_rows(b, round);
+	PGML_TRY(pgml_gbm_prepare_round(b->env, &b->target));
+	for (int k = 0; k < b->target.n_outputs && !b->out_of_time; k++)
+		PGML_TRY(boost_output(b, round, k, split));
+	if (b->data->max_payload == 0 || pgml_gbm_forest_bytes(&b->forest) <= b->data->max_payload)
+		return PGML_OK;
+	return pgml_fail(b->env->error, PGML_ERR_LIMIT, "not enough memory for trees");
+}
+
 /*
  * All rounds.  A round in which no tree could be split ends the training, unless sampling may make a
- * difference.  A round that the deadline cuts short does not count.
+ * difference.  A round that the deadline or the memory cuts short does not count.
  */
 static PgmlStatus
 boost(Boost *b)
@@ -410,21 +458,23 @@ boost(Boost *b)
 	int empty = 0;
 	bool stop = b->n_usable == 0;
 
+	keep_round(b, 0);
+
 	for (int round = 0; round < b->config.n_estimators && !stop; round++)
 	{
 		bool split = false;
+		PgmlStatus status;
 
 		if (pgml_stopped(b->env))
 			return PGML_ERR_CANCELLED;
 		b->out_of_time = pgml_out_of_time(b->env);
 		if (b->out_of_time)
 			break;
-		draw_rows(b, round);
-		PGML_TRY(pgml_gbm_prepare_round(b->env, &b->target));
-		for (int k = 0; k < b->target.n_outputs && !b->out_of_time; k++)
-			PGML_TRY(boost_output(b, round, k, &split));
-		if (b->out_of_time)
+		status = boost_round(b, round, &split);
+		b->out_of_memory = b->best_round > 0 && is_memory(status);
+		if (b->out_of_time || b->out_of_memory)
 			break;
+		PGML_TRY(status);
 		empty = split ? 0 : empty + 1;
 		if (empty > (is_random(&b->config) ? MAX_EMPTY_ROUNDS : 0))
 			break;
@@ -433,20 +483,40 @@ boost(Boost *b)
 	return PGML_OK;
 }
 
-/* Write the payload, and the scores for tests. */
-static PgmlStatus
-finish(Boost *b, PgmlFit *fit, double *margins)
+/* The scores for tests, and those of the validation rows as predictions. */
+static void
+hand_out(const Boost *b, double *margins)
 {
 	const PgmlGbmTarget *t = &b->target;
+	bool regression = t->task == PGML_TASK_REGRESSION;
 
 	for (int64_t i = 0; margins && i < t->n; i++)
 		for (int k = 0; k < t->n_outputs; k++)
-			margins[i * t->n_outputs + k] =
-				t->score[k * t->n + i] + (t->task == PGML_TASK_REGRESSION ? b->init[0] : 0);
-	fit->best_iteration = b->best_round;
-	fit->out_of_time = b->out_of_time;
-	return pgml_gbm_encode(b->env, &b->forest, (int64_t) b->best_round * t->n_outputs, b->init,
-						   t->n_outputs, b->config.max_bin, &fit->payload);
+			margins[i * t->n_outputs + k] = t->score[k * t->n + i] + (regression ? b->init[0] : 0);
+	if (b->predicted)
+		pgml_gbm_link(t->task, t->n_outputs, b->init, b->valid.n, b->data->valid_out);
+}
+
+/* Write the payload; with fewer rounds, down to none, when memory does not suffice for the best number. */
+static PgmlStatus
+write_payload(Boost *b, int outputs, PgmlFit *fit)
+{
+	int rounds = b->best_round;
+
+	for (;; rounds /= 2)
+	{
+		PgmlStatus status = pgml_gbm_encode(b->env, &b->forest, (int64_t) rounds * outputs,
+											b->config.max_bin, &fit->payload);
+
+		if (rounds == 0 || !is_memory(status))
+		{
+			fit->best_iteration = rounds;
+			fit->out_of_time = b->out_of_time;
+			fit->out_of_memory = b->out_of_memory || rounds < b->best_round;
+			fit->predicted = b->predicted && rounds == b->best_round;
+			return status;
+		}
+	}
 }
 
 PgmlStatus
@@ -466,9 +536,12 @@ pgml_gbm_fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *para
 	if (status == PGML_OK)
 		status = boost(&b);
 	if (status == PGML_OK)
-		status = finish(&b, fit, margins);
-	pgml_gbm_forest_free(&b.forest);
+		hand_out(&b, margins);
+	/* What only growing needs makes room for the payload. */
 	pgml_arena_destroy(b.arena);
+	if (status == PGML_OK)
+		status = write_payload(&b, pgml_task_outputs(data->task, data->n_classes), fit);
+	pgml_gbm_forest_free(&b.forest);
 	return status == PGML_ERR_CANCELLED ? pgml_fail_cancelled(env) : status;
 }
 

@@ -13,6 +13,7 @@
 void
 pgml_gbm_forest_init(PgmlGbmForest *forest, PgmlBudget *budget)
 {
+	pgml_buf_init(&forest->init, budget);
 	pgml_buf_init(&forest->node, budget);
 	pgml_buf_init(&forest->value, budget);
 	pgml_buf_init(&forest->word, budget);
@@ -22,6 +23,7 @@ pgml_gbm_forest_init(PgmlGbmForest *forest, PgmlBudget *budget)
 void
 pgml_gbm_forest_free(PgmlGbmForest *forest)
 {
+	pgml_buf_free(&forest->init);
 	pgml_buf_free(&forest->node);
 	pgml_buf_free(&forest->value);
 	pgml_buf_free(&forest->word);
@@ -80,29 +82,77 @@ pgml_gbm_forest_add(const PgmlEnv *env, PgmlGbmForest *forest, const PgmlGbmTree
 	return PGML_OK;
 }
 
-PgmlStatus
-pgml_gbm_encode(const PgmlEnv *env, const PgmlGbmForest *forest, int64_t n_trees,
-				const double *init, int n_outputs, int max_bin, PgmlBuf *out)
+/* Bytes in front of the nodes. */
+static size_t
+front_size(int n_outputs, int64_t n_trees)
+{
+	size_t size = sizeof(PgmlGbmHeader) + (size_t) n_outputs * sizeof(double) +
+				  ((size_t) n_trees + 1) * sizeof(uint32_t);
+
+	return (size + 7) / 8 * 8;
+}
+
+int64_t
+pgml_gbm_forest_bytes(const PgmlGbmForest *forest)
+{
+	return (int64_t) (front_size((int) (forest->init.len / sizeof(double)),
+								 pgml_gbm_forest_size(forest)) +
+					  forest->node.len + forest->value.len + forest->word.len);
+}
+
+/* Header, initial scores and directory of trees. */
+static void
+write_front(const PgmlGbmForest *forest, const PgmlGbmHeader *header, uint8_t *to)
 {
 	const uint32_t *end = (const uint32_t *) forest->end.data;
+	uint32_t *first;
+
+	memcpy(to, header, sizeof(*header));
+	memcpy(to + sizeof(*header), forest->init.data, forest->init.len);
+	first = (uint32_t *) (to + sizeof(*header) + forest->init.len);
+	memset(first, 0,
+		   front_size((int) header->n_outputs, header->n_trees) - sizeof(*header) -
+			   forest->init.len);
+	for (uint32_t t = 0; t < header->n_trees; t++)
+		first[t + 1] = end[2 * t];
+}
+
+PgmlStatus
+pgml_gbm_encode(const PgmlEnv *env, PgmlGbmForest *forest, int64_t n_trees, int max_bin,
+				PgmlBuf *out)
+{
+	const uint32_t *end = (const uint32_t *) forest->end.data;
+	int n_outputs = (int) (forest->init.len / sizeof(double));
 	PgmlGbmHeader header = { .format = PGML_GBM_FORMAT,
 							 .n_outputs = (uint32_t) n_outputs,
 							 .n_trees = (uint32_t) n_trees,
 							 .n_nodes = n_trees > 0 ? end[2 * n_trees - 2] : 0,
 							 .n_words = n_trees > 0 ? end[2 * n_trees - 1] : 0,
 							 .max_bin = (uint32_t) max_bin };
+	size_t front = front_size(n_outputs, n_trees);
+	size_t nodes = header.n_nodes * sizeof(PgmlGbmNode16);
+	size_t values = ((size_t) header.n_nodes + (size_t) n_trees) * sizeof(double);
+	size_t words = (header.n_words * sizeof(uint32_t) + 7) / 8 * 8;
+	PgmlBuf *buf = &forest->node;
 
-	pgml_buf_put(out, &header, sizeof(header));
-	pgml_buf_put(out, init, (size_t) n_outputs * sizeof(double));
-	pgml_buf_put_u32(out, 0);
-	for (int64_t t = 0; t < n_trees; t++)
-		pgml_buf_put_u32(out, end[2 * t]);
-	pgml_buf_align(out, 8);
-	pgml_buf_put(out, forest->node.data, header.n_nodes * sizeof(PgmlGbmNode16));
-	pgml_buf_put(out, forest->value.data, ((size_t) header.n_nodes + n_trees) * sizeof(double));
-	pgml_buf_put(out, forest->word.data, header.n_words * sizeof(uint32_t));
-	pgml_buf_align(out, 8);
-	return out->failed ? pgml_fail_nomem(env, "the model") : PGML_OK;
+	/* The nodes are by far the most: they stay where they are, and the rest is put around them. */
+	buf->len = nodes;
+	pgml_buf_trim(buf);
+	pgml_buf_put(buf, NULL, front + values + words);
+	if (buf->failed)
+		return pgml_fail_nomem(env, "the model");
+	memmove(buf->data + front, buf->data, nodes);
+	write_front(forest, &header, buf->data);
+	if (values > 0)
+		memcpy(buf->data + front + nodes, forest->value.data, values);
+	memset(buf->data + front + nodes + values, 0, words);
+	if (header.n_words > 0)
+		memcpy(buf->data + front + nodes + values, forest->word.data,
+			   header.n_words * sizeof(uint32_t));
+	pgml_buf_trim(buf);
+	*out = *buf;
+	pgml_buf_init(buf, out->budget);
+	return PGML_OK;
 }
 
 /* Pointers into a payload. */

@@ -49,6 +49,7 @@ typedef struct PgmlGbmNode16
 /* Trees on their way to a payload. */
 typedef struct PgmlGbmForest
 {
+	PgmlBuf init; /* f64: score before the first tree, per output */
 	PgmlBuf node;
 	PgmlBuf value;
 	PgmlBuf word;
@@ -59,13 +60,19 @@ extern void pgml_gbm_forest_init(PgmlGbmForest *forest, PgmlBudget *budget);
 extern void pgml_gbm_forest_free(PgmlGbmForest *forest);
 extern int64_t pgml_gbm_forest_size(const PgmlGbmForest *forest); /* trees */
 
+/* Bytes of the payload that the trees would make. */
+extern int64_t pgml_gbm_forest_bytes(const PgmlGbmForest *forest);
+
 /* Append a tree; PGML_ERR_LIMIT when there are too many nodes to number. */
 extern PgmlStatus pgml_gbm_forest_add(const PgmlEnv *env, PgmlGbmForest *forest,
 									  const PgmlGbmTree *tree, const PgmlBins *bins);
 
-/* Write the first n_trees trees as a payload. */
-extern PgmlStatus pgml_gbm_encode(const PgmlEnv *env, const PgmlGbmForest *forest, int64_t n_trees,
-								  const double *init, int n_outputs, int max_bin, PgmlBuf *out);
+/*
+ * Turn the forest, cut to its first n_trees trees, into a payload in its own memory, which then is out's; out must be
+ * empty.  When memory does not suffice the forest is as before, and fewer trees may be tried.
+ */
+extern PgmlStatus pgml_gbm_encode(const PgmlEnv *env, PgmlGbmForest *forest, int64_t n_trees,
+								  int max_bin, PgmlBuf *out);
 
 /* Turn the scores of n rows, row by row, into predictions. */
 extern void pgml_gbm_link(PgmlTask task, int n_outputs, const double *init, int64_t n, double *out);

@@ -59,6 +59,9 @@ typedef struct PgmlDataset
 	int64_t n;
 	const int32_t *valid_rows; /* rows for early stopping; NULL: none */
 	int64_t n_valid;
+	double *
+		valid_out; /* room for n_valid x outputs predictions of valid_rows, see PgmlFit; NULL: not wanted */
+	int64_t max_payload; /* bytes; a learner that grows its payload stops there; 0: no bound */
 	const PgmlBins
 		*bins; /* of all rows of x with the wanted max_bin; NULL: the learner makes its own */
 	const PgmlBlas
@@ -70,6 +73,8 @@ typedef struct PgmlFit
 	PgmlBuf payload;
 	int best_iteration; /* rounds or path position kept; 0 when it has no meaning */
 	bool out_of_time;   /* the deadline cut the fit short */
+	bool out_of_memory; /* the budget or max_payload did */
+	bool predicted;     /* data->valid_out holds exactly what predict() says of valid_rows */
 } PgmlFit;
 
 /* What verify() checks a payload against. */
@@ -91,13 +96,17 @@ typedef struct PgmlLearner
 	const PgmlParam *params;
 	int n_params;
 
-	/* Bytes that fit() takes at most, beyond the dataset (estimate, checked before fitting). */
-	int64_t (*memory)(const PgmlDataset *data, const PgmlParams *params);
+	/*
+     * Bytes that fit() takes at most beyond dataset and payload, run by one thread (estimate, checked before fitting).
+     * *payload: bytes of the payload, or of the smallest one worth having when max_payload can bound it.
+     */
+	int64_t (*memory)(const PgmlDataset *data, const PgmlParams *params, int64_t *payload);
 
 	/*
      * Learn.  fit->payload is initialised by the caller and filled here.  Honours env->stop (fails with CANCELLED)
      * and env->deadline (returns what it has, at least a usable model).  The same dataset, params and
-     * env->seed give the same bytes for any number of threads.
+     * env->seed give the same bytes for any number of threads.  A learner that has the predictions of the validation
+     * rows at hand fills data->valid_out and sets fit->predicted.
      */
 	PgmlStatus (*fit)(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params,
 					  PgmlFit *fit);

@@ -63,15 +63,21 @@ typedef struct LinearFit
 
 /* What the arrays of a fit take, the matrix excepted. */
 static int64_t
-linear_memory(const PgmlDataset *data, const PgmlParams *params)
+linear_memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 {
 	int outputs = pgml_task_outputs(data->task, data->n_classes);
 	int64_t rows = pgml_linear_max_rows(data->x);
 	int64_t coefs = rows * outputs * (int64_t) sizeof(double);
+	int64_t bytes, slack;
 
 	(void) params;
-	return pgml_linear_design_memory(data) + pgml_linear_rows_memory(data) +
-		   pgml_linear_solver_memory(rows, outputs) + 4 * coefs + ((int64_t) 1 << 20);
+	*payload = (int64_t) sizeof(PgmlLinearHeader) +
+			   data->x->nfeatures * (int64_t) sizeof(PgmlLinearFeature) + coefs;
+	bytes = pgml_linear_design_memory(data) + pgml_linear_rows_memory(data) +
+			pgml_linear_solver_memory(rows, outputs, pgml_linear_max_chunks(data)) + 4 * coefs;
+	/* Chunks of the arena, which grow with what is asked for. */
+	slack = ((int64_t) 128 << 10) + bytes / 2;
+	return bytes + (slack < (1 << 20) ? slack : 1 << 20);
 }
 
 /*

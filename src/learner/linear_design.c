@@ -390,6 +390,6 @@ pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data
 int64_t
 pgml_linear_design_memory(const PgmlDataset *data)
 {
-	return PGML_LINEAR_USUAL_THREADS * (int64_t) sizeof(Sample) +
+	return (int64_t) sizeof(Sample) +
 		   data->x->nfeatures * (int64_t) (sizeof(PgmlLinearFeature) + 1);
 }

@@ -96,9 +96,6 @@ pgml_linear_level_row(const PgmlLinearFeature *f, float x)
 /* A copy of the design is made when it takes no more than this. */
 #define PGML_LINEAR_COPY_BYTES ((int64_t) 256 << 20)
 
-/* Threads the estimates of memory count with. */
-#define PGML_LINEAR_USUAL_THREADS 4
-
 /* ---- linear_design.c: how features meet their coefficients ---- */
 
 typedef struct PgmlLinearDesign
@@ -173,8 +170,11 @@ extern PgmlLinearBlock *pgml_linear_blocks(const PgmlEnv *env, PgmlArena *arena,
 extern void pgml_linear_load(const PgmlLinearDesign *design, const PgmlLinearRows *rows, int64_t b,
 							 PgmlLinearBlock *block);
 
-/* Bytes that the rows of a dataset, their copies and blocks take at most. */
+/* Bytes that the rows of a dataset, their copies and one thread's block take at most. */
 extern int64_t pgml_linear_rows_memory(const PgmlDataset *data);
+
+/* Chunks that passes over a dataset are cut into at most. */
+extern int64_t pgml_linear_max_chunks(const PgmlDataset *data);
 
 /* ---- linear_loss.c: loss, gradient and curvature over all rows ---- */
 
@@ -224,7 +224,7 @@ extern PgmlStatus pgml_linear_solve(PgmlLinearSolver *solver, double alpha, int 
 									double tol, double *coef, bool *late);
 
 /* Bytes of a solver and its passes at most. */
-extern int64_t pgml_linear_solver_memory(int64_t n_rows, int outputs);
+extern int64_t pgml_linear_solver_memory(int64_t n_rows, int outputs, int64_t n_chunks);
 
 /* ---- linear_payload.c: the stored form ---- */
 

@@ -88,6 +88,16 @@ fill_cache(void *arg, int64_t b, int thread)
 	return PGML_OK;
 }
 
+/* Rows of a block when each takes `width` numbers. */
+static int64_t
+rows_of_block(int64_t width)
+{
+	int64_t rows = BLOCK_NUMBERS / width;
+
+	rows = rows > MAX_BLOCK_ROWS ? MAX_BLOCK_ROWS : rows;
+	return rows < MIN_BLOCK_ROWS ? MIN_BLOCK_ROWS : rows;
+}
+
 /* How the passes over n rows are cut: from the shape of the data alone, never from the threads. */
 static void
 cut_rows(const PgmlLinearDesign *design, PgmlLinearRows *rows)
@@ -96,11 +106,7 @@ cut_rows(const PgmlLinearDesign *design, PgmlLinearRows *rows)
 	int64_t coefs = design->n_rows * design->outputs;
 	int64_t most = CHUNK_NUMBERS / coefs;
 
-	rows->block_rows = BLOCK_NUMBERS / width;
-	if (rows->block_rows > MAX_BLOCK_ROWS)
-		rows->block_rows = MAX_BLOCK_ROWS;
-	if (rows->block_rows < MIN_BLOCK_ROWS)
-		rows->block_rows = MIN_BLOCK_ROWS;
+	rows->block_rows = rows_of_block(width);
 	rows->n_blocks = (rows->n + rows->block_rows - 1) / rows->block_rows;
 	if (most > PGML_LINEAR_MAX_CHUNKS)
 		most = PGML_LINEAR_MAX_CHUNKS;
@@ -147,12 +153,21 @@ pgml_linear_rows(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign *d
 	return PGML_OK;
 }
 
+/* Rows that a block of the dataset's rows can have: no more than there are. */
+static int64_t
+largest_block(const PgmlDataset *data, int64_t block_rows)
+{
+	int64_t n = data->valid_rows != NULL && data->n_valid > data->n ? data->n_valid : data->n;
+
+	return n < block_rows ? n : block_rows;
+}
+
 PgmlLinearBlock *
 pgml_linear_blocks(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign *design,
 				   const PgmlLinearRows *rows)
 {
 	int threads = pgml_pool_threads(env->pool);
-	size_t n = (size_t) rows->block_rows;
+	size_t n = (size_t) largest_block(design->data, rows->block_rows);
 	PgmlLinearBlock *blocks = pgml_zalloc(arena, (size_t) threads, sizeof(PgmlLinearBlock));
 
 	for (int t = 0; blocks != NULL && t < threads; t++)
@@ -201,22 +216,37 @@ pgml_linear_load(const PgmlLinearDesign *design, const PgmlLinearRows *rows, int
 	}
 }
 
-int64_t
-pgml_linear_rows_memory(const PgmlDataset *data)
+/* Numbers that a row of the design takes at most. */
+static int64_t
+max_width(const PgmlDataset *data)
 {
 	int64_t width = pgml_task_outputs(data->task, data->n_classes) + 1;
-	int64_t rows = data->n + (data->valid_rows != NULL ? data->n_valid : 0);
 
 	for (int32_t f = 0; f < data->x->nfeatures; f++)
 		width += data->x->features[f].categorical ? 1 : 3;
+	return width;
+}
 
+int64_t
+pgml_linear_rows_memory(const PgmlDataset *data)
+{
+	int64_t width = max_width(data);
+	int64_t rows = data->n + (data->valid_rows != NULL ? data->n_valid : 0);
 	int64_t copies = rows * width * (int64_t) sizeof(float);
-	int64_t block = MAX_BLOCK_ROWS * width < BLOCK_NUMBERS ? MAX_BLOCK_ROWS * width : BLOCK_NUMBERS;
+	int64_t block = BLOCK_NUMBERS > MIN_BLOCK_ROWS * width ? BLOCK_NUMBERS : MIN_BLOCK_ROWS * width;
+	int64_t most = largest_block(data, MAX_BLOCK_ROWS) * width;
 
-	if (block < MIN_BLOCK_ROWS * width)
-		block = MIN_BLOCK_ROWS * width;
-	block *= (int64_t) (sizeof(float) + sizeof(double));
+	block = (block < most ? block : most) * (int64_t) (sizeof(float) + sizeof(double));
 	if (copies > 2 * PGML_LINEAR_COPY_BYTES)
 		copies = 2 * PGML_LINEAR_COPY_BYTES;
-	return copies + PGML_LINEAR_USUAL_THREADS * block;
+	return copies + block;
+}
+
+int64_t
+pgml_linear_max_chunks(const PgmlDataset *data)
+{
+	int64_t n = data->valid_rows != NULL && data->n_valid > data->n ? data->n_valid : data->n;
+	int64_t blocks = n / rows_of_block(max_width(data)) + 1;
+
+	return blocks < PGML_LINEAR_MAX_CHUNKS ? blocks : PGML_LINEAR_MAX_CHUNKS;
 }

@@ -345,15 +345,15 @@ pgml_linear_solver(PgmlLinearPass *pass, PgmlArena *arena, const PgmlLinearRows 
 }
 
 int64_t
-pgml_linear_solver_memory(int64_t n_rows, int outputs)
+pgml_linear_solver_memory(int64_t n_rows, int outputs, int64_t n_chunks)
 {
-	int64_t vectors = n_rows * outputs * (2 * MEMORY + 5 + PGML_LINEAR_MAX_CHUNKS);
+	int64_t vectors = n_rows * outputs * (2 * MEMORY + 5 + n_chunks);
 	int64_t squares = n_rows * n_rows;
-	int64_t sums = squares * PGML_LINEAR_MAX_CHUNKS;
+	int64_t sums = squares * n_chunks;
 
 	if (!gram_fits(n_rows, outputs))
-		return (vectors + 2 * n_rows * PGML_LINEAR_MAX_CHUNKS) * (int64_t) sizeof(double);
+		return (vectors + 2 * n_rows * n_chunks) * (int64_t) sizeof(double);
 	if (sums > PGML_LINEAR_MOMENT_NUMBERS)
-		sums = PGML_LINEAR_MOMENT_NUMBERS;
+		sums = squares > PGML_LINEAR_MOMENT_NUMBERS ? squares : PGML_LINEAR_MOMENT_NUMBERS;
 	return (vectors + 2 * squares + sums) * (int64_t) sizeof(double);
 }

@@ -14,8 +14,9 @@
 /* Share of the time that a learner other than boosting may take. */
 #define OTHERS_SHARE 0.15
 
-/* Rounds that boosting typically takes, to estimate its memory. */
-#define TYPICAL_ROUNDS 300
+/* What the end of a training may take beyond the deadline: of the time budget, and in any case. */
+#define GRACE_SHARE   0.05
+#define GRACE_SECONDS 0.5
 
 void
 training_notice(Training *t, bool warning, const char *fmt, ...)
@@ -34,6 +35,12 @@ training_notice(Training *t, bool warning, const char *fmt, ...)
 	if (!r->notices[r->n_notices])
 		return;
 	r->notice_is_warning[r->n_notices++] = warning;
+}
+
+double
+training_grace(const Training *t)
+{
+	return GRACE_SHARE * t->options->time_budget + GRACE_SECONDS;
 }
 
 double
@@ -97,7 +104,8 @@ keep_best(Search *s, TrialModel *model)
 	int wanted = wanted_models(s->t);
 	int place = s->n_best;
 
-	if (model->trial->status != PGML_TRIAL_OK && model->trial->status != PGML_TRIAL_TIMEOUT)
+	if ((model->trial->status != PGML_TRIAL_OK && model->trial->status != PGML_TRIAL_TIMEOUT) ||
+		isnan(model->trial->validation_score))
 		place = wanted;
 	while (place > 0 && place <= s->n_best &&
 		   pgml_metric_better(metric, model->trial->validation_score,
@@ -129,32 +137,49 @@ record_skipped(Training *t, const PgmlLearner *learner, const PgmlParams *params
 	snprintf(trial->error, sizeof(trial->error), "%s", why);
 }
 
-/*
- * Fitting would take more memory than is left: better not begin.  Rounds count as many as are typical, not as are
- * allowed: early stopping ends most fits, and the budget itself stops the rest.
- */
-static bool
-fits_in_memory(Training *t, const PgmlLearner *learner, const PgmlParams *params)
+/* Bytes of the payloads kept. */
+static int64_t
+kept_bytes(const Search *s)
 {
-	PgmlDataset data;
-	PgmlParams typical = *params;
-	int side_by_side = t->folds > 1 ? pgml_pool_threads(t->env->pool) : 1;
+	int64_t bytes = 0;
 
-	for (int i = 0; i < learner->n_params; i++)
-		if (strcmp(learner->params[i].name, "n_estimators") == 0 && typical.v[i] > TYPICAL_ROUNDS)
-			typical.v[i] = TYPICAL_ROUNDS;
-	if (!learner->memory ||
-		training_dataset(t, learner, params, t->train, t->n_train, NULL, 0, &data) != PGML_OK)
-		return true;
-	return learner->memory(&data, &typical) * side_by_side <= pgml_budget_left(t->env->budget);
+	for (int m = 0; m < s->n_best; m++)
+		bytes += training_model_bytes(&s->best[m]);
+	return bytes;
+}
+
+/* Seconds that the search may still take: the end needs its own, as the best model is now. */
+static double
+search_seconds(const Search *s)
+{
+	const Training *t = s->t;
+	double reserved = RESERVED_SHARE * t->options->time_budget;
+	double end = training_evaluation_seconds(t, s->n_best > 0 ? s->best[0].seconds_per_row : 0);
+
+	return training_seconds_left(t) - fmax(reserved, end);
+}
+
+/* The share of the search's time that a trial of the learner may take. */
+static double
+share_of(const Training *t, const PgmlLearner *learner)
+{
+	/* One part is followed by a refit, which takes about as long as the trial. */
+	double share = t->folds == 1 ? 0.55 : 1;
+
+	/* Boosting nearly always wins: the others may not take its time. */
+	if (learner != &pgml_learner_gradient_boosting &&
+		training_selects(t->options, pgml_learner_gradient_boosting.name))
+		share *= OTHERS_SHARE;
+	return share;
 }
 
 static PgmlStatus
 try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params)
 {
 	Training *t = s->t;
+	double seconds = t->options->time_budget > 0 ? search_seconds(s) * share_of(t, learner) : 0;
 	TrialModel model;
-	double left = training_seconds_left(t) - RESERVED_SHARE * t->options->time_budget;
+	TrialMemory memory;
 	char step[100];
 	PgmlStatus status;
 
@@ -163,7 +188,10 @@ try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params)
 		record_skipped(t, learner, params, "OpenBLAS is not installed");
 		return PGML_OK;
 	}
-	if (!fits_in_memory(t, learner, params))
+	status = training_plan_memory(t, learner, params, t->folds, kept_bytes(s), &memory);
+	if (status == PGML_ERR_CANCELLED)
+		return status;
+	if (status != PGML_OK || !memory.fits)
 	{
 		record_skipped(t, learner, params,
 					   "it would need more memory than pgml_auto.max_memory allows");
@@ -172,19 +200,13 @@ try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params)
 	snprintf(step, sizeof(step), "trial %d: %s", t->result->n_trials + 1, learner->name);
 	pgml_progress(t->env, 0.1 + 0.7 * s->tried / (s->tried + 3.0), step);
 	s->tried++;
-	/* One part is followed by a refit, which takes about as long as the trial. */
-	if (t->folds == 1)
-		left *= 0.55;
-	/* Boosting nearly always wins: the others may not take its time. */
-	if (strcmp(learner->name, "gradient_boosting") != 0)
-		left *= OTHERS_SHARE;
-	status = training_run_trial(t, learner, params, t->options->time_budget > 0 ? left : 0, &model);
+	status = training_run_trial(t, learner, params, &memory, seconds, &model);
 	if (status != PGML_OK)
 	{
 		training_free_model(&model);
 		return status;
 	}
-	if (strcmp(learner->name, "gradient_boosting") == 0 && model.trial->fit_wall > s->longest)
+	if (learner == &pgml_learner_gradient_boosting && model.trial->fit_wall > s->longest)
 		s->longest = model.trial->fit_wall;
 	keep_best(s, &model);
 	return PGML_OK;
@@ -200,19 +222,53 @@ may_go_on(const Search *s)
 		return false;
 	if (s->t->result->n_trials >= PGML_MAX_TRIALS)
 		return false;
-	return o->time_budget <= 0 ||
-		   training_seconds_left(s->t) >
-			   RESERVED_SHARE * o->time_budget + 1.1 * s->longest * (s->t->folds == 1 ? 2 : 1);
+	return o->time_budget <= 0 || search_seconds(s) > 1.1 * s->longest * (s->t->folds == 1 ? 2 : 1);
+}
+
+/* A metric that is undefined for the constant predictor could not tell one trial from another. */
+static PgmlStatus
+fail_undefined(Training *t)
+{
+	const PgmlMetric *metric = t->result->metric;
+	int32_t *rows = pgml_array(t->arena, t->n_train, sizeof(int32_t));
+	const char *other = t->target.task == PGML_TASK_REGRESSION ? "rmse" : "log_loss";
+	PgmlStatus status;
+
+	if (!rows)
+		return pgml_fail_nomem(t->env, "the validation rows");
+	status = pgml_fail(t->env->error, PGML_ERR_DATA,
+					   "metric \"%s\" is not defined on the validation rows: %s", metric->name,
+					   training_undefined(t, rows, training_validated(t, rows)));
+	if (strcmp(metric->name, other) != 0)
+		pgml_fail_hint(t->env->error, "Choose another metric, for example %s.", other);
+	return status;
+}
+
+/* When not even the constant predictor can be had, its failure is the training's. */
+static PgmlStatus
+fail_baseline(const Training *t, const PgmlTrial *trial)
+{
+	PgmlStatus status =
+		pgml_fail(t->env->error, trial->failure,
+				  "not even the constant predictor could be fitted: %.200s", trial->error);
+
+	if (status == PGML_ERR_LIMIT)
+		pgml_fail_hint(t->env->error, "Raise pgml_auto.max_memory, or use fewer rows or columns.");
+	return status;
 }
 
 /* The constant predictor, which gives the score that must be beaten. */
 static PgmlStatus
 run_baseline(Search *s)
 {
+	const TrialMemory memory = { .fits = true, .side_by_side = 1 };
 	PgmlParams params;
 
 	pgml_params_default(&pgml_learner_constant, &params);
-	return training_run_trial(s->t, &pgml_learner_constant, &params, 0, &s->baseline);
+	PGML_TRY(training_run_trial(s->t, &pgml_learner_constant, &params, &memory, 0, &s->baseline));
+	if (s->baseline.trial->status != PGML_TRIAL_OK)
+		return fail_baseline(s->t, s->baseline.trial);
+	return isnan(s->baseline.trial->validation_score) ? fail_undefined(s->t) : PGML_OK;
 }
 
 static PgmlStatus
@@ -259,21 +315,6 @@ load_blas(Training *t)
 	return PGML_OK;
 }
 
-/* Mark the trials that predict; the model is called by their learner, or an ensemble when they differ. */
-static void
-name_algorithm(Training *t, const TrialModel *models, const double *weight, int n)
-{
-	t->result->algorithm = models[0].trial->learner->name;
-	for (int m = 0; m < n; m++)
-	{
-		if (weight[m] <= 0)
-			continue;
-		models[m].trial->chosen = true;
-		if (models[m].trial->learner != models[0].trial->learner)
-			t->result->algorithm = "ensemble";
-	}
-}
-
 /* A constant model is hardly what was asked for, unless it was: say why it is one. */
 static void
 report_constant(const Search *s)
@@ -307,19 +348,6 @@ report_constant(const Search *s)
 						"another algorithm");
 }
 
-/* When not even the constant predictor can be had, its failure is the training's. */
-static PgmlStatus
-fail_baseline(const Training *t, const PgmlTrial *trial)
-{
-	PgmlStatus status =
-		pgml_fail(t->env->error, trial->failure,
-				  "not even the constant predictor could be fitted: %.200s", trial->error);
-
-	if (status == PGML_ERR_LIMIT)
-		pgml_fail_hint(t->env->error, "Raise pgml_auto.max_memory, or use fewer rows or columns.");
-	return status;
-}
-
 /* The best trials by validation, weighted; the baseline when nothing is better. */
 static PgmlStatus
 finish(Search *s)
@@ -329,8 +357,6 @@ finish(Search *s)
 	int n = s->n_best;
 	double weight[PGML_MAX_CANDIDATES] = { 1 };
 
-	if (s->baseline.trial->status != PGML_TRIAL_OK)
-		return fail_baseline(t, s->baseline.trial);
 	if (n == 0 || (training_selects(t->options, "constant") &&
 				   pgml_metric_better(t->result->metric, s->baseline.trial->validation_score,
 									  models[0].trial->validation_score)))
@@ -341,7 +367,12 @@ finish(Search *s)
 	}
 	if (n > 1)
 		PGML_TRY(training_ensemble(t, models, n, weight));
-	name_algorithm(t, models, weight, n);
+	if (t->short_trials > 0)
+		training_notice(t, true,
+						"pgml_auto.max_memory ended %d trials early; with more of it the model may "
+						"be better",
+						t->short_trials);
+	PGML_TRY(training_build_image(t, models, weight, n, &s->baseline));
 	return training_evaluate(t, models, weight, n, &s->baseline);
 }
 
@@ -353,6 +384,8 @@ train(Training *t, Search *s)
 	PGML_TRY(choose_metric(t));
 	PGML_TRY(load_blas(t));
 	PGML_TRY(training_choose_folds(t));
+	PGML_TRY(training_prepare_scores(t));
+	PGML_TRY(training_open_champion(t));
 	PGML_TRY(run_baseline(s));
 	PGML_TRY(run_search(s));
 	return finish(s);

@@ -19,9 +19,31 @@ typedef struct TrialModel
 	PgmlTrial *trial;
 	PgmlFit fit[PGML_MAX_FOLDS];
 	int n_fits;
-	PgmlArena *arena; /* of the predictions */
-	double *oof;      /* n_train x outputs, NaN for rows that were not validated */
+	PgmlArena *arena;       /* of the predictions */
+	double *oof;            /* n_train x outputs, NaN for rows that were not validated */
+	double seconds_per_row; /* that all payloads together take to predict; 0 = not measured */
 } TrialModel;
+
+/* What memory allows a trial. */
+typedef struct TrialMemory
+{
+	bool fits;           /* else it is not worth beginning */
+	bool frugal;         /* a fit that runs alone may not use all threads either */
+	int side_by_side;    /* folds */
+	int64_t max_payload; /* of a fold; 0 = no bound */
+} TrialMemory;
+
+/* Rows a score is computed on, with everything the metrics need. */
+typedef struct Scored
+{
+	int64_t n;
+	const int32_t *rows; /* table rows */
+	double *y;
+	double *w;
+	double *p;
+	int32_t *group; /* dense group numbers, or NULL */
+	int32_t n_groups;
+} Scored;
 
 typedef struct Training
 {
@@ -55,6 +77,11 @@ typedef struct Training
 	int folds;     /* 1 = one holdout part (fold 0) */
 	uint8_t *fold; /* per training row; with one holdout part, 0 = validation, 1 = not */
 
+	Scored scored;             /* the test rows, or without any those that validate */
+	struct Champion *champion; /* NULL: none, or it cannot predict here */
+	double other_seconds;      /* estimate for scores and champion */
+	int short_trials;          /* that memory ended early */
+
 	PgmlBlas blas;
 	bool have_blas;
 	PgmlBins *bins; /* of max_bin bins, made by the first trial that needs them */
@@ -70,6 +97,9 @@ extern double training_seconds_left(const Training *t);
 
 /* selection.c: true when the user's list of algorithms (none: all) selects the learner. */
 extern bool training_selects(const PgmlTrainOptions *options, const char *name);
+
+/* Seconds beyond the deadline that the end of a training may take. */
+extern double training_grace(const Training *t);
 
 /* prepare.c: columns, target, split, recipe, matrix, leaks. */
 extern PgmlStatus training_prepare(Training *t);
@@ -92,8 +122,20 @@ extern bool training_portfolio(const Training *t, const PgmlLearner *learner, in
 
 /* trial.c: fit on every fold, score, record. A failed fit is recorded and is not an error. */
 extern PgmlStatus training_run_trial(Training *t, const PgmlLearner *learner,
-									 const PgmlParams *params, double seconds, TrialModel *model);
+									 const PgmlParams *params, const TrialMemory *memory,
+									 double seconds, TrialModel *model);
 extern void training_free_model(TrialModel *model);
+
+/*
+ * memory.c: what the memory that is left allows, when `kept` bytes of payloads and as many folds will be in the image
+ * with it.  Whether a trial fits and how large it may grow do not depend on the number of threads.
+ */
+extern PgmlStatus training_plan_memory(Training *t, const PgmlLearner *learner,
+									   const PgmlParams *params, int folds, int64_t kept,
+									   TrialMemory *memory);
+
+/* Bytes of a model's payloads. */
+extern int64_t training_model_bytes(const TrialModel *model);
 
 /* The dataset of a fit: rows to learn from, rows to validate on (NULL: none). */
 extern PgmlStatus training_dataset(Training *t, const PgmlLearner *learner,
@@ -107,13 +149,45 @@ extern PgmlStatus training_dataset(Training *t, const PgmlLearner *learner,
 extern PgmlStatus training_ensemble(Training *t, const TrialModel *models, int n_models,
 									double *weight);
 
-/* Rows of features that training_predict() gathers at a time: the size of its block in rows. */
+/* Rows of features that training_predict() gathers at a time at most: the size of its block in rows. */
 #define PREDICT_BLOCK 1024
 
-/* evaluate.c: predictions of features' rows, scores, champion. */
-extern void training_predict(const Training *t, const PgmlLearner *learner, const uint8_t *payload,
+/* Rows of a payload of that many bytes that are predicted in a few milliseconds. */
+extern int64_t training_rows_at_once(size_t payload_len);
+
+/* trial.c: predictions for rows of the matrix; false when cancelled. */
+extern bool training_predict(const Training *t, const PgmlLearner *learner, const PgmlBuf *payload,
 							 const int32_t *rows, int64_t n, float *block, double *out);
+
+/*
+ * members.c: the image of the chosen models.  Time and memory may leave room for a part of them only: weight becomes what is
+ * used.  The models' payloads are freed.
+ */
+extern PgmlStatus training_build_image(Training *t, TrialModel *models, double *weight,
+									   int n_models, TrialModel *baseline);
+
+/* Seconds from the end of the search to that of the training, for a model that takes these seconds per row. */
+extern double training_evaluation_seconds(const Training *t, double seconds_per_row);
+
+/* evaluate.c: targets and weights of the rows that will be scored, and room for predictions. */
+extern PgmlStatus training_prepare_scores(Training *t);
+extern PgmlPredictions training_predictions(const Training *t);
+
+/* Why the training's metric is not defined on these rows. */
+extern const char *training_undefined(const Training *t, const int32_t *rows, int64_t n);
+
+/* List the training rows that validate; rows has room for all training rows. */
+extern int64_t training_validated(const Training *t, int32_t *rows);
+
+/* Rows of a block that an image of that many bytes predicts at a time. */
+extern int64_t training_image_rows(size_t image_len);
+
+/* Scores of the image and the champion. */
 extern PgmlStatus training_evaluate(Training *t, const TrialModel *models, const double *weight,
 									int n_models, const TrialModel *baseline);
+
+/* champion.c: open the deployed version and see how long it takes; score it. */
+extern PgmlStatus training_open_champion(Training *t);
+extern PgmlStatus training_score_champion(Training *t);
 
 #endif

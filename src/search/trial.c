@@ -9,7 +9,12 @@
 
 #include "core/hash.h"
 
-#define LARGE_FIT      5000000.0 /* rows x features above which a fit gets all threads for itself */
+#define LARGE_FIT  5000000.0 /* rows x features above which a fit gets all threads for itself */
+#define TIMED_ROWS 64        /* rows that are predicted to see how long that takes */
+
+/* Bytes of a payload times rows that are predicted between two looks at the stop flag; rows, at least. */
+#define BYTES_AT_ONCE  1e8
+#define LEAST_ROWS     8
 #define SEED_OF_TRIALS 0x7472
 
 /* Everything a fold needs; blocks of a parallel loop write only their own entries. */
@@ -19,7 +24,10 @@ typedef struct FoldTask
 	const PgmlLearner *learner;
 	const PgmlParams *params;
 	TrialModel *model;
-	int threads; /* folds that run at the same time */
+	const TrialMemory *memory;
+	int side_by_side; /* folds that run at the same time */
+	bool alone;       /* one at a time, with all threads */
+	int first;        /* fold of block 0 */
 	double start;
 	double seconds; /* for all folds; 0 = no limit */
 	PgmlDataset data[PGML_MAX_FOLDS];
@@ -27,6 +35,7 @@ typedef struct FoldTask
 	float *block[PGML_MAX_FOLDS]; /* scratch rows */
 	double *out[PGML_MAX_FOLDS];
 	double cpu[PGML_MAX_FOLDS];
+	double per_row[PGML_MAX_FOLDS]; /* seconds that a prediction takes */
 } FoldTask;
 
 PgmlStatus
@@ -61,62 +70,90 @@ training_dataset(Training *t, const PgmlLearner *learner, const PgmlParams *para
 	return PGML_OK;
 }
 
-void
-training_predict(const Training *t, const PgmlLearner *learner, const uint8_t *payload,
+int64_t
+training_rows_at_once(size_t payload_len)
+{
+	double rows = BYTES_AT_ONCE / (double) (payload_len + 1);
+
+	return rows < LEAST_ROWS ? LEAST_ROWS : rows > PREDICT_BLOCK ? PREDICT_BLOCK : (int64_t) rows;
+}
+
+bool
+training_predict(const Training *t, const PgmlLearner *learner, const PgmlBuf *payload,
 				 const int32_t *rows, int64_t n, float *block, double *out)
 {
 	int32_t d = t->x.nfeatures;
+	int64_t most = training_rows_at_once(payload->len);
 
-	for (int64_t start = 0; start < n; start += PREDICT_BLOCK)
+	for (int64_t start = 0; start < n; start += most)
 	{
-		int64_t size = n - start < PREDICT_BLOCK ? n - start : PREDICT_BLOCK;
+		int64_t size = n - start < most ? n - start : most;
 
+		if (pgml_stopped(t->env))
+			return false;
 		for (int32_t f = 0; f < d; f++)
 			for (int64_t i = 0; i < size; i++)
 				block[i * d + f] = t->x.col[f][rows[start + i]];
-		learner->predict(payload, &t->shape, block, size, out + start * t->outputs);
+		learner->predict(payload->data, &t->shape, block, size, out + start * t->outputs);
 	}
+	return true;
 }
 
 /* Time at which fold number f has to be ready, so that every fold gets the same share. */
 static double
 fold_deadline(const FoldTask *task, int f)
 {
-	int waves = (task->model->n_fits + task->threads - 1) / task->threads;
+	int waves = (task->model->n_fits + task->side_by_side - 1) / task->side_by_side;
 	double end;
 
 	if (task->seconds <= 0)
 		return task->t->env->deadline;
-	end = task->start + task->seconds * (f / task->threads + 1) / waves;
+	end = task->start + task->seconds * (f / task->side_by_side + 1) / waves;
 	return task->t->env->deadline > 0 && task->t->env->deadline < end ? task->t->env->deadline :
 																		end;
 }
 
+/* Predict the rows that fold f was validated on, unless the fit did; with a budget of time, see how long that takes. */
+static bool
+predict_fold(FoldTask *task, int f)
+{
+	const Training *t = task->t;
+	const PgmlDataset *data = &task->data[f];
+	const PgmlFit *fit = &task->model->fit[f];
+	int64_t n = data->n_valid;
+	double cpu;
+
+	if (fit->predicted)
+		n = t->options->time_budget <= 0 ? 0 : n < TIMED_ROWS ? n : TIMED_ROWS;
+	cpu = pgml_thread_cpu();
+	if (!training_predict(t, task->learner, &fit->payload, data->valid_rows, n, task->block[f],
+						  task->out[f]))
+		return false;
+	task->per_row[f] = n > 0 ? (pgml_thread_cpu() - cpu) / (double) n : 0;
+	return true;
+}
+
 /* Fit fold f and predict the rows it was validated on. */
 static PgmlStatus
-run_fold(void *arg, int64_t f, int thread)
+run_fold(void *arg, int64_t block, int thread)
 {
 	FoldTask *task = arg;
 	Training *t = task->t;
-	PgmlFit *fit = &task->model->fit[f];
-	const PgmlDataset *data = &task->data[f];
+	int f = task->first + (int) block;
 	PgmlEnv env = *t->env;
 	double cpu = pgml_thread_cpu();
-	PgmlStatus status;
 
 	(void) thread;
 	env.error = &task->error[f];
 	env.seed = pgml_hash_combine(env.seed, SEED_OF_TRIALS + (uint64_t) f);
-	env.deadline = fold_deadline(task, (int) f);
+	env.deadline = fold_deadline(task, f);
 	env.progress = NULL;
-	status = task->learner->fit(&env, data, task->params, fit);
+	/* Without a pool a fit makes room for one thread only. */
+	if (!task->alone || task->memory->frugal)
+		env.pool = NULL;
+	PGML_TRY(task->learner->fit(&env, &task->data[f], task->params, &task->model->fit[f]));
 	task->cpu[f] = pgml_thread_cpu() - cpu;
-	if (status != PGML_OK)
-		return status;
-
-	training_predict(t, task->learner, fit->payload.data, data->valid_rows, data->n_valid,
-					 task->block[f], task->out[f]);
-	return PGML_OK;
+	return predict_fold(task, f) ? PGML_OK : PGML_ERR_CANCELLED;
 }
 
 /* Rows and scratch memory of fold f. */
@@ -125,12 +162,18 @@ prepare_fold(FoldTask *task, int f)
 {
 	Training *t = task->t;
 	PgmlArena *arena = task->model->arena;
-	int32_t *rows = pgml_array(arena, t->n_train, sizeof(int32_t));
-	int32_t *valid = pgml_array(arena, t->n_train, sizeof(int32_t));
 	int64_t n = 0, n_valid = 0;
+	int32_t *rows, *valid;
 
-	if (!rows || !valid)
+	for (int64_t i = 0; i < t->n_train; i++)
+		n_valid += t->fold[i] == f;
+	valid = pgml_array(arena, n_valid + 1, sizeof(int32_t));
+	rows = pgml_array(arena, t->n_train - n_valid + 1, sizeof(int32_t));
+	task->block[f] = pgml_array(arena, (size_t) PREDICT_BLOCK * t->x.nfeatures, sizeof(float));
+	task->out[f] = pgml_array(arena, n_valid * t->outputs + 1, sizeof(double));
+	if (!rows || !valid || !task->block[f] || !task->out[f])
 		return pgml_fail_nomem(t->env, "a trial");
+	n_valid = 0;
 	for (int64_t i = 0; i < t->n_train; i++)
 	{
 		if (t->fold[i] == f)
@@ -138,12 +181,11 @@ prepare_fold(FoldTask *task, int f)
 		else
 			rows[n++] = t->train[i];
 	}
-	task->block[f] = pgml_array(arena, (size_t) PREDICT_BLOCK * t->x.nfeatures, sizeof(float));
-	task->out[f] = pgml_array(arena, n_valid * t->outputs + 1, sizeof(double));
-	if (!task->block[f] || !task->out[f])
-		return pgml_fail_nomem(t->env, "a trial");
-	return training_dataset(t, task->learner, task->params, rows, n, valid, n_valid,
-							&task->data[f]);
+	PGML_TRY(
+		training_dataset(t, task->learner, task->params, rows, n, valid, n_valid, &task->data[f]));
+	task->data[f].valid_out = task->out[f];
+	task->data[f].max_payload = task->memory->max_payload;
+	return PGML_OK;
 }
 
 /* Put the folds' predictions in the order of the training rows. */
@@ -197,13 +239,19 @@ run_folds(FoldTask *task)
 {
 	Training *t = task->t;
 	int n_fits = task->model->n_fits;
-	bool large = (double) t->n_train * t->x.nfeatures > LARGE_FIT;
 
-	task->threads = large || n_fits == 1 ? 1 : pgml_pool_threads(t->env->pool);
-	if (!large && n_fits > 1)
-		return pgml_par_for(t->env, n_fits, run_fold, task);
-	for (int f = 0; f < n_fits; f++)
-		PGML_TRY(run_fold(task, f, 0));
+	task->alone = n_fits == 1 || (double) t->n_train * t->x.nfeatures > LARGE_FIT;
+	task->side_by_side = task->alone ? 1 : task->memory->side_by_side;
+	for (task->first = 0; task->first < n_fits; task->first += task->side_by_side)
+	{
+		int left = n_fits - task->first;
+
+		if (task->alone)
+			PGML_TRY(run_fold(task, 0, 0));
+		else
+			PGML_TRY(pgml_par_for(t->env, left < task->side_by_side ? left : task->side_by_side,
+								  run_fold, task));
+	}
 	return PGML_OK;
 }
 
@@ -223,18 +271,22 @@ record(FoldTask *task, PgmlStatus status)
 {
 	PgmlTrial *trial = task->model->trial;
 	double iterations = 0;
+	bool out_of_memory = false;
 
 	trial->fit_wall = pgml_now() - task->start;
 	trial->status = PGML_TRIAL_OK;
 	for (int f = 0; f < task->model->n_fits; f++)
 	{
 		trial->fit_cpu += task->cpu[f];
+		task->model->seconds_per_row += task->per_row[f];
 		iterations += task->model->fit[f].best_iteration;
 		trial->rows = task->data[f].n > trial->rows ? task->data[f].n : trial->rows;
 		if (task->model->fit[f].out_of_time)
 			trial->status = PGML_TRIAL_TIMEOUT;
+		out_of_memory |= task->model->fit[f].out_of_memory;
 	}
 	trial->best_iteration = (int) (iterations / task->model->n_fits + 0.5);
+	task->t->short_trials += status == PGML_OK && out_of_memory;
 	if (status == PGML_OK)
 		return;
 	trial->status = PGML_TRIAL_FAILED;
@@ -245,11 +297,14 @@ record(FoldTask *task, PgmlStatus status)
 
 PgmlStatus
 training_run_trial(Training *t, const PgmlLearner *learner, const PgmlParams *params,
-				   double seconds, TrialModel *model)
+				   const TrialMemory *memory, double seconds, TrialModel *model)
 {
-	FoldTask task = {
-		.t = t, .learner = learner, .params = params, .model = model, .seconds = seconds
-	};
+	FoldTask task = { .t = t,
+					  .learner = learner,
+					  .params = params,
+					  .memory = memory,
+					  .model = model,
+					  .seconds = seconds };
 	PgmlTrial *trial = &t->result->trials[t->result->n_trials];
 	PgmlStatus status = PGML_OK;
 

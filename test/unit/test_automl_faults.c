@@ -75,7 +75,7 @@ little_memory_gives_simpler_models(void **state)
 	static const char *const constant[] = { "constant" };
 	People *p = people_new(3000, PGML_TASK_MULTICLASS);
 	int64_t least = peak_of(p, constant);
-	int64_t most = 4 * peak_of(p, NULL);
+	int64_t most = 2 * peak_of(p, NULL);
 	bool simpler = false, complete = false;
 
 	(void) state;

@@ -68,11 +68,101 @@ units_of_the_target_do_not_matter(void **state)
 	free(expected);
 }
 
+/* ---- predictions of the validation rows ---- */
+
+/* The first 700 of 1000 rows are learned, the others validate. */
+static Data *
+data_with_validation(PgmlTask task, int n_classes, double *out)
+{
+	Data *d = data_mixed(1000, 8, task, n_classes);
+
+	d->set.n = 700;
+	d->set.valid_rows = d->rows + 700;
+	d->set.n_valid = 300;
+	d->set.valid_out = out;
+	set(d, "n_estimators", 60);
+	set(d, "bagging_fraction", 0.8);
+	return d;
+}
+
+/* What was handed out is what the payload predicts, bit by bit. */
+static void
+check_handed_out(Data *d)
+{
+	int k = pgml_task_outputs(d->set.task, d->set.n_classes);
+	float x[MAX_FEATURES];
+	double p[8];
+
+	d->fit.predicted = false;
+	fit(d, NULL);
+	assert_true(d->fit.predicted);
+	for (int64_t i = 0; i < d->set.n_valid; i++)
+	{
+		get_row(d, d->set.valid_rows[i], x);
+		learner->predict(d->fit.payload.data, &d->shape, x, 1, p);
+		for (int j = 0; j < k; j++)
+			assert_true(p[j] == d->set.valid_out[i * k + j]);
+	}
+}
+
+static void
+predictions_handed_out_are_the_payloads(void **state)
+{
+	static const PgmlTask tasks[] = { PGML_TASK_REGRESSION, PGML_TASK_BINARY,
+									  PGML_TASK_MULTICLASS };
+
+	(void) state;
+	for (int t = 0; t < 3; t++)
+	{
+		double out[300 * 4];
+		Data *d = data_with_validation(tasks[t], t == 0 ? 1 : t == 1 ? 2 : 4, out);
+
+		set(d, "early_stopping_round", 5); /* stops some rounds after the best */
+		check_handed_out(d);
+		set(d, "early_stopping_round", 0);
+		check_handed_out(d);
+		assert_int_equal(d->fit.best_iteration, 60);
+		d->env.deadline = pgml_now() - 1; /* not even one round */
+		check_handed_out(d);
+		data_free(d);
+	}
+}
+
+/* ---- memory ---- */
+
+/* A bound on the payload and a limit of the budget end a fit early; what is kept is complete. */
+static void
+memory_ends_a_fit_like_the_deadline(void **state)
+{
+	double out[300 * 4];
+	Data *d = data_with_validation(PGML_TASK_MULTICLASS, 4, out);
+	size_t full;
+	int64_t peak;
+
+	(void) state;
+	set(d, "early_stopping_round", 0);
+	set(d, "n_estimators", 300);
+	check_handed_out(d);
+	full = d->fit.payload.len;
+	peak = atomic_load(&d->budget.peak);
+	d->set.max_payload = (int64_t) full / 3;
+	check_handed_out(d);
+	assert_true(d->fit.out_of_memory && d->fit.payload.len <= full / 3);
+	assert_true(d->fit.best_iteration > 50);
+	d->set.max_payload = 0;
+	d->budget.limit = peak - (int64_t) full / 2;
+	check_handed_out(d);
+	assert_true(d->fit.out_of_memory && d->fit.best_iteration > 10);
+	data_free(d);
+}
+
 int
 test_boosting(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(units_of_the_target_do_not_matter),
+		cmocka_unit_test(predictions_handed_out_are_the_payloads),
+		cmocka_unit_test(memory_ends_a_fit_like_the_deadline),
 	};
 
 	return cmocka_run_group_tests_name("boosting", tests, NULL, NULL);

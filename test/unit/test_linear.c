@@ -616,16 +616,25 @@ threads_change_no_byte(void **state)
 static void
 memory_is_not_underestimated(void **state)
 {
-	Data *d = mixed_data(5000, PGML_TASK_MULTICLASS, 3);
-	Run r;
+	static const int64_t sizes[] = { 100, 5000 };
 
 	(void) state;
-	hold_out(d, 4000);
-	run_init(&r);
-	run_fit(&r, d);
-	assert_true(r.budget.peak <= learner->memory(&d->set, &r.params));
-	run_done(&r);
-	data_free(d);
+	for (int i = 0; i < 2; i++)
+	{
+		Data *d = mixed_data(sizes[i], PGML_TASK_MULTICLASS, 3);
+		int64_t bytes, payload;
+		Run r;
+
+		hold_out(d, sizes[i] * 4 / 5);
+		run_init(&r);
+		run_fit(&r, d);
+		bytes = learner->memory(&d->set, &r.params, &payload);
+		assert_true(r.budget.peak <= bytes + payload);
+		assert_true(bytes + payload < 4 * r.budget.peak);
+		assert_true(payload >= (int64_t) r.fit.payload.len);
+		run_done(&r);
+		data_free(d);
+	}
 }
 
 /* ---- hard inputs ---- */

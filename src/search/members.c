@@ -1,0 +1,300 @@
+/*
+ * members.c - the members of the final model, and its image.
+ *
+ * Wanted are all folds' models of the trials with a weight (or, with one validation part, one model refitted on all training
+ * rows).  What does not fit into the time or the memory that is left is done without: the trial of least weight, then
+ * half of the last trial's folds; when memory has no room for even one, the next trial is tried, and the constant
+ * predictor last.  So a training that has a model never fails for want of memory here.
+ */
+#include "search/training.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "model/image.h"
+
+/* What is to be in the image. */
+typedef struct Choice
+{
+	TrialModel *models;
+	int n_models;
+	double weight[PGML_MAX_CANDIDATES];
+	int folds[PGML_MAX_CANDIDATES]; /* the first ones of each model with a weight */
+} Choice;
+
+double
+training_evaluation_seconds(const Training *t, double seconds_per_row)
+{
+	double threads = pgml_pool_threads(t->env->pool);
+
+	return t->other_seconds + (double) t->n_test * seconds_per_row / threads;
+}
+
+/* Fit the winner's settings on all training rows. */
+static PgmlStatus
+refit(Training *t, const TrialModel *winner, PgmlFit *fit)
+{
+	const PgmlLearner *learner = winner->trial->learner;
+	PgmlParams params = winner->trial->params;
+	PgmlEnv env = *t->env;
+	TrialMemory memory;
+	PgmlDataset data;
+
+	for (int i = 0; i < learner->n_params; i++)
+	{
+		if (strcmp(learner->params[i].name, "n_estimators") == 0 &&
+			winner->trial->best_iteration > 0)
+			params.v[i] = winner->trial->best_iteration;
+		if (strcmp(learner->params[i].name, "early_stopping_round") == 0)
+			params.v[i] = 0;
+		if (strcmp(learner->params[i].name, "path_position") == 0 &&
+			winner->trial->best_iteration > 0)
+			params.v[i] = winner->trial->best_iteration;
+	}
+	if (env.deadline > 0)
+		env.deadline -= training_evaluation_seconds(t, winner->seconds_per_row);
+	PGML_TRY(training_plan_memory(t, learner, &params, 1, 0, &memory));
+	PGML_TRY(training_dataset(t, learner, &params, t->train, t->n_train, NULL, 0, &data));
+	data.max_payload = memory.max_payload;
+	if (memory.frugal)
+		env.pool = NULL;
+	pgml_progress(t->env, 0.9, "fitting the best setting on all training rows");
+	return learner->fit(&env, &data, &params, fit);
+}
+
+/* Refitting pays when one part validated, and needs the time that the trial itself took. */
+static bool
+worth_refitting(const Training *t, const TrialModel *winner)
+{
+	if (winner->trial->learner == &pgml_learner_constant)
+		return true;
+	if (t->folds > 1)
+		return false;
+	return training_seconds_left(t) >
+		   1.3 * winner->trial->fit_wall + training_evaluation_seconds(t, winner->seconds_per_row);
+}
+
+/* The refitted model takes the place of the fold's, when there is one. */
+static PgmlStatus
+try_refitting(Training *t, TrialModel *winner)
+{
+	PgmlFit refitted = { 0 };
+	PgmlStatus status;
+
+	if (!worth_refitting(t, winner))
+		return PGML_OK;
+	pgml_buf_init(&refitted.payload, t->env->budget);
+	status = refit(t, winner, &refitted);
+	if (status == PGML_OK && !refitted.out_of_time && !refitted.out_of_memory)
+	{
+		for (int f = 0; f < winner->n_fits; f++)
+			pgml_buf_free(&winner->fit[f].payload);
+		winner->fit[0] = refitted;
+		winner->n_fits = 1;
+		return PGML_OK;
+	}
+	pgml_buf_free(&refitted.payload);
+	return status == PGML_ERR_CANCELLED ? status : PGML_OK;
+}
+
+/* ---- doing with less ---- */
+
+/* Models with a weight, and the last of those with the least. */
+static int
+count_models(const Choice *c, int *least)
+{
+	int n = 0;
+
+	*least = -1;
+	for (int m = 0; m < c->n_models; m++)
+	{
+		if (c->weight[m] <= 0)
+			continue;
+		n++;
+		if (*least < 0 || c->weight[m] <= c->weight[*least])
+			*least = m;
+	}
+	return n;
+}
+
+/* Take out the model of least weight, or half the folds of the only one; false when there is but one fold. */
+static bool
+reduce(Choice *c)
+{
+	int least;
+	double rest;
+
+	if (count_models(c, &least) > 1)
+	{
+		rest = 1 - c->weight[least];
+		c->weight[least] = 0;
+		for (int m = 0; m < c->n_models; m++)
+			c->weight[m] /= rest;
+		return true;
+	}
+	if (c->folds[least] <= 1)
+		return false;
+	c->folds[least] /= 2;
+	return true;
+}
+
+/* After the last fold of a model: the first fold of the next one; false when there is none. */
+static bool
+next_model(Choice *c)
+{
+	int last;
+
+	count_models(c, &last);
+	c->weight[last] = 0;
+	if (last + 1 >= c->n_models)
+		return false;
+	c->weight[last + 1] = 1;
+	c->folds[last + 1] = 1;
+	return true;
+}
+
+/* Free the payloads that no later choice can want: all but the chosen ones and the first folds of later models. */
+static void
+free_others(Choice *c)
+{
+	int last;
+
+	count_models(c, &last);
+	for (int m = 0; m < c->n_models; m++)
+	{
+		int wanted = c->weight[m] > 0 ? c->folds[m] : m > last ? 1 : 0;
+
+		for (int f = wanted; f < c->models[m].n_fits; f++)
+			pgml_buf_free(&c->models[m].fit[f].payload);
+	}
+}
+
+/* Seconds per row of the choice. */
+static double
+choice_seconds(const Choice *c)
+{
+	double seconds = 0;
+
+	for (int m = 0; m < c->n_models; m++)
+		if (c->weight[m] > 0)
+			seconds += c->models[m].seconds_per_row * c->folds[m] / c->models[m].n_fits;
+	return seconds;
+}
+
+/* Leave out what cannot be evaluated in time. */
+static void
+fit_into_time(Training *t, Choice *c)
+{
+	double allowed = fmax(training_seconds_left(t), 0) + training_grace(t);
+
+	if (t->options->time_budget <= 0)
+		return;
+	while (training_evaluation_seconds(t, choice_seconds(c)) > allowed && reduce(c))
+		;
+}
+
+/* ---- the image ---- */
+
+static PgmlStatus
+encode(Training *t, const Choice *c, PgmlBuf *out)
+{
+	PgmlMember members[PGML_MAX_FOLDS * PGML_MAX_CANDIDATES];
+	PgmlImageSpec spec = { .task = t->target.task,
+						   .n_classes = t->target.n_classes,
+						   .classes = t->target.classes,
+						   .target = t->options->target,
+						   .metric = t->result->metric->name,
+						   .recipe = t->recipe_bytes.data,
+						   .recipe_len = t->recipe_bytes.len,
+						   .members = members };
+
+	if (t->target.task == PGML_TASK_REGRESSION)
+		spec.classes = NULL;
+	for (int m = 0; m < c->n_models; m++)
+		for (int f = 0; c->weight[m] > 0 && f < c->folds[m]; f++)
+			members[spec.n_members++] =
+				(PgmlMember){ c->models[m].trial->learner, c->weight[m] / c->folds[m],
+							  c->models[m].fit[f].payload.data, c->models[m].fit[f].payload.len };
+	return pgml_image_encode(t->env, &spec, out);
+}
+
+/* Encode the choice, or what memory leaves of it. */
+static PgmlStatus
+encode_what_fits(Training *t, Choice *c, bool *reduced)
+{
+	PgmlStatus status = encode(t, c, &t->result->image);
+
+	while (status == PGML_ERR_LIMIT || status == PGML_ERR_NOMEM)
+	{
+		pgml_buf_free(&t->result->image);
+		if (!reduce(c) && !next_model(c))
+			return status;
+		*reduced = true;
+		free_others(c);
+		status = encode(t, c, &t->result->image);
+	}
+	return status;
+}
+
+/* Mark the trials that predict; the model is called by their learner, or an ensemble when they differ. */
+static void
+name_algorithm(Training *t, const Choice *c)
+{
+	const PgmlLearner *first = NULL;
+
+	for (int m = 0; m < c->n_models; m++)
+	{
+		TrialModel *model = &c->models[m];
+
+		model->trial->chosen = c->weight[m] > 0;
+		if (c->weight[m] <= 0)
+			continue;
+		first = first ? first : model->trial->learner;
+		t->result->algorithm = model->trial->learner == first ? first->name : "ensemble";
+		if (model->trial->learner != first)
+			return;
+	}
+}
+
+PgmlStatus
+training_build_image(Training *t, TrialModel *models, double *weight, int n_models,
+					 TrialModel *baseline)
+{
+	Choice c = { .models = models, .n_models = n_models };
+	bool reduced = false;
+	PgmlStatus status;
+
+	PGML_TRY(try_refitting(t, &models[0]));
+	memcpy(c.weight, weight, n_models * sizeof(double));
+	for (int m = 0; m < n_models; m++)
+		c.folds[m] = models[m].n_fits;
+	fit_into_time(t, &c);
+	status = encode_what_fits(t, &c, &reduced);
+	if ((status == PGML_ERR_LIMIT || status == PGML_ERR_NOMEM) && models != baseline)
+	{
+		c = (Choice){ .models = baseline, .n_models = 1, .weight = { 1 }, .folds = { 1 } };
+		status = encode_what_fits(t, &c, &reduced);
+	}
+	PGML_TRY(status);
+	if (reduced)
+		training_notice(t, true,
+						"pgml_auto.max_memory left no room for all parts of the best model; it was "
+						"made of fewer");
+	name_algorithm(t, &c);
+	for (int m = 0; c.models == models && m < n_models; m++)
+		weight[m] = c.weight[m];
+	for (int m = 0; m < n_models; m++)
+	{
+		if (models == baseline)
+			continue;
+		for (int f = 0; f < models[m].n_fits; f++)
+			pgml_buf_free(&models[m].fit[f].payload);
+		/* Without test rows the validation predictions are scored. */
+		if (t->n_test == 0)
+			continue;
+		pgml_arena_destroy(models[m].arena);
+		models[m].arena = NULL;
+		models[m].oof = NULL;
+	}
+	return PGML_OK;
+}
