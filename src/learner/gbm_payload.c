@@ -9,6 +9,7 @@
 #include "learner/gbm_loss.h"
 
 #define PREDICT_ROWS 128 /* rows that pass through the trees together */
+#define ABREAST      4   /* rows that walk down a tree in step */
 
 void
 pgml_gbm_forest_init(PgmlGbmForest *forest, PgmlBudget *budget)
@@ -289,7 +290,20 @@ level_goes_left(const View *v, const PgmlGbmNode16 *node, const PgmlShape *shape
 	return v->word[node->u.word + bin / 32] >> (bin % 32) & 1;
 }
 
-/* Leaf of a tree that the row x falls into; `mixed` (a constant) tells whether there are categorical nodes. */
+/* Does the row x go left? `mixed` (a constant) tells whether there are categorical nodes. */
+static inline __attribute__((always_inline)) bool
+goes_left(const View *v, const PgmlGbmNode16 *node, const PgmlShape *shape, const float *x,
+		  bool mixed)
+{
+	uint32_t f = node->feature & PGML_GBM_FEATURE;
+
+	if (mixed && (node->feature & PGML_GBM_CATEGORICAL))
+		return level_goes_left(v, node, shape, f, x[f]);
+	return (x[f] <= node->u.threshold) |
+		   ((x[f] != x[f]) & ((node->feature & PGML_GBM_MISSING_LEFT) != 0));
+}
+
+/* Leaf of a tree that the row x falls into. */
 static inline __attribute__((always_inline)) int32_t
 find_leaf(const View *v, const PgmlGbmNode16 *tree, const PgmlShape *shape, const float *x,
 		  bool mixed)
@@ -297,19 +311,36 @@ find_leaf(const View *v, const PgmlGbmNode16 *tree, const PgmlShape *shape, cons
 	int32_t at = 0;
 
 	do
-	{
-		const PgmlGbmNode16 *node = &tree[at];
-		uint32_t f = node->feature & PGML_GBM_FEATURE;
-		bool left;
-
-		if (mixed && (node->feature & PGML_GBM_CATEGORICAL))
-			left = level_goes_left(v, node, shape, f, x[f]);
-		else
-			left = (x[f] <= node->u.threshold) |
-				   ((x[f] != x[f]) & ((node->feature & PGML_GBM_MISSING_LEFT) != 0));
-		at = left ? node->left : node->right;
-	} while (at >= 0);
+		at = goes_left(v, &tree[at], shape, x, mixed) ? tree[at].left : tree[at].right;
+	while (at >= 0);
 	return ~at;
+}
+
+/*
+ * Leaves that ABREAST rows fall into: they walk in step, so that the processor works on one row's node while it
+ * waits for the others'; nothing branches.  A row that has arrived goes on from the root in vain.
+ */
+static inline __attribute__((always_inline)) void
+find_leaves(const View *v, const PgmlGbmNode16 *tree, const PgmlShape *shape, const float *x,
+			bool mixed, int32_t *at)
+{
+	int32_t walking;
+
+	memset(at, 0, ABREAST * sizeof(*at));
+	do
+	{
+		walking = -1;
+		for (int r = 0; r < ABREAST; r++)
+		{
+			int32_t arrived = at[r] >> 31;
+			const PgmlGbmNode16 *node = &tree[at[r] & ~arrived];
+			int32_t left = -(int32_t) goes_left(v, node, shape, x + r * shape->nfeatures, mixed);
+			int32_t next = node->right ^ ((node->left ^ node->right) & left);
+
+			at[r] = (at[r] & arrived) | (next & ~arrived);
+			walking &= at[r];
+		}
+	} while (walking >= 0);
 }
 
 /* Add all trees to the scores of n rows. */
@@ -324,14 +355,22 @@ add_trees(const View *v, const PgmlShape *shape, const float *x, int64_t n, doub
 		const PgmlGbmNode16 *tree = v->node + v->first[t];
 		const double *value = v->value + v->first[t] + t;
 		double *to = score + t % outputs;
+		int32_t at[ABREAST];
+		int64_t i = 0;
 
 		if (v->first[t] == v->first[t + 1])
 		{
-			for (int64_t i = 0; i < n; i++)
+			for (; i < n; i++)
 				to[i * outputs] += value[0];
 			continue;
 		}
-		for (int64_t i = 0; i < n; i++)
+		for (; i + ABREAST <= n; i += ABREAST)
+		{
+			find_leaves(v, tree, shape, x + i * shape->nfeatures, mixed, at);
+			for (int r = 0; r < ABREAST; r++)
+				to[(i + r) * outputs] += value[~at[r]];
+		}
+		for (; i < n; i++)
 			to[i * outputs] += value[find_leaf(v, tree, shape, x + i * shape->nfeatures, mixed)];
 	}
 }
