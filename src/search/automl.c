@@ -163,8 +163,8 @@ search_seconds(const Search *s)
 static double
 share_of(const Training *t, const PgmlLearner *learner)
 {
-	/* One part is followed by a refit, which takes about as long as the trial. */
-	double share = t->folds == 1 ? 0.55 : 1;
+	/* One part is followed by a refit. */
+	double share = t->folds == 1 ? 1 / (1 + PGML_REFIT_COST) : 1;
 
 	/* Boosting nearly always wins: the others may not take its time. */
 	if (learner != &pgml_learner_gradient_boosting &&
@@ -222,7 +222,8 @@ may_go_on(const Search *s)
 		return false;
 	if (s->t->result->n_trials >= PGML_MAX_TRIALS)
 		return false;
-	return o->time_budget <= 0 || search_seconds(s) > 1.1 * s->longest * (s->t->folds == 1 ? 2 : 1);
+	return o->time_budget <= 0 ||
+		   search_seconds(s) > 1.1 * s->longest * (s->t->folds == 1 ? 1 + PGML_REFIT_COST : 1);
 }
 
 /* A metric that is undefined for the constant predictor could not tell one trial from another. */
@@ -368,10 +369,11 @@ finish(Search *s)
 	if (n > 1)
 		PGML_TRY(training_ensemble(t, models, n, weight));
 	if (t->short_trials > 0)
-		training_notice(t, true,
-						"pgml_auto.max_memory ended %d trials early; with more of it the model may "
-						"be better",
-						t->short_trials);
+		training_notice(
+			t, true,
+			"pgml_auto.max_memory ended %d trial%s early; with more of it the model may "
+			"be better",
+			t->short_trials, t->short_trials > 1 ? "s" : "");
 	PGML_TRY(training_build_image(t, models, weight, n, &s->baseline));
 	return training_evaluate(t, models, weight, n, &s->baseline);
 }

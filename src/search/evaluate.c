@@ -343,6 +343,20 @@ score_baseline(Training *t, const TrialModel *baseline)
 	return forgive_memory(pgml_metric_compute(t->env, t->result->metric, &p, &t->result->baseline));
 }
 
+/* Without memory to predict the rows there are no scores, but there is a model. */
+static PgmlStatus
+predict_or_forgo(Training *t)
+{
+	PgmlStatus status = predict_image(t);
+
+	if (status != PGML_ERR_LIMIT && status != PGML_ERR_NOMEM)
+		return status;
+	training_notice(t, true, "the model is not scored: %s", t->env->error->message);
+	for (int64_t i = 0; i < t->scored.n * t->outputs; i++)
+		t->scored.p[i] = NAN;
+	return PGML_OK;
+}
+
 PgmlStatus
 training_evaluate(Training *t, const TrialModel *models, const double *weight, int n_models,
 				  const TrialModel *baseline)
@@ -350,12 +364,12 @@ training_evaluate(Training *t, const TrialModel *models, const double *weight, i
 	PgmlTrainResult *r = t->result;
 
 	if (t->n_test > 0)
-		PGML_TRY(predict_image(t));
+		PGML_TRY(predict_or_forgo(t));
 	else
 		average_validation(t, models, weight, n_models);
 	r->score_is_validation = t->n_test == 0;
 	PGML_TRY(score_all(t));
-	if (isnan(r->score.value))
+	if (isnan(r->score.value) && !(t->scored.n > 0 && isnan(t->scored.p[0])))
 		training_notice(t, true, "metric \"%s\" is not defined on the %s rows: %s", r->metric->name,
 						t->n_test > 0 ? "test" : "validation",
 						training_undefined(t, t->scored.rows, t->scored.n));

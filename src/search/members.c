@@ -70,8 +70,8 @@ worth_refitting(const Training *t, const TrialModel *winner)
 		return true;
 	if (t->folds > 1)
 		return false;
-	return training_seconds_left(t) >
-		   1.3 * winner->trial->fit_wall + training_evaluation_seconds(t, winner->seconds_per_row);
+	return training_seconds_left(t) > PGML_REFIT_COST * winner->trial->fit_wall +
+										  training_evaluation_seconds(t, winner->seconds_per_row);
 }
 
 /* The refitted model takes the place of the fold's, when there is one. */

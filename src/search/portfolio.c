@@ -55,6 +55,25 @@ static const Setting boosting_classes[][MAX_SETTINGS] = {
 	  { "bagging_fraction", 0.75 },
 	  { "feature_fraction", 0.5 },
 	  { "lambda_l2", 0.8 } },
+	{ { "learning_rate", 0.05 },
+	  { "num_leaves", 6 },
+	  { "min_data_in_leaf", 10 },
+	  { "bagging_fraction", 0.8 },
+	  { "feature_fraction", 1 },
+	  { "lambda_l2", 1 } },
+	{ { "learning_rate", 0.03 },
+	  { "num_leaves", 128 },
+	  { "min_data_in_leaf", 1 },
+	  { "bagging_fraction", 0.9 },
+	  { "feature_fraction", 0.9 },
+	  { "lambda_l2", 0.1 },
+	  { "extra_trees", 1 } },
+	{ { "learning_rate", 0.02 },
+	  { "num_leaves", 24 },
+	  { "min_data_in_leaf", 5 },
+	  { "bagging_fraction", 0.7 },
+	  { "feature_fraction", 0.3 },
+	  { "lambda_l2", 1 } },
 };
 
 /* Nothing in units of the target here, as lambda_l1 is: its scale must not matter. */
@@ -90,9 +109,29 @@ static const Setting boosting_regression[][MAX_SETTINGS] = {
 	  { "bagging_fraction", 0.75 },
 	  { "feature_fraction", 0.5 },
 	  { "lambda_l2", 0.8 } },
+	{ { "learning_rate", 0.05 },
+	  { "num_leaves", 6 },
+	  { "min_data_in_leaf", 5 },
+	  { "bagging_fraction", 0.8 },
+	  { "feature_fraction", 1 },
+	  { "lambda_l2", 1 } },
+	{ { "learning_rate", 0.03 },
+	  { "num_leaves", 255 },
+	  { "min_data_in_leaf", 2 },
+	  { "bagging_fraction", 0.9 },
+	  { "feature_fraction", 1 },
+	  { "lambda_l2", 0.1 },
+	  { "extra_trees", 1 } },
+	{ { "learning_rate", 0.02 },
+	  { "num_leaves", 24 },
+	  { "min_data_in_leaf", 3 },
+	  { "bagging_fraction", 0.7 },
+	  { "feature_fraction", 0.3 },
+	  { "lambda_l2", 1 } },
 };
 
-#define N_BOOSTING ((int) (sizeof(boosting_classes) / sizeof(boosting_classes[0])))
+#define N_CLASSES    ((int) (sizeof(boosting_classes) / sizeof(boosting_classes[0])))
+#define N_REGRESSION ((int) (sizeof(boosting_regression) / sizeof(boosting_regression[0])))
 
 static void
 set(const PgmlLearner *learner, PgmlParams *params, const char *name, double value)
@@ -158,19 +197,18 @@ apply_fixed(const Training *t, const PgmlLearner *learner, PgmlParams *params)
 bool
 training_portfolio(const Training *t, const PgmlLearner *learner, int i, PgmlParams *params)
 {
-	bool boosting = strcmp(learner->name, "gradient_boosting") == 0;
+	bool regression = t->target.task == PGML_TASK_REGRESSION;
 	const Setting *settings;
 
 	pgml_params_default(learner, params);
-	if (!boosting)
+	if (learner != &pgml_learner_gradient_boosting)
 	{
 		apply_fixed(t, learner, params);
 		return i == 0;
 	}
-	if (i >= N_BOOSTING)
+	if (i >= (regression ? N_REGRESSION : N_CLASSES))
 		return false;
-	settings =
-		t->target.task == PGML_TASK_REGRESSION ? boosting_regression[i] : boosting_classes[i];
+	settings = regression ? boosting_regression[i] : boosting_classes[i];
 	for (int j = 0; j < MAX_SETTINGS && settings[j].name; j++)
 		set(learner, params, settings[j].name, settings[j].value);
 	scale_to_data(t, learner, params);

@@ -13,6 +13,9 @@
 #define PGML_MAX_FOLDS      10
 #define PGML_MAX_CANDIDATES 4 /* trials kept for the ensemble */
 
+/* Time that fitting again on all training rows takes, for a trial with one validation part of time 1. */
+#define PGML_REFIT_COST 1.2
+
 /* What a trial leaves behind: one payload per fold, and predictions for the rows it was validated on. */
 typedef struct TrialModel
 {

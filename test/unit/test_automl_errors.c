@@ -224,6 +224,24 @@ metric_of_numbers(People *p, Run *r)
 }
 
 static void
+metric_undefined(People *p, Run *r)
+{
+	for (int64_t i = 0; i < p->f.table.nrows; i++)
+		p->f.cols[COL_Y].num[i] = -2 - p->f.cols[COL_AGE].num[i] / 7;
+	r->options.metric = "rmsle";
+}
+
+/* Nothing that validates has a weight. */
+static void
+metric_without_weights(People *p, Run *r)
+{
+	for (int64_t i = 0; i < p->f.table.nrows; i++)
+		p->f.cols[COL_WEIGHT].num[i] = p->f.cols[COL_JOINED].num[i] < 86400.0 * 13000;
+	r->options.weight_column = "weight";
+	r->options.time_column = "joined";
+}
+
+static void
 algorithm_unknown(People *p, Run *r)
 {
 	static const char *const names[] = { "xgboost" };
@@ -470,6 +488,12 @@ static const Trouble troubles[] = {
 	  "The metrics of this task are roc_auc" },
 	{ "metric of numbers", MUL, 100, metric_of_numbers, PGML_ERR_BADARG,
 	  "metric \"rmse\" is not for this task", "The metrics of this task are " },
+	{ "undefined metric", REG, 100, metric_undefined, PGML_ERR_DATA,
+	  "metric \"rmsle\" is not defined on the validation rows: a target or a prediction is -1 or less",
+	  "Choose another metric, for example rmse" },
+	{ "no weights", BIN, 300, metric_without_weights, PGML_ERR_DATA,
+	  "metric \"roc_auc\" is not defined on the validation rows: all of them have the weight 0",
+	  "Choose another metric, for example log_loss" },
 	{ "algorithm", BIN, 100, algorithm_unknown, PGML_ERR_BADARG, "unknown algorithm \"xgboost\"",
 	  "The algorithms are constant, linear, gradient_boosting" },
 	{ "excluded algorithm", BIN, 100, excluded_algorithm_unknown, PGML_ERR_BADARG,
@@ -601,6 +625,28 @@ known_to_one_is_enough(void **state)
 	people_free(p);
 }
 
+/* A metric that means something on the validation rows but not on the test rows: a model, no score, a warning. */
+static void
+score_may_be_undefined(void **state)
+{
+	People *p = people_new(1500, PGML_TASK_BINARY);
+	Run r;
+
+	(void) state;
+	for (int64_t i = 0; i < 1500; i++)
+		if (p->f.cols[COL_JOINED].num[i] > 86400.0 * 13550)
+			set_text(&p->f.cols[COL_Y], i, "yes");
+	run_init(&r);
+	r.options.time_column = "joined";
+	run_train(&r, p);
+	assert_true(isnan(r.result.score.value) && isnan(r.result.score.low));
+	assert_true(has_notice(
+		&r, "metric \"roc_auc\" is not defined on the test rows: all of them are of one class",
+		true));
+	run_done(&r);
+	people_free(p);
+}
+
 /* What the check of the options alone refuses, a training refuses too, with the same words. */
 static void
 options_are_checked_without_data(void **state)
@@ -630,6 +676,7 @@ test_automl_errors(void)
 		cmocka_unit_test(few_rows_are_enough),
 		cmocka_unit_test(known_to_one_is_enough),
 		cmocka_unit_test(options_are_checked_without_data),
+		cmocka_unit_test(score_may_be_undefined),
 	};
 
 	return cmocka_run_group_tests_name("automl_errors", tests, NULL, NULL);

@@ -149,12 +149,50 @@ every_allocation_may_fail(void **state)
 		}
 		else
 		{
+			/* Once there is something to predict with, a model comes out. */
+			assert_true(r.result.n_trials <= 1);
 			assert_out_of_memory(&r);
 			failures++;
 		}
 		run_done(&r);
 	}
 	assert_true(models > 10 && failures > 10);
+	people_free(p);
+}
+
+/* The image is a copy of what the trials left: with less room than that it is made of a part. */
+static void
+no_room_for_the_whole_image(void **state)
+{
+	static const char *const boosting[] = { "gradient_boosting" };
+	static const PgmlHyperparam large[] = { { "n_estimators", 150 }, { "num_leaves", 60 } };
+	People *p = people_new(3000, PGML_TASK_MULTICLASS);
+	int64_t peak = 0;
+	int ended = 0;
+
+	(void) state;
+	for (int i = 10; i >= 3; i--)
+	{
+		Run r;
+
+		run_init(&r);
+		r.options.algorithms = boosting;
+		r.options.n_algorithms = 1;
+		r.options.hyperparams = large;
+		r.options.folds = 5;
+		r.budget.limit = peak * i / 10;
+		run_train(&r, p);
+		if (peak == 0)
+			peak = atomic_load(&r.budget.peak);
+		else
+		{
+			assert_true(atomic_load(&r.budget.peak) <= r.budget.limit);
+			ended += has_notice(&r, "pgml_auto.max_memory", true);
+		}
+		run_image(&r);
+		run_done(&r);
+	}
+	assert_true(ended > 2);
 	people_free(p);
 }
 
@@ -349,6 +387,7 @@ test_automl_faults(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(little_memory_gives_simpler_models),
 		cmocka_unit_test(every_allocation_may_fail),
+		cmocka_unit_test(no_room_for_the_whole_image),
 		cmocka_unit_test(without_openblas),
 		cmocka_unit_test(only_with_openblas),
 		cmocka_unit_test(not_needed),
