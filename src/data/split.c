@@ -12,6 +12,10 @@
 /* Classes of fewer rows cannot raise the limit above which later versions train. */
 #define MIN_CAP_ROWS 30
 
+/* Variants of the salt that are tried at most, and rows sorted for them. */
+#define MAX_VARIANTS 40
+#define VARIANT_ROWS 1000000
+
 /* What one split works with; everything in scratch memory but the split itself. */
 typedef struct Work
 {
@@ -34,9 +38,13 @@ is_stopped(const PgmlEnv *env, int64_t i)
 static uint64_t
 salted_hash(const Work *w, int64_t row)
 {
-	bool grouped = w->split->method == PGML_SPLIT_GROUP;
+	const PgmlSplit *split = w->split;
+	uint64_t identity =
+		split->method == PGML_SPLIT_GROUP ? w->in->group[row] : w->in->row_hash[row];
 
-	return pgml_hash_combine(grouped ? w->in->group[row] : w->in->row_hash[row], w->split->salt);
+	return pgml_hash_combine(identity, split->variant == 0 ?
+										   split->salt :
+										   pgml_hash_combine(split->salt, split->variant));
 }
 
 /*
@@ -148,17 +156,25 @@ cap_thresholds(PgmlSplit *split, const int64_t *upto)
 			split->threshold[c] = cap;
 }
 
-/* First version: one threshold per class (or group order), from the rows that are there. */
+static uint64_t
+highest_threshold(const PgmlSplit *split)
+{
+	uint64_t highest = 0;
+
+	for (int c = 0; c < split->n_classes; c++)
+		if (split->threshold[c] > highest)
+			highest = split->threshold[c];
+	return highest;
+}
+
+/* One threshold per class (or group order) in the order of the present variant. */
 static PgmlStatus
-fix_thresholds(Work *w, PgmlArena *scratch)
+set_thresholds(Work *w, int64_t *upto)
 {
 	PgmlSplit *split = w->split;
 	bool grouped = split->method == PGML_SPLIT_GROUP;
-	int64_t *upto = pgml_zalloc(scratch, (size_t) split->n_classes, sizeof(int64_t));
 
-	split->threshold = pgml_zalloc(w->arena, (size_t) split->n_classes, sizeof(uint64_t));
-	if (!upto || !split->threshold)
-		return pgml_fail_nomem(w->env, "the split");
+	memset(upto, 0, (size_t) split->n_classes * sizeof(int64_t));
 	PGML_TRY(sort_hashes(w, upto));
 	for (int c = 0; c < split->n_classes; c++)
 	{
@@ -170,6 +186,55 @@ fix_thresholds(Work *w, PgmlArena *scratch)
 	}
 	if (split->method == PGML_SPLIT_STRATIFIED && split->n_classes > 1)
 		cap_thresholds(split, upto);
+	return PGML_OK;
+}
+
+/* Training rows that later versions will have to leave out: those between their class's threshold and the highest. */
+static int64_t
+count_between(const Work *w, const int64_t *upto)
+{
+	uint64_t highest = highest_threshold(w->split);
+	int64_t between = 0;
+
+	for (int c = 0; c < w->split->n_classes; c++)
+		for (int64_t i = c == 0 ? 0 : upto[c - 1]; i < upto[c]; i++)
+			between += w->items[i].key >= w->split->threshold[c] && w->items[i].key < highest;
+	return between;
+}
+
+/*
+ * First version: thresholds from the rows that are there.  Those of several classes differ by chance; of a few variants of
+ * the salt the one is taken that leaves the fewest rows between them.
+ */
+static PgmlStatus
+fix_thresholds(Work *w, PgmlArena *scratch)
+{
+	PgmlSplit *split = w->split;
+	bool grouped = split->method == PGML_SPLIT_GROUP;
+	bool choose = split->method == PGML_SPLIT_STRATIFIED && split->n_classes > 1;
+	int64_t variants = choose ? VARIANT_ROWS / (w->in->n + 1) + 1 : 1;
+	int64_t *upto = pgml_zalloc(scratch, (size_t) split->n_classes, sizeof(int64_t));
+	int64_t fewest = -1;
+	uint32_t best = 0;
+
+	split->threshold = pgml_zalloc(w->arena, (size_t) split->n_classes, sizeof(uint64_t));
+	if (!upto || !split->threshold)
+		return pgml_fail_nomem(w->env, "the split");
+	variants = variants < MAX_VARIANTS ? variants : MAX_VARIANTS;
+	for (split->variant = 0; split->variant < variants && fewest != 0; split->variant++)
+	{
+		int64_t between;
+
+		PGML_TRY(set_thresholds(w, upto));
+		between = count_between(w, upto);
+		if (fewest < 0 || between < fewest)
+		{
+			fewest = between;
+			best = split->variant;
+		}
+	}
+	split->variant = best;
+	PGML_TRY(set_thresholds(w, upto));
 	if (grouped && split->test_size > 0 && w->in->n > 0 && split->threshold[0] == 0)
 	{
 		pgml_fail(w->env->error, PGML_ERR_DATA, "group_column has a single group");
@@ -179,17 +244,6 @@ fix_thresholds(Work *w, PgmlArena *scratch)
 		return PGML_ERR_DATA;
 	}
 	return PGML_OK;
-}
-
-static uint64_t
-highest_threshold(const PgmlSplit *split)
-{
-	uint64_t highest = 0;
-
-	for (int c = 0; c < split->n_classes; c++)
-		if (split->threshold[c] > highest)
-			highest = split->threshold[c];
-	return highest;
 }
 
 /*

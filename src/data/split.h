@@ -47,6 +47,7 @@ typedef struct PgmlSplit
 {
 	PgmlSplitMethod method;
 	uint64_t salt;
+	uint32_t variant;    /* chosen with the thresholds: rows are ordered by salt and variant */
 	double test_size;    /* wanted share of test rows, 0 <= test_size < 1; 0: nothing is held out */
 	bool fixed;          /* thresholds come from an earlier version */
 	int n_classes;       /* thresholds in use (1 unless stratified: then set by the caller) */

@@ -217,7 +217,10 @@ catalog_find_model(const char *name, PgmlPrivilege privilege, bool missing_ok, b
 	Datum values[1] = { catalog_text_datum(name) };
 	uint64 rows = catalog_run(for_update ? &find_and_lock : &find, values, NULL, !for_update);
 	if (rows == 0 && !missing_ok)
+	{
+		catalog_leave(&scope);
 		no_such_model(name);
+	}
 	if (rows > 0)
 	{
 		model = MemoryContextAllocZero(scope.caller, sizeof(CatalogModel));
@@ -363,11 +366,12 @@ catalog_deployed(int64 model_id, bool lock, CatalogVersion *version)
 }
 
 bool
-catalog_newest_source(int64 model_id, CatalogSource *source)
+catalog_stored_source(int64 model_id, CatalogSource *source)
 {
 	static CatalogStatement newest = {
-		.sql = "SELECT version, source, search_path, settings FROM pgml_auto.versions"
-			   " WHERE model_id = $1 ORDER BY version DESC LIMIT 1",
+		.sql = "SELECT v.version, v.source, v.search_path, v.settings FROM pgml_auto.versions v"
+			   " LEFT JOIN pgml_auto.deployed d ON d.version_id = v.version_id"
+			   " WHERE v.model_id = $1 ORDER BY d.version_id IS NULL, v.version DESC LIMIT 1",
 		.nargs = 1,
 		.types = { INT8OID },
 	};

@@ -83,7 +83,7 @@ extern bool catalog_has_role(Oid user, const char *role);
 /* The deployed version of a model; false when there is none. lock: keep others from deploying until we end. */
 extern bool catalog_deployed(int64 model_id, bool lock, CatalogVersion *version);
 
-/* The newest version's source and settings, for training again without being told them. */
+/* Source and settings of the deployed version, else of the newest, for training again without being told them. */
 typedef struct CatalogSource
 {
 	int32 version;
@@ -92,7 +92,7 @@ typedef struct CatalogSource
 	Jsonb *settings;
 } CatalogSource;
 
-extern bool catalog_newest_source(int64 model_id, CatalogSource *source);
+extern bool catalog_stored_source(int64 model_id, CatalogSource *source);
 
 /* What automl_train stores; the caller found the model for_update (model_id) or found that there is none (0). */
 typedef struct CatalogTraining

@@ -161,34 +161,43 @@ catalog_deploy_version(const char *name, int32 wanted)
 }
 
 /*
- * The version to go back to: the one deployed before the current one was last deployed by anything but a
- * rollback, so that rolling back twice goes back two versions instead of returning to the bad one.
+ * The version to go back to.  The history is walked as a stack: a deployment puts its version on top, a rollback takes the
+ * top off; so rolling back again and again goes back step by step, and ends at the first.
  */
 static bool
-find_previous(int64 model_id, int64 current, CatalogVersion *previous)
+find_previous(int64 model_id, CatalogVersion *previous)
 {
-	static CatalogStatement find = {
-		.sql = "SELECT v.version_id, v.version FROM pgml_auto.deployments d"
+	static CatalogStatement history = {
+		.sql = "SELECT v.version_id, v.version, d.reason = 'rollback' FROM pgml_auto.deployments d"
 			   " JOIN pgml_auto.versions v ON v.version_id = d.version_id"
-			   " WHERE d.model_id = $1 AND d.version_id <> $2 AND d.deployment_id <"
-			   " (SELECT pg_catalog.max(c.deployment_id) FROM pgml_auto.deployments c"
-			   " WHERE c.model_id = $1 AND c.version_id = $2 AND c.reason <> 'rollback')"
-			   " ORDER BY d.deployment_id DESC LIMIT 1",
-		.nargs = 2,
-		.types = { INT8OID, INT8OID },
+			   " WHERE d.model_id = $1 ORDER BY d.deployment_id",
+		.nargs = 1,
+		.types = { INT8OID },
 	};
+	Datum values[1] = { Int64GetDatum(model_id) };
 	CatalogScope scope;
+	int64 depth = 0;
 
 	catalog_enter(&scope);
-	Datum values[2] = { Int64GetDatum(model_id), Int64GetDatum(current) };
-	bool exists = catalog_run(&find, values, NULL, false) > 0;
-	if (exists)
+	uint64 rows = catalog_run(&history, values, NULL, false);
+	uint64 *stack = palloc((rows + 1) * sizeof(uint64)); /* rows of the history */
+	for (uint64 i = 0; i < rows; i++)
 	{
-		previous->version_id = catalog_int8(0, 1);
-		previous->version = catalog_int4(0, 2);
+		bool isnull;
+		bool back = DatumGetBool(catalog_value(i, 3, &isnull));
+
+		while (back && depth > 0 && catalog_int8(stack[depth - 1], 1) != catalog_int8(i, 1))
+			depth--;
+		if (depth == 0 || catalog_int8(stack[depth - 1], 1) != catalog_int8(i, 1))
+			stack[depth++] = i;
+	}
+	if (depth > 1)
+	{
+		previous->version_id = catalog_int8(stack[depth - 2], 1);
+		previous->version = catalog_int4(stack[depth - 2], 2);
 	}
 	catalog_leave(&scope);
-	return exists;
+	return depth > 1;
 }
 
 int32
@@ -203,7 +212,7 @@ catalog_rollback(const char *name)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("no version of model \"%s\" is deployed", name),
 						errhint("Deploy one with automl_deploy.")));
-	if (!find_previous(model->model_id, current.version_id, &previous))
+	if (!find_previous(model->model_id, &previous))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("no version of model \"%s\" was deployed before version %d", name,
 							   current.version),

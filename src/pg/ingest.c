@@ -30,105 +30,11 @@
 #include "core/hash.h"
 #include "pg/compat.h"
 #include "pg/element_name.h"
-#include "pg/ingest.h"
-#include "pg/ingest_stage.h"
+#include "pg/ingest_internal.h"
 #include "pg/progress.h"
 #include "pg/source.h"
 
 #define PROGRESS_ROWS 10000
-
-/* Integers up to here are the same in float8; larger ones are identified by their digits. */
-#define EXACT_INTEGER 9007199254740992.0
-
-/* A column of the statement. */
-typedef struct Input
-{
-	const char *name;
-	const char *type_name;
-	PgmlTypeReader reader;
-	bool is_key;
-	int first;        /* first of its columns in the stage */
-	int width;        /* how many: elements of an array, 1 for others, 0 for what cannot be used */
-	int64 structures; /* JSON objects and arrays that were read as missing */
-} Input;
-
-typedef struct Ingest
-{
-	DestReceiver receiver; /* must be first */
-	const PgmlIngest *request;
-	Stage *stage;
-	MemoryContext context;     /* everything here */
-	MemoryContext row_context; /* reset for every row */
-	Input *inputs;
-	int ninputs;
-	int *identity; /* inputs that identify rows; NULL: all */
-	int nidentity;
-	int target;        /* input that stratifies; -1: none */
-	PgmlValue *values; /* of the current row, per column of the stage */
-	int max_values;
-	bool rls_active;
-} Ingest;
-
-/* ---- identity ------------------------------------------------------------------------------ */
-
-/* Hash of a number that float8 cannot tell from its neighbours: of its digits. */
-static uint64
-hash_digits(Oid type, Datum datum)
-{
-	char *digits = type == NUMERICOID ? numeric_normalize(DatumGetNumeric(datum)) :
-										psprintf(INT64_FORMAT, DatumGetInt64(datum));
-
-	return pgml_hash64(digits, strlen(digits), PGML_KIND_NUMBER);
-}
-
-/* Hash of a value; the same in another server, for an integer column made bigint, for -0 and 0. */
-static uint64
-hash_value(const PgmlTypeReader *reader, Datum datum, const PgmlValue *value)
-{
-	double num = value->num;
-
-	if (value->is_null)
-		return pgml_hash64("", 0, 0);
-	if (value->kind == PGML_KIND_TEXT)
-		return pgml_hash64(value->str, value->len, PGML_KIND_TEXT);
-	if ((reader->type == INT8OID || reader->type == NUMERICOID || reader->type == MONEYOID) &&
-		fabs(num) >= (reader->type == MONEYOID ? EXACT_INTEGER / 100 : EXACT_INTEGER))
-		return hash_digits(reader->type, datum);
-	if (num == 0)
-		num = 0;
-	return pgml_hash64(&num, sizeof(num), value->kind);
-}
-
-/* Hash of one input of a row, whose values have been read. */
-static uint64
-hash_input(Ingest *ingest, const Input *input, Datum datum)
-{
-	uint64 hash = 0;
-
-	for (int i = 0; i < input->width; i++)
-	{
-		const PgmlValue *value = &ingest->values[input->first + i];
-
-		hash = pgml_hash_combine(hash, hash_value(&input->reader, datum, value));
-	}
-	return hash;
-}
-
-/* Identity of a row. */
-static uint64
-hash_row(Ingest *ingest, const Datum *datums)
-{
-	int n = ingest->identity != NULL ? ingest->nidentity : ingest->ninputs;
-	uint64 hash = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		int at = ingest->identity != NULL ? ingest->identity[i] : i;
-
-		hash = pgml_hash_combine(hash, hash_input(ingest, &ingest->inputs[at], datums[at]));
-	}
-	return hash;
-}
 
 /* ---- rows ---------------------------------------------------------------------------------- */
 
@@ -228,10 +134,10 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	old = MemoryContextSwitchTo(ingest->row_context);
 	for (int i = 0; i < ingest->ninputs; i++)
 		read_input(ingest, &ingest->inputs[i], slot->tts_values[i], slot->tts_isnull[i]);
-	hash = hash_row(ingest, slot->tts_values);
+	hash = ingest_hash_row(ingest, slot->tts_values);
 	if (ingest->target >= 0)
-		class =
-			hash_input(ingest, &ingest->inputs[ingest->target], slot->tts_values[ingest->target]);
+		class = ingest_hash_input(ingest, &ingest->inputs[ingest->target],
+								  slot->tts_values[ingest->target]);
 	stage_add_row(ingest->stage, ingest->values, hash, class);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(ingest->row_context);
@@ -262,18 +168,6 @@ receive_nothing(DestReceiver *self)
 
 /* ---- setting up ---------------------------------------------------------------------------- */
 
-/* Input of that name, -1 when there is none. */
-static int
-find_input(const Ingest *ingest, const char *name)
-{
-	for (int i = 0; name != NULL && i < ingest->ninputs; i++)
-	{
-		if (strcmp(ingest->inputs[i].name, name) == 0)
-			return i;
-	}
-	return -1;
-}
-
 /* Readers and columns of the stage for all columns of the statement. */
 static void
 set_up_inputs(Ingest *ingest, const PgmlStatement *statement)
@@ -299,47 +193,6 @@ set_up_inputs(Ingest *ingest, const PgmlStatement *statement)
 	reserve_values(ingest);
 }
 
-/* The columns that the caller named to identify rows. */
-static void
-use_id_columns(Ingest *ingest)
-{
-	const PgmlIngest *request = ingest->request;
-
-	ingest->identity = palloc(request->n_id_columns * sizeof(int));
-	ingest->nidentity = request->n_id_columns;
-	for (int i = 0; i < request->n_id_columns; i++)
-	{
-		int at = find_input(ingest, request->id_columns[i]);
-
-		if (at < 0)
-			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-							errmsg("column \"%s\" given in id_columns does not exist",
-								   request->id_columns[i])));
-		if (!ingest->inputs[at].reader.supported)
-			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-							errmsg("column \"%s\" of type %s cannot identify rows",
-								   request->id_columns[i], ingest->inputs[at].type_name),
-							errhint("Cast it to text in a query.")));
-		ingest->identity[i] = at;
-	}
-}
-
-/* The primary key identifies rows when all of it can be read. */
-static void
-use_primary_key(Ingest *ingest, const PgmlStatement *statement)
-{
-	for (int i = 0; i < statement->n_primary_key; i++)
-	{
-		if (!ingest->inputs[statement->primary_key[i]].reader.supported)
-			return;
-	}
-	if (statement->n_primary_key == 0)
-		return;
-	ingest->nidentity = statement->n_primary_key;
-	ingest->identity = palloc(ingest->nidentity * sizeof(int));
-	memcpy(ingest->identity, statement->primary_key, ingest->nidentity * sizeof(int));
-}
-
 /* Classes are kept in the sample for targets that can have few values. */
 static bool
 can_stratify(const PgmlTypeReader *reader)
@@ -355,12 +208,8 @@ set_up(Ingest *ingest, const PgmlStatement *statement)
 	MemoryContext old = MemoryContextSwitchTo(ingest->context);
 
 	set_up_inputs(ingest, statement);
-	if (ingest->request->n_id_columns > 0)
-		use_id_columns(ingest);
-	else
-		use_primary_key(ingest, statement);
-	ingest->stage->break_ties = ingest->identity != NULL;
-	ingest->target = find_input(ingest, ingest->request->target);
+	ingest_choose_identity(ingest, statement);
+	ingest->target = ingest_find_input(ingest, ingest->request->target);
 	if (ingest->target >= 0 && !can_stratify(&ingest->inputs[ingest->target].reader))
 		ingest->target = -1;
 	ingest->stage->stratified = ingest->target >= 0;
@@ -610,6 +459,7 @@ pgml_ingest(const PgmlIngest *request, PgmlArena *arena, PgmlIngestInfo *info)
 							  .query = source.query,
 							  .rls_active = ingest->rls_active };
 	MemoryContextSwitchTo(old);
+	info->identity = ingest_describe_identity(ingest);
 	MemoryContextDelete(ingest->context);
 	return table;
 }

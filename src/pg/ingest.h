@@ -10,6 +10,20 @@
 #include "core/arena.h"
 #include "data/table.h"
 
+/* A column that tells rows apart, and the kind of its values, which are hashed by kind. */
+typedef struct PgmlIdentityColumn
+{
+	const char *name;
+	PgmlKind kind;
+} PgmlIdentityColumn;
+
+/* The columns that tell the rows of a model apart, in the order in which they are hashed; n = 0: not known yet. */
+typedef struct PgmlIdentity
+{
+	int n;
+	PgmlIdentityColumn *columns;
+} PgmlIdentity;
+
 typedef struct PgmlIngest
 {
 	const char *data; /* a (qualified, quoted) relation name, else SELECT / WITH / VALUES / TABLE */
@@ -17,6 +31,9 @@ typedef struct PgmlIngest
 	const char *const
 		*id_columns; /* row identity; NULL: primary key when the rows have it, else all values */
 	int n_id_columns;
+	const PgmlIdentity *identity; /* NULL or what earlier versions told rows apart by, which goes
+								   * before id_columns: 42703 when a column is missing, 42804 when
+								   * it is of another kind */
 	uint64_t salt;     /* orders rows: hash order, and the sample is the smallest hashes */
 	int64_t max_bytes; /* bound of what reading takes, the table included; 0 = none */
 	bool
@@ -27,9 +44,10 @@ typedef struct PgmlIngest
 /* What was read. */
 typedef struct PgmlIngestInfo
 {
-	Oid relid;       /* the relation that data names; InvalidOid for a query */
-	char *query;     /* the statement that was run */
-	bool rls_active; /* row security applies to the caller: said in a NOTICE */
+	Oid relid;             /* the relation that data names; InvalidOid for a query */
+	char *query;           /* the statement that was run */
+	bool rls_active;       /* row security applies to the caller: said in a NOTICE */
+	PgmlIdentity identity; /* what rows were told apart by */
 } PgmlIngestInfo;
 
 /*

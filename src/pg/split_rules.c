@@ -62,8 +62,26 @@ put_windows(StringInfo out, const PgmlSplit *split)
 	appendStringInfoChar(out, ']');
 }
 
+static void
+put_identity(StringInfo out, const PgmlIdentity *identity)
+{
+	json_key(out, "identity");
+	appendStringInfoChar(out, '[');
+	for (int i = 0; i < identity->n; i++)
+	{
+		json_comma(out);
+		appendStringInfoChar(out, '{');
+		json_key(out, "column");
+		json_string(out, identity->columns[i].name);
+		json_key(out, "kind");
+		json_number(out, identity->columns[i].kind);
+		appendStringInfoChar(out, '}');
+	}
+	appendStringInfoChar(out, ']');
+}
+
 Jsonb *
-split_rules_write(const PgmlSplit *split)
+split_rules_write(const PgmlSplit *split, const PgmlIdentity *identity)
 {
 	StringInfoData out;
 
@@ -73,11 +91,14 @@ split_rules_write(const PgmlSplit *split)
 	json_string(&out, method_names[split->method]);
 	json_key(&out, "salt");
 	put_hex(&out, split->salt);
+	json_key(&out, "variant");
+	json_number(&out, split->variant);
 	json_key(&out, "test_size");
 	json_number(&out, split->test_size);
 	put_thresholds(&out, split);
 	put_labels(&out, split);
 	put_windows(&out, split);
+	put_identity(&out, identity);
 	appendStringInfoChar(&out, '}');
 	return json_finish(&out);
 }
@@ -142,14 +163,44 @@ read_windows(const Jsonb *rules, PgmlSplit *split)
 	split->n_windows = (int) n;
 }
 
+/* One column of the identity. */
+static PgmlIdentityColumn
+read_identity_column(JsonbValue *value)
+{
+	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
+		damaged("identity");
+	Jsonb *object = JsonbValueToJsonb(value);
+	PgmlIdentityColumn column = { .name = json_get_text(object, "column"),
+								  .kind = (PgmlKind) json_get_number(object, "kind", 0) };
+	if (column.name == NULL)
+		damaged("identity");
+	return column;
+}
+
+static void
+read_identity(const Jsonb *rules, PgmlIdentity *identity)
+{
+	JsonbValue *value = json_get(rules, "identity");
+	if (value == NULL || value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+		damaged("identity");
+	JsonbContainer *array = value->val.binary.data;
+
+	identity->n = (int) JsonContainerSize(array);
+	identity->columns = palloc(sizeof(PgmlIdentityColumn) * (identity->n + 1));
+	for (int i = 0; i < identity->n; i++)
+		identity->columns[i] =
+			read_identity_column(getIthJsonbValueFromContainer(array, (uint32) i));
+}
+
 void
-split_rules_read(const Jsonb *rules, PgmlSplit *split)
+split_rules_read(const Jsonb *rules, PgmlSplit *split, PgmlIdentity *identity)
 {
 	int n_labels;
 	const char **thresholds = json_get_list(rules, "thresholds", &split->n_classes);
 
 	split->method = read_method(json_get_text(rules, "method"));
 	split->salt = read_hex(json_get_text(rules, "salt"), "salt");
+	split->variant = (uint32) json_get_number(rules, "variant", 0);
 	split->test_size = json_get_number(rules, "test_size", -1);
 	if (!(split->test_size >= 0 && split->test_size < 1))
 		damaged("test_size");
@@ -160,6 +211,7 @@ split_rules_read(const Jsonb *rules, PgmlSplit *split)
 	if (split->method == PGML_SPLIT_STRATIFIED && n_labels != split->n_classes)
 		damaged("labels");
 	read_windows(rules, split);
+	read_identity(rules, identity);
 	split->fixed = true;
 }
 

@@ -58,6 +58,7 @@ typedef struct TrainJob
 	PgmlTrainOptions options;
 	int64 seed;
 	PgmlSplit split;
+	PgmlIdentity identity;   /* n = 0: the model is new */
 	CatalogVersion champion; /* version 0: nothing is deployed */
 	bool champion_damaged;   /* its image cannot be read */
 	PgmlBudget budget;
@@ -134,7 +135,7 @@ keep_to_model(TrainJob *job)
 		strcmp(options->positive_class, model->positive_class) != 0)
 		refuse_change(job, "positive_class", psprintf("'%s'", model->positive_class));
 
-	split_rules_read(model->split, &job->split);
+	split_rules_read(model->split, &job->split, &job->identity);
 	if (json_get(job->call.given, "test_size") != NULL &&
 		options->test_size != job->split.test_size)
 		refuse_change(job, "test_size", psprintf("%g", job->split.test_size));
@@ -155,7 +156,7 @@ find_model(TrainJob *job)
 	if (job->model == NULL)
 		return;
 	CatalogSource previous;
-	if (!catalog_newest_source(job->model->model_id, &previous))
+	if (!catalog_stored_source(job->model->model_id, &previous))
 	{
 		if (call->data == NULL)
 			ereport(ERROR,
@@ -302,11 +303,14 @@ static void
 read_data(TrainJob *job)
 {
 	PgmlIngestInfo info = { 0 };
+	bool by_rows = job->split.method == PGML_SPLIT_RANDOM ||
+				   job->split.method == PGML_SPLIT_STRATIFIED; /* or by groups or time */
 	PgmlIngest ingest = {
 		.data = job->source,
 		.target = job->options.target,
 		.id_columns = job->options.id_columns,
 		.n_id_columns = job->options.n_id_columns,
+		.identity = job->split.fixed && by_rows ? &job->identity : NULL,
 		.salt = job->split.salt,
 		.max_bytes = (int64_t) (job->budget.limit * COLUMNS_SHARE),
 	};
@@ -324,6 +328,8 @@ read_data(TrainJob *job)
 	if (as_owner)
 		refuse_temporary_objects(job);
 	job->table = pgml_ingest(&ingest, job->arena, &info);
+	if (!job->split.fixed)
+		job->identity = info.identity;
 	/* Also what the source itself has set: its owner must not change the session of who trains. */
 	AtEOXact_GUC(false, nest_level);
 	SetUserIdAndSecContext(user, sec_context);
@@ -444,7 +450,7 @@ store(TrainJob *job)
 		.train_seconds = pgml_now() - job->started,
 		.options = &job->options,
 		.result = &job->result,
-		.split = split_rules_write(&job->split),
+		.split = split_rules_write(&job->split, &job->identity),
 		.recipe = recipe_words(job),
 		.notices = job->result.notices,
 		.n_notices = job->result.n_notices,

@@ -229,22 +229,15 @@ average_validation(Training *t, const TrialModel *models, const double *weight, 
 const char *
 training_undefined(const Training *t, const int32_t *rows, int64_t n)
 {
-	double low = INFINITY, high = -INFINITY, weight = 0;
+	double low = INFINITY, high = -INFINITY;
 
 	for (int64_t i = 0; i < n; i++)
 	{
-		double w = t->weight ? t->weight[rows[i]] : 1;
-
-		if (w <= 0)
-			continue;
-		weight += w;
 		low = fmin(low, t->target.y[rows[i]]);
 		high = fmax(high, t->target.y[rows[i]]);
 	}
 	if (n == 0)
 		return "there are none";
-	if (!(weight > 0))
-		return "all of them have the weight 0";
 	if (low == high)
 		return t->target.task == PGML_TASK_REGRESSION ? "the target is the same in all of them" :
 														"all of them are of one class";

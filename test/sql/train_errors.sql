@@ -103,7 +103,8 @@ SELECT refusal($call$automl_train('m', task => 'regression')$call$);
 SELECT refusal($call$automl_train('m', positive_class => 'a')$call$);
 SELECT refusal($call$automl_train('m', test_size => 0.5)$call$);
 SELECT refusal($call$automl_train('m', time_column => 'at')$call$, false);
-SELECT refusal($call$automl_train('m', 'SELECT x FROM t')$call$);
+SELECT refusal($call$automl_train('m9', 'SELECT x FROM t', 'c')$call$);
+SELECT refusal($call$automl_train('m', 'SELECT x, c FROM t')$call$);
 
 -- administration
 SELECT refusal($call$automl_deploy(NULL)$call$);

@@ -231,16 +231,6 @@ metric_undefined(People *p, Run *r)
 	r->options.metric = "rmsle";
 }
 
-/* Nothing that validates has a weight. */
-static void
-metric_without_weights(People *p, Run *r)
-{
-	for (int64_t i = 0; i < p->f.table.nrows; i++)
-		p->f.cols[COL_WEIGHT].num[i] = p->f.cols[COL_JOINED].num[i] < 86400.0 * 13000;
-	r->options.weight_column = "weight";
-	r->options.time_column = "joined";
-}
-
 static void
 algorithm_unknown(People *p, Run *r)
 {
@@ -491,9 +481,6 @@ static const Trouble troubles[] = {
 	{ "undefined metric", REG, 100, metric_undefined, PGML_ERR_DATA,
 	  "metric \"rmsle\" is not defined on the validation rows: a target or a prediction is -1 or less",
 	  "Choose another metric, for example rmse" },
-	{ "no weights", BIN, 300, metric_without_weights, PGML_ERR_DATA,
-	  "metric \"roc_auc\" is not defined on the validation rows: all of them have the weight 0",
-	  "Choose another metric, for example log_loss" },
 	{ "algorithm", BIN, 100, algorithm_unknown, PGML_ERR_BADARG, "unknown algorithm \"xgboost\"",
 	  "The algorithms are constant, linear, gradient_boosting" },
 	{ "excluded algorithm", BIN, 100, excluded_algorithm_unknown, PGML_ERR_BADARG,

@@ -1,0 +1,225 @@
+/*
+ * ingest_identity.c - what tells rows apart.
+ *
+ * Whether a row tests follows from its identity, for ever: so the columns that make it up are chosen by the first version of a
+ * model and kept, whatever keys the data gets later.
+ */
+#include "pg/ingest_internal.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+#include "core/hash.h"
+#include "pg/compat.h"
+
+/* Integers up to here are the same in float8; larger ones are identified by their digits. */
+#define EXACT_INTEGER 9007199254740992.0
+
+/* ---- hashing ------------------------------------------------------------------------------- */
+
+/* Hash of a number that float8 cannot tell from its neighbours: of its digits. */
+static uint64
+hash_digits(Oid type, Datum datum)
+{
+	char *digits = type == NUMERICOID ? numeric_normalize(DatumGetNumeric(datum)) :
+										psprintf(INT64_FORMAT, DatumGetInt64(datum));
+
+	return pgml_hash64(digits, strlen(digits), PGML_KIND_NUMBER);
+}
+
+/* Hash of a value; the same in another server, for an integer column made bigint, for -0 and 0. */
+static uint64
+hash_value(const PgmlTypeReader *reader, Datum datum, const PgmlValue *value)
+{
+	double num = value->num;
+
+	if (value->is_null)
+		return pgml_hash64("", 0, 0);
+	if (value->kind == PGML_KIND_TEXT)
+		return pgml_hash64(value->str, value->len, PGML_KIND_TEXT);
+	if ((reader->type == INT8OID || reader->type == NUMERICOID || reader->type == MONEYOID) &&
+		fabs(num) >= (reader->type == MONEYOID ? EXACT_INTEGER / 100 : EXACT_INTEGER))
+		return hash_digits(reader->type, datum);
+	if (num == 0)
+		num = 0;
+	return pgml_hash64(&num, sizeof(num), value->kind);
+}
+
+uint64
+ingest_hash_input(Ingest *ingest, const Input *input, Datum datum)
+{
+	uint64 hash = 0;
+
+	for (int i = 0; i < input->width; i++)
+	{
+		const PgmlValue *value = &ingest->values[input->first + i];
+
+		hash = pgml_hash_combine(hash, hash_value(&input->reader, datum, value));
+	}
+	return hash;
+}
+
+uint64
+ingest_hash_row(Ingest *ingest, const Datum *datums)
+{
+	uint64 hash = 0;
+
+	for (int i = 0; i < ingest->nidentity; i++)
+	{
+		int at = ingest->identity[i];
+
+		hash = pgml_hash_combine(hash, ingest_hash_input(ingest, &ingest->inputs[at], datums[at]));
+	}
+	return hash;
+}
+
+/* ---- choosing ------------------------------------------------------------------------------ */
+
+int
+ingest_find_input(const Ingest *ingest, const char *name)
+{
+	for (int i = 0; name != NULL && i < ingest->ninputs; i++)
+	{
+		if (strcmp(ingest->inputs[i].name, name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* The columns that the caller named to identify rows. */
+static void
+use_id_columns(Ingest *ingest)
+{
+	const PgmlIngest *request = ingest->request;
+
+	ingest->identity = palloc(request->n_id_columns * sizeof(int));
+	ingest->nidentity = request->n_id_columns;
+	for (int i = 0; i < request->n_id_columns; i++)
+	{
+		int at = ingest_find_input(ingest, request->id_columns[i]);
+
+		if (at < 0)
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("column \"%s\" given in id_columns does not exist",
+								   request->id_columns[i])));
+		if (!ingest->inputs[at].reader.supported)
+			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+							errmsg("column \"%s\" of type %s cannot identify rows",
+								   request->id_columns[i], ingest->inputs[at].type_name),
+							errhint("Cast it to text in a query.")));
+		ingest->identity[i] = at;
+	}
+}
+
+/* The primary key identifies rows when all of it can be read. */
+static bool
+use_primary_key(Ingest *ingest, const PgmlStatement *statement)
+{
+	for (int i = 0; i < statement->n_primary_key; i++)
+	{
+		if (!ingest->inputs[statement->primary_key[i]].reader.supported)
+			return false;
+	}
+	if (statement->n_primary_key == 0)
+		return false;
+	ingest->nidentity = statement->n_primary_key;
+	ingest->identity = palloc(ingest->nidentity * sizeof(int));
+	memcpy(ingest->identity, statement->primary_key, ingest->nidentity * sizeof(int));
+	return true;
+}
+
+/* Every column that can be read. */
+static void
+use_all_columns(Ingest *ingest)
+{
+	ingest->identity = palloc((ingest->ninputs + 1) * sizeof(int));
+	for (int i = 0; i < ingest->ninputs; i++)
+		if (ingest->inputs[i].reader.supported)
+			ingest->identity[ingest->nidentity++] = i;
+}
+
+/* Kinds of values in words. */
+static const char *
+kind_name(PgmlKind kind)
+{
+	static const char *const names[] = {
+		[PGML_KIND_BOOL] = "boolean",
+		[PGML_KIND_NUMBER] = "a number",
+		[PGML_KIND_TEXT] = "text",
+		[PGML_KIND_DATE] = "a date",
+		[PGML_KIND_TIMESTAMP] = "a timestamp",
+		[PGML_KIND_TIME] = "a time",
+		[PGML_KIND_INTERVAL] = "an interval",
+	};
+
+	return kind >= PGML_KIND_BOOL && kind <= PGML_KIND_INTERVAL ? names[kind] : "something else";
+}
+
+/* One of the columns that told rows apart before: it must be there, and hash as it did. */
+static int
+find_identity_column(const Ingest *ingest, const PgmlIdentityColumn *column)
+{
+	int at = ingest_find_input(ingest, column->name);
+
+	if (at < 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("column \"%s\", which tells the rows of the model apart, does not exist in "
+					"the data",
+					column->name),
+			 errdetail("By it the model knows its test rows, which no version may learn from."),
+			 errhint("Include the column, with exclude if it is not to be a feature; or train a "
+					 "model of another name.")));
+	if (!ingest->inputs[at].reader.supported || ingest->inputs[at].reader.kind != column->kind)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\", which tells the rows of the model apart, has type %s now",
+						column->name, ingest->inputs[at].type_name),
+				 errdetail("It was %s in the first version.", kind_name(column->kind)),
+				 errhint("Cast it in a query, or train a model of another name.")));
+	return at;
+}
+
+/* What told rows apart in earlier versions. */
+static void
+use_stored_identity(Ingest *ingest)
+{
+	const PgmlIdentity *stored = ingest->request->identity;
+
+	ingest->nidentity = stored->n;
+	ingest->identity = palloc((stored->n + 1) * sizeof(int));
+	for (int i = 0; i < stored->n; i++)
+		ingest->identity[i] = find_identity_column(ingest, &stored->columns[i]);
+}
+
+void
+ingest_choose_identity(Ingest *ingest, const PgmlStatement *statement)
+{
+	if (ingest->request->identity != NULL)
+		use_stored_identity(ingest);
+	else if (ingest->request->n_id_columns > 0)
+		use_id_columns(ingest);
+	else if (!use_primary_key(ingest, statement))
+		use_all_columns(ingest);
+	ingest->stage->break_ties = ingest->nidentity < ingest->ninputs;
+}
+
+PgmlIdentity
+ingest_describe_identity(const Ingest *ingest)
+{
+	PgmlIdentity identity = { .n = ingest->nidentity };
+
+	identity.columns = palloc((ingest->nidentity + 1) * sizeof(PgmlIdentityColumn));
+	for (int i = 0; i < ingest->nidentity; i++)
+	{
+		const Input *input = &ingest->inputs[ingest->identity[i]];
+
+		identity.columns[i] =
+			(PgmlIdentityColumn){ .name = pstrdup(input->name), .kind = input->reader.kind };
+	}
+	return identity;
+}

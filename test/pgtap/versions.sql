@@ -1,0 +1,110 @@
+-- Versions of one model: which rows they share, what a training repeats, how far back a rollback goes.
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SELECT no_plan();
+
+-- ---- rows are told apart for ever as in the first version ---------------------------------
+
+-- Nothing can be learned here, so a version that scores well knows rows it learned from.
+SELECT setseed(0.3) \g /dev/null
+CREATE TABLE coins AS SELECT (random() * 1e6)::int AS a, random() AS b, random() < 0.5 AS y FROM generate_series(1, 400);
+CREATE FUNCTION pg_temp.train(arguments text) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+    score float8;
+BEGIN
+    EXECUTE format('SELECT score FROM automl_train(''coins'', %s, algorithms => ''{gradient_boosting}'', max_trials => 1)', arguments) INTO score;
+    RETURN score;
+END $$;
+-- What the deployed version scores on the test rows of the newest one, as the gate has seen it.
+CREATE FUNCTION pg_temp.champion() RETURNS float8 LANGUAGE sql AS $$
+    SELECT substring(array_to_string(notices, ' ') FROM 'worse than the ([0-9.]+)')::float8
+    FROM pgml_auto.version WHERE model = 'coins' ORDER BY version DESC LIMIT 1
+$$;
+SELECT cmp_ok(pg_temp.train($$'coins', 'y'$$), '<', 0.65::float8, 'coins cannot be predicted');
+SELECT is(split -> 'identity' -> 0 ->> 'column', 'a', 'rows without a key are told apart by their values') FROM pgml_auto.models WHERE name = 'coins';
+
+CREATE FUNCTION pg_temp.same_test_rows(what text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    first record;
+    newest record;
+BEGIN
+    SELECT rows_test, score INTO first FROM pgml_auto.version WHERE model = 'coins' AND version = 1;
+    SELECT rows_test, score INTO newest FROM pgml_auto.version WHERE model = 'coins' ORDER BY version DESC LIMIT 1;
+    RETURN NEXT is(newest.rows_test, first.rows_test, what || ': the test rows are as many');
+    RETURN NEXT cmp_ok(newest.score, '<', 0.65::float8, what || ': and none was learned from');
+END $$;
+
+ALTER TABLE coins ADD id serial PRIMARY KEY;
+SELECT lives_ok($$SELECT pg_temp.train($q$'coins'$q$)$$, 'a key is added');
+SELECT pg_temp.same_test_rows('with a key');
+SELECT lives_ok($$SELECT pg_temp.train($q$'SELECT id, y, random() AS c, b, a FROM coins'$q$)$$, 'columns are added and change places');
+SELECT pg_temp.same_test_rows('with other columns');
+SELECT lives_ok($$SELECT pg_temp.train($q$'SELECT k.* FROM coins k JOIN (SELECT 1) o ON true', id_columns => '{id}'$q$)$$, 'id_columns come later');
+SELECT pg_temp.same_test_rows('with id_columns');
+SELECT throws_ok($$SELECT pg_temp.train($q$'SELECT a, y FROM coins'$q$)$$, '42703',
+    'column "b", which tells the rows of the model apart, does not exist in the data', 'a column of the identity is missing');
+SELECT throws_ok($$SELECT pg_temp.train($q$'SELECT a::text, b, y FROM coins'$q$)$$, '42804',
+    'column "a", which tells the rows of the model apart, has type text now', 'or is another kind of value');
+SELECT lives_ok($$SELECT pg_temp.train($q$'SELECT a::numeric, b, y FROM coins', exclude => '{a}', id_columns => '{}'$q$)$$, 'another type of number is the same, and exclude keeps it out of the features');
+SELECT pg_temp.same_test_rows('with numeric');
+
+-- Of a table that has not changed, no version trains on much fewer rows than the first one did.
+CREATE TABLE three AS SELECT i AS id, i % 7 AS x, (ARRAY['a', 'b', 'b', 'c', 'c', 'c'])[1 + i % 6] AS y FROM generate_series(1, 900) i;
+ALTER TABLE three ADD PRIMARY KEY (id);
+SELECT lives_ok($$SELECT * FROM automl_train('three', 'three', 'y', algorithms => '{constant}', max_trials => 1)$$, 'three classes');
+SELECT lives_ok($$SELECT * FROM automl_train('three')$$, 'and again');
+SELECT cmp_ok((SELECT rows_train FROM pgml_auto.version WHERE model = 'three' AND version = 2), '>=',
+    (SELECT rows_train * 99 / 100 FROM pgml_auto.version WHERE model = 'three' AND version = 1), 'hardly a row is left out');
+
+-- ---- a training without arguments repeats the deployed version's ---------------------------
+
+SELECT lives_ok($$SELECT automl_deploy('three', 2)$$, 'the second version is deployed');
+SELECT lives_ok($$SELECT * FROM automl_train('three', metric => 'accuracy')$$, 'one more');
+SELECT lives_ok($$SELECT automl_deploy('three', 2)$$, 'is not kept');
+SELECT lives_ok($$SELECT * FROM automl_train('three')$$, 'trained again');
+SELECT is(metric, 'log_loss', 'the settings are those of the deployed version') FROM pgml_auto.version WHERE model = 'three' AND version = 4;
+
+-- ---- rolling back -------------------------------------------------------------------------
+
+CREATE FUNCTION pg_temp.walk(deployments int[]) RETURNS int[] LANGUAGE plpgsql AS $$
+DECLARE
+    v int;
+    walked int[] := '{}';
+BEGIN
+    FOREACH v IN ARRAY deployments LOOP
+        PERFORM automl_deploy('three', v);
+    END LOOP;
+    LOOP
+        BEGIN
+            walked := walked || automl_rollback('three');
+        EXCEPTION WHEN object_not_in_prerequisite_state THEN
+            RETURN walked;
+        END;
+    END LOOP;
+END $$;
+DELETE FROM pgml_auto.deployments;
+SELECT is(pg_temp.walk('{1,2,1,2,3}'), '{2,1,2,1}', 'rollbacks walk back through the history, step by step');
+SELECT is(pg_temp.walk('{2,3}'), '{2,1}', 'what was rolled back is not come back to');
+SELECT lives_ok($$SELECT automl_drop('three@2')$$, 'a version of the history is dropped');
+SELECT is(pg_temp.walk('{3,4}'), '{3,1}', 'and passed over');
+
+-- ---- names of others ----------------------------------------------------------------------
+
+CREATE ROLE pgml_tap_nobody;
+SET LOCAL ROLE pgml_tap_nobody;
+CREATE FUNCTION pg_temp.hint(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    hint text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'done';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+    RETURN hint;
+END $$;
+SELECT is(pg_temp.hint(format('SELECT * FROM %s', call)), 'You have no models yet. Train one with SELECT * FROM automl_train(...).', call)
+FROM unnest(ARRAY['automl_drop(''nope'')', 'automl_grant(''nope'', ''public'')', 'automl_rename(''nope'', ''no'')', 'automl_deploy(''nope'')',
+    'automl_rollback(''nope'')', 'automl_train(''nope'')', 'predict(''nope'', ''{}''::jsonb)', 'automl_describe(''nope'')']) AS call;
+
+SELECT * FROM finish();
+ROLLBACK;
