@@ -239,7 +239,9 @@ was_tested(const Run *first, const People *p, int64_t row)
 {
 	const PgmlTable *table = &p->f.table;
 	const PgmlSplit *split = &first->split;
-	uint64_t hash = pgml_hash_combine(table->row_hash[row], split->salt);
+	uint64_t salt =
+		split->variant > 0 ? pgml_hash_combine(split->salt, split->variant) : split->salt;
+	uint64_t hash = pgml_hash_combine(table->row_hash[row], salt);
 	PgmlValue y = pgml_table_value(table, COL_Y, row);
 
 	if (split->method == PGML_SPLIT_TIME)

@@ -118,6 +118,30 @@ test_stratified_shares(void **state)
 		}
 }
 
+/* Trained again on the same rows, a version tests the same ones and leaves out hardly any: thresholds are close together. */
+static void
+test_same_rows_again(void **state)
+{
+	(void) state;
+	for (uint64_t seed = 0; seed < 20; seed++)
+	{
+		World *w = new_world(seed, 1500, 2);
+		PgmlSplit split = new_split(PGML_SPLIT_STRATIFIED, seed, 0.2, 2);
+		int64_t tested;
+		Lent l;
+
+		lend(&l);
+		split_world(&l, &split, w);
+		tested = count_role(w, PGML_ROLE_TEST);
+		split.fixed = true;
+		split_world(&l, &split, w);
+		assert_int_equal(count_role(w, PGML_ROLE_TEST), tested);
+		assert_true(count_role(w, PGML_ROLE_RESERVED) <= 3);
+		give_back(&l);
+		free(w);
+	}
+}
+
 static void
 test_random_share(void **state)
 {
@@ -637,6 +661,7 @@ test_split(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stratified_shares),
+		cmocka_unit_test(test_same_rows_again),
 		cmocka_unit_test(test_random_share),
 		cmocka_unit_test(test_no_test_rows),
 		cmocka_unit_test(test_any_row_order),
