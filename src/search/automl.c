@@ -121,6 +121,7 @@ keep_best(Search *s, TrialModel *model)
 	memmove(&s->best[place + 1], &s->best[place], (s->n_best - place) * sizeof(TrialModel));
 	s->best[place] = *model;
 	s->n_best++;
+	s->t->best = s->best[0].trial;
 }
 
 /* A trial that cannot be tried, recorded with the reason. */
@@ -367,7 +368,7 @@ finish(Search *s)
 		report_constant(s);
 	}
 	if (n > 1)
-		PGML_TRY(training_ensemble(t, models, n, weight));
+		PGML_TRY(training_ensemble(t, models, n, s->baseline.trial->validation_score, weight));
 	if (t->short_trials > 0)
 		training_notice(
 			t, true,

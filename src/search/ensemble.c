@@ -3,7 +3,8 @@
  *
  * Greedy selection with replacement from the out-of-fold predictions (Caruana, Niculescu-Mizil, Crew and Ksikes
  * 2004): starting from the best trial, the trial that improves the metric of the average most is added again and
- * again; the best prefix wins.  Ties prefer trials that are in already, so that the model stays small.
+ * again; the best prefix wins.  Ties prefer trials that are in already, so that the model stays small; and
+ * trials that add next to nothing are taken out again, because every member makes predictions slower for ever.
  */
 #include "search/training.h"
 
@@ -11,6 +12,9 @@
 #include <string.h>
 
 #define ROUNDS 25
+
+/* What a trial must add: this share of the metric's distance to the baseline's, or of the metric itself. */
+#define WORTH 0.001
 
 /* What the rounds share. */
 typedef struct Selection
@@ -94,16 +98,86 @@ init(Selection *s, PgmlArena *arena)
 	return PGML_OK;
 }
 
+/* Weights in proportion to the counts. */
+static void
+weigh(const int *count, int n_models, double *weight)
+{
+	int total = 0;
+
+	for (int m = 0; m < n_models; m++)
+		total += count[m];
+	for (int m = 0; m < n_models; m++)
+		weight[m] = (double) count[m] / total;
+}
+
+/* The metric of an ensemble. */
+static PgmlStatus
+score_counts(Selection *s, const int *count, double *value)
+{
+	double weight[PGML_MAX_CANDIDATES];
+
+	weigh(count, s->n_models, weight);
+	memset(s->p, 0, s->size * sizeof(double));
+	for (int m = 0; m < s->n_models; m++)
+		for (int64_t i = 0; count[m] > 0 && i < s->size; i++)
+			s->p[i] += weight[m] * s->models[m].oof[i];
+	return pgml_metric_compute(s->t->env, s->t->result->metric, &s->preds, value);
+}
+
+/* The trial chosen least often; -1 when only one is chosen. */
+static int
+least_chosen(const int *count, int n_models)
+{
+	int least = -1, chosen = 0;
+
+	for (int m = 0; m < n_models; m++)
+	{
+		chosen += count[m] > 0;
+		if (count[m] > 0 && (least < 0 || count[m] <= count[least]))
+			least = m;
+	}
+	return chosen > 1 ? least : -1;
+}
+
+/* Take out trials, the least chosen first, as long as the best value hardly suffers. */
+static PgmlStatus
+prune(Selection *s, double best_value, double baseline, int *count)
+{
+	const PgmlMetric *metric = s->t->result->metric;
+	double scale = fabs(best_value - baseline);
+	double worth;
+
+	if (!metric->higher_is_better)
+		scale = fmin(scale, fabs(best_value));
+	worth = metric->higher_is_better ? -WORTH * scale : WORTH * scale;
+	for (int m = least_chosen(count, s->n_models); m >= 0; m = least_chosen(count, s->n_models))
+	{
+		int kept = count[m];
+		double value;
+
+		if (pgml_stopped(s->t->env))
+			return pgml_fail_cancelled(s->t->env);
+		count[m] = 0;
+		PGML_TRY(score_counts(s, count, &value));
+		if (isnan(value) || pgml_metric_better(metric, best_value + worth, value))
+		{
+			count[m] = kept;
+			break;
+		}
+	}
+	return PGML_OK;
+}
+
 PgmlStatus
-training_ensemble(Training *t, const TrialModel *models, int n_models, double *weight)
+training_ensemble(Training *t, const TrialModel *models, int n_models, double baseline,
+				  double *weight)
 {
 	Selection s = { .t = t, .models = models, .n_models = n_models };
 	PgmlArena *arena = pgml_arena_create(t->env->budget);
+	int best_count[PGML_MAX_CANDIDATES] = { 1 };
 	double best_value = NAN;
 	PgmlStatus status = arena ? init(&s, arena) : pgml_fail_nomem(t->env, "the ensemble");
 
-	for (int m = 0; m < n_models; m++)
-		weight[m] = m == 0;
 	for (int round = 0; status == PGML_OK && round < ROUNDS; round++)
 	{
 		int m = 0;
@@ -117,12 +191,14 @@ training_ensemble(Training *t, const TrialModel *models, int n_models, double *w
 		if (round == 0 || pgml_metric_better(t->result->metric, value, best_value))
 		{
 			best_value = value;
-			for (int k = 0; k < n_models; k++)
-				weight[k] = (double) s.count[k] / s.total;
+			memcpy(best_count, s.count, sizeof(best_count));
 		}
 		if (pgml_out_of_time(t->env))
 			break;
 	}
+	if (status == PGML_OK)
+		status = prune(&s, best_value, baseline, best_count);
 	pgml_arena_destroy(arena);
+	weigh(best_count, n_models, weight);
 	return status == PGML_ERR_CANCELLED ? status : PGML_OK;
 }

@@ -2,7 +2,8 @@
  * portfolio.c - the settings that are tried, in order.
  *
  * They follow the meta-tuned defaults and zero-shot portfolios published for LightGBM (Holzmueller, Grinsztajn and
- * Steinwart 2024, "Better by default"; Salinas and Erickson 2024, "TabRepo"), reduced to five that differ.
+ * Steinwart 2024, "Better by default"; Salinas and Erickson 2024, "TabRepo"), reduced to a few that differ, and one with small
+ * trees for what is smooth or small.  What time is left goes to the best one once more, with half its learning rate.
  */
 #include "search/training.h"
 
@@ -35,6 +36,12 @@ static const Setting boosting_classes[][MAX_SETTINGS] = {
 	  { "bagging_fraction", 0.9 },
 	  { "feature_fraction", 0.6 },
 	  { "lambda_l2", 1 } },
+	{ { "learning_rate", 0.05 },
+	  { "num_leaves", 6 },
+	  { "min_data_in_leaf", 10 },
+	  { "bagging_fraction", 0.8 },
+	  { "feature_fraction", 1 },
+	  { "lambda_l2", 1 } },
 	{ { "learning_rate", 0.04 },
 	  { "num_leaves", 39 },
 	  { "min_data_in_leaf", 3 },
@@ -55,12 +62,6 @@ static const Setting boosting_classes[][MAX_SETTINGS] = {
 	  { "bagging_fraction", 0.75 },
 	  { "feature_fraction", 0.5 },
 	  { "lambda_l2", 0.8 } },
-	{ { "learning_rate", 0.05 },
-	  { "num_leaves", 6 },
-	  { "min_data_in_leaf", 10 },
-	  { "bagging_fraction", 0.8 },
-	  { "feature_fraction", 1 },
-	  { "lambda_l2", 1 } },
 	{ { "learning_rate", 0.03 },
 	  { "num_leaves", 128 },
 	  { "min_data_in_leaf", 1 },
@@ -68,12 +69,6 @@ static const Setting boosting_classes[][MAX_SETTINGS] = {
 	  { "feature_fraction", 0.9 },
 	  { "lambda_l2", 0.1 },
 	  { "extra_trees", 1 } },
-	{ { "learning_rate", 0.02 },
-	  { "num_leaves", 24 },
-	  { "min_data_in_leaf", 5 },
-	  { "bagging_fraction", 0.7 },
-	  { "feature_fraction", 0.3 },
-	  { "lambda_l2", 1 } },
 };
 
 /* Nothing in units of the target here, as lambda_l1 is: its scale must not matter. */
@@ -89,6 +84,12 @@ static const Setting boosting_regression[][MAX_SETTINGS] = {
 	  { "min_data_in_leaf", 5 },
 	  { "bagging_fraction", 0.9 },
 	  { "feature_fraction", 0.6 },
+	  { "lambda_l2", 1 } },
+	{ { "learning_rate", 0.05 },
+	  { "num_leaves", 6 },
+	  { "min_data_in_leaf", 5 },
+	  { "bagging_fraction", 0.8 },
+	  { "feature_fraction", 1 },
 	  { "lambda_l2", 1 } },
 	{ { "learning_rate", 0.03 },
 	  { "num_leaves", 128 },
@@ -109,25 +110,6 @@ static const Setting boosting_regression[][MAX_SETTINGS] = {
 	  { "bagging_fraction", 0.75 },
 	  { "feature_fraction", 0.5 },
 	  { "lambda_l2", 0.8 } },
-	{ { "learning_rate", 0.05 },
-	  { "num_leaves", 6 },
-	  { "min_data_in_leaf", 5 },
-	  { "bagging_fraction", 0.8 },
-	  { "feature_fraction", 1 },
-	  { "lambda_l2", 1 } },
-	{ { "learning_rate", 0.03 },
-	  { "num_leaves", 255 },
-	  { "min_data_in_leaf", 2 },
-	  { "bagging_fraction", 0.9 },
-	  { "feature_fraction", 1 },
-	  { "lambda_l2", 0.1 },
-	  { "extra_trees", 1 } },
-	{ { "learning_rate", 0.02 },
-	  { "num_leaves", 24 },
-	  { "min_data_in_leaf", 3 },
-	  { "bagging_fraction", 0.7 },
-	  { "feature_fraction", 0.3 },
-	  { "lambda_l2", 1 } },
 };
 
 #define N_CLASSES    ((int) (sizeof(boosting_classes) / sizeof(boosting_classes[0])))
@@ -194,10 +176,29 @@ apply_fixed(const Training *t, const PgmlLearner *learner, PgmlParams *params)
 	return any;
 }
 
+/* The best trial's settings with half its learning rate; false when the user has fixed that, or it was done. */
+static bool
+slower(const PgmlLearner *learner, const PgmlTrial *best, PgmlParams *params)
+{
+	if (!best || best->learner != learner)
+		return false;
+	*params = best->params;
+	for (int i = 0; i < learner->n_params; i++)
+	{
+		if (strcmp(learner->params[i].name, "learning_rate") != 0)
+			continue;
+		if (params->given[i])
+			return false;
+		params->v[i] *= 0.5;
+	}
+	return true;
+}
+
 bool
 training_portfolio(const Training *t, const PgmlLearner *learner, int i, PgmlParams *params)
 {
 	bool regression = t->target.task == PGML_TASK_REGRESSION;
+	int n = regression ? N_REGRESSION : N_CLASSES;
 	const Setting *settings;
 
 	pgml_params_default(learner, params);
@@ -206,8 +207,8 @@ training_portfolio(const Training *t, const PgmlLearner *learner, int i, PgmlPar
 		apply_fixed(t, learner, params);
 		return i == 0;
 	}
-	if (i >= (regression ? N_REGRESSION : N_CLASSES))
-		return false;
+	if (i >= n)
+		return i == n && slower(learner, t->best, params);
 	settings = regression ? boosting_regression[i] : boosting_classes[i];
 	for (int j = 0; j < MAX_SETTINGS && settings[j].name; j++)
 		set(learner, params, settings[j].name, settings[j].value);

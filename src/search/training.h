@@ -83,6 +83,7 @@ typedef struct Training
 	Scored scored;             /* the test rows, or without any those that validate */
 	struct Champion *champion; /* NULL: none, or it cannot predict here */
 	double other_seconds;      /* estimate for scores and champion */
+	const PgmlTrial *best;     /* so far, NULL: none */
 	int short_trials;          /* that memory ended early */
 
 	PgmlBlas blas;
@@ -146,11 +147,11 @@ extern PgmlStatus training_dataset(Training *t, const PgmlLearner *learner,
 								   const int32_t *valid_rows, int64_t n_valid, PgmlDataset *data);
 
 /*
- * ensemble.c: weights (they add up to 1) of the models, best first, by their out-of-fold predictions; weight[0] = 1 when an
- * ensemble does not help or time is out.
+ * ensemble.c: weights (they add up to 1) of the models, best first, by their out-of-fold predictions; `baseline` is the
+ * metric of the constant predictor; weight[0] = 1 when an ensemble does not help or time is out.
  */
 extern PgmlStatus training_ensemble(Training *t, const TrialModel *models, int n_models,
-									double *weight);
+									double baseline, double *weight);
 
 /* Rows of features that training_predict() gathers at a time at most: the size of its block in rows. */
 #define PREDICT_BLOCK 1024
