@@ -14,6 +14,12 @@
 /* Share of the time that a learner other than boosting may take. */
 #define OTHERS_SHARE 0.15
 
+/*
+ * Another trial begins when there is this share of the time that the longest one took: others are shorter, and what the
+ * deadline ends is a model, too.
+ */
+#define WORTH_BEGINNING 0.5
+
 /* What the end of a training may take beyond the deadline: of the time budget, and in any case. */
 #define GRACE_SHARE   0.05
 #define GRACE_SECONDS 0.5
@@ -79,7 +85,7 @@ typedef struct Search
 {
 	Training *t;
 	TrialModel baseline;
-	TrialModel best[PGML_MAX_CANDIDATES];
+	TrialModel best[PGML_MAX_CANDIDATES + 1]; /* and one that has just come */
 	int n_best;
 	int tried;      /* trials after the baseline */
 	double longest; /* wall seconds of the longest boosting trial */
@@ -96,31 +102,44 @@ wanted_models(const Training *t)
 	return wanted < PGML_MAX_CANDIDATES ? wanted : PGML_MAX_CANDIDATES;
 }
 
-/* Put a model in its place among the best; the one that falls off the end is freed. */
+/* Which of the best is given up: the last, but not the only one of its learner, which differs most from the others. */
+static int
+choose_victim(const Search *s)
+{
+	for (int m = s->n_best - 1; m > 0; m--)
+		for (int other = 0; other < s->n_best; other++)
+			if (other != m && s->best[other].trial->learner == s->best[m].trial->learner)
+				return m;
+	return s->n_best - 1;
+}
+
+/* Put a model in its place among the best; the one too many is freed. */
 static void
 keep_best(Search *s, TrialModel *model)
 {
 	const PgmlMetric *metric = s->t->result->metric;
-	int wanted = wanted_models(s->t);
 	int place = s->n_best;
+	int victim;
 
 	if ((model->trial->status != PGML_TRIAL_OK && model->trial->status != PGML_TRIAL_TIMEOUT) ||
 		isnan(model->trial->validation_score))
-		place = wanted;
-	while (place > 0 && place <= s->n_best &&
-		   pgml_metric_better(metric, model->trial->validation_score,
-							  s->best[place - 1].trial->validation_score))
-		place--;
-	if (place >= wanted)
 	{
 		training_free_model(model);
 		return;
 	}
-	if (s->n_best == wanted)
-		training_free_model(&s->best[--s->n_best]);
+	while (place > 0 && pgml_metric_better(metric, model->trial->validation_score,
+										   s->best[place - 1].trial->validation_score))
+		place--;
 	memmove(&s->best[place + 1], &s->best[place], (s->n_best - place) * sizeof(TrialModel));
 	s->best[place] = *model;
 	s->n_best++;
+	if (s->n_best > wanted_models(s->t))
+	{
+		victim = choose_victim(s);
+		training_free_model(&s->best[victim]);
+		s->n_best--;
+		memmove(&s->best[victim], &s->best[victim + 1], (s->n_best - victim) * sizeof(TrialModel));
+	}
 	s->t->best = s->best[0].trial;
 }
 
@@ -224,7 +243,8 @@ may_go_on(const Search *s)
 	if (s->t->result->n_trials >= PGML_MAX_TRIALS)
 		return false;
 	return o->time_budget <= 0 ||
-		   search_seconds(s) > 1.1 * s->longest * (s->t->folds == 1 ? 1 + PGML_REFIT_COST : 1);
+		   search_seconds(s) >
+			   WORTH_BEGINNING * s->longest * (s->t->folds == 1 ? 1 + PGML_REFIT_COST : 1);
 }
 
 /* A metric that is undefined for the constant predictor could not tell one trial from another. */

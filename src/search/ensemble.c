@@ -124,48 +124,57 @@ score_counts(Selection *s, const int *count, double *value)
 	return pgml_metric_compute(s->t->env, s->t->result->metric, &s->preds, value);
 }
 
-/* The trial chosen least often; -1 when only one is chosen. */
-static int
-least_chosen(const int *count, int n_models)
+/* The trial without which the metric is best, and that metric; -1 when only one is chosen. */
+static PgmlStatus
+most_dispensable(Selection *s, const int *count, int *which, double *value)
 {
-	int least = -1, chosen = 0;
+	int chosen = 0;
 
-	for (int m = 0; m < n_models; m++)
-	{
+	*which = -1;
+	*value = NAN;
+	for (int m = 0; m < s->n_models; m++)
 		chosen += count[m] > 0;
-		if (count[m] > 0 && (least < 0 || count[m] <= count[least]))
-			least = m;
+	for (int m = 0; chosen > 1 && m < s->n_models; m++)
+	{
+		int others[PGML_MAX_CANDIDATES];
+		double v;
+
+		if (count[m] == 0)
+			continue;
+		if (pgml_stopped(s->t->env))
+			return pgml_fail_cancelled(s->t->env);
+		memcpy(others, count, s->n_models * sizeof(int));
+		others[m] = 0;
+		PGML_TRY(score_counts(s, others, &v));
+		if (*which >= 0 && !pgml_metric_better(s->t->result->metric, v, *value))
+			continue;
+		*which = m;
+		*value = v;
 	}
-	return chosen > 1 ? least : -1;
+	return PGML_OK;
 }
 
-/* Take out trials, the least chosen first, as long as the best value hardly suffers. */
+/* Take out trials as long as the best value hardly suffers. */
 static PgmlStatus
 prune(Selection *s, double best_value, double baseline, int *count)
 {
 	const PgmlMetric *metric = s->t->result->metric;
 	double scale = fabs(best_value - baseline);
-	double worth;
+	double limit;
 
 	if (!metric->higher_is_better)
 		scale = fmin(scale, fabs(best_value));
-	worth = metric->higher_is_better ? -WORTH * scale : WORTH * scale;
-	for (int m = least_chosen(count, s->n_models); m >= 0; m = least_chosen(count, s->n_models))
+	limit = best_value + (metric->higher_is_better ? -WORTH * scale : WORTH * scale);
+	for (;;)
 	{
-		int kept = count[m];
+		int m;
 		double value;
 
-		if (pgml_stopped(s->t->env))
-			return pgml_fail_cancelled(s->t->env);
+		PGML_TRY(most_dispensable(s, count, &m, &value));
+		if (m < 0 || isnan(value) || pgml_metric_better(metric, limit, value))
+			return PGML_OK;
 		count[m] = 0;
-		PGML_TRY(score_counts(s, count, &value));
-		if (isnan(value) || pgml_metric_better(metric, best_value + worth, value))
-		{
-			count[m] = kept;
-			break;
-		}
 	}
-	return PGML_OK;
 }
 
 PgmlStatus
