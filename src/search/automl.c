@@ -102,10 +102,15 @@ wanted_models(const Training *t)
 	return wanted < PGML_MAX_CANDIDATES ? wanted : PGML_MAX_CANDIDATES;
 }
 
-/* Which of the best is given up: the last, but not the only one of its learner, which differs most from the others. */
+/*
+ * Which of the best is given up: the last, but not the only one of its learner, which differs most from the others.  (Not
+ * so for regression: far from the training rows the predictions of a worse, linear model know no bounds.)
+ */
 static int
 choose_victim(const Search *s)
 {
+	if (s->t->target.task == PGML_TASK_REGRESSION)
+		return s->n_best - 1;
 	for (int m = s->n_best - 1; m > 0; m--)
 		for (int other = 0; other < s->n_best; other++)
 			if (other != m && s->best[other].trial->learner == s->best[m].trial->learner)
