@@ -12,7 +12,10 @@
 #include "model/image.h"
 
 /* Rows that are predicted to see how long that takes. */
-#define TIMED_ROWS 32
+#define TIMED_ROWS 64
+
+/* Share of the time budget that scoring may take; beyond it nothing would be left for the new model. */
+#define MOST_OF_BUDGET 0.5
 
 struct Champion
 {
@@ -182,7 +185,7 @@ training_open_champion(Training *t)
 {
 	int64_t n = t->n_test < TIMED_ROWS ? t->n_test : TIMED_ROWS;
 	struct Champion *champion;
-	double start;
+	double start, seconds;
 
 	if (!t->options->champion)
 		return PGML_OK;
@@ -203,7 +206,15 @@ training_open_champion(Training *t)
 	start = pgml_now();
 	if (predict_rows(t, t->test, n, t->scored.p) == PGML_ERR_CANCELLED)
 		return pgml_fail_cancelled(t->env);
-	t->other_seconds += (pgml_now() - start) / (double) n * (double) t->n_test;
+	seconds = (pgml_now() - start) / (double) n * (double) t->n_test;
+	if (seconds > MOST_OF_BUDGET * t->options->time_budget)
+	{
+		t->champion = NULL;
+		snprintf(t->result->champion_error, sizeof(t->result->champion_error),
+				 "that would take %.1f seconds, too much of time_budget", seconds);
+		return PGML_OK;
+	}
+	t->other_seconds += seconds;
 	return PGML_OK;
 }
 

@@ -12,8 +12,8 @@
 #define LARGE_FIT  5000000.0 /* rows x features above which a fit gets all threads for itself */
 #define TIMED_ROWS 64        /* rows that are predicted to see how long that takes */
 
-/* Bytes of a payload times rows that are predicted between two looks at the stop flag; rows, at least. */
-#define BYTES_AT_ONCE  1e8
+/* Bytes of a payload times rows that are predicted between two looks at the stop flag, in about 30 ms; rows, at least. */
+#define BYTES_AT_ONCE  1e9
 #define LEAST_ROWS     8
 #define SEED_OF_TRIALS 0x7472
 
