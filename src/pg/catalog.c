@@ -106,6 +106,7 @@ similar_models(const CatalogScope *scope, const char *name)
 	};
 	Similar best[MAX_SIMILAR] = { { NULL, 0 } };
 	int n = 0;
+	int usable = 0;
 	uint64 rows = catalog_run(&all_models, NULL, NULL, true);
 
 	for (uint64 i = 0; i < rows; i++)
@@ -115,6 +116,7 @@ similar_models(const CatalogScope *scope, const char *name)
 					 NULL))
 			continue;
 		char *other = catalog_text(scope, i, 3);
+		usable++;
 		int distance = strlen(name) > 63 ? 63 :
 										   varstr_levenshtein(name, strlen(name), other,
 															  strlen(other), 1, 1, 1, true);
@@ -125,10 +127,12 @@ similar_models(const CatalogScope *scope, const char *name)
 
 	StringInfoData hint;
 	initStringInfo(&hint);
+	if (best[0].distance <= 2 && best[0].distance < (int) strlen(name))
+		appendStringInfo(&hint, "Did you mean \"%s\"? ", best[0].name);
 	appendStringInfoString(&hint, "Models you can use: ");
 	for (int i = 0; i < n; i++)
 		appendStringInfo(&hint, "%s\"%s\"", i == 0 ? "" : ", ", best[i].name);
-	appendStringInfoChar(&hint, '.');
+	appendStringInfoString(&hint, usable > n ? ", ..." : ".");
 	return hint.data;
 }
 
@@ -239,9 +243,8 @@ catalog_find_model(const char *name, PgmlPrivilege privilege, bool missing_ok, b
 	return model;
 }
 
-/* 42704 for a version that does not exist, listing the newest ones that do. */
-static void
-no_such_version(const char *name, int64 model_id, int32 version)
+void
+catalog_no_such_version(const char *name, int64 model_id, int32 version)
 {
 	static CatalogStatement list_versions = {
 		.sql = "SELECT pg_catalog.string_agg(v.version::pg_catalog.text, ', ' ORDER BY v.version)"
@@ -329,7 +332,7 @@ catalog_resolve(const char *reference, CatalogVersion *version)
 		lookup_key_int8(&versions, VERSIONS_MODEL_ID, model_id);
 		lookup_key_int4(&versions, VERSIONS_VERSION, wanted);
 		if (!find_version(&versions, snapshot, version))
-			no_such_version(name, model_id, wanted);
+			catalog_no_such_version(name, model_id, wanted);
 	}
 	else if (!find_deployed(model_id, snapshot, version))
 		ereport(ERROR,

@@ -71,6 +71,10 @@ typedef struct CatalogVersion
  */
 extern void catalog_resolve(const char *reference, CatalogVersion *version);
 
+/* 42704 for a version that does not exist, listing the newest ones that do. */
+extern void catalog_no_such_version(const char *name, int64 model_id, int32 version)
+	__attribute__((noreturn));
+
 /* All bytes of a version's image, palloc'ed (huge allowed) in context; XX001 when chunks are missing or short. */
 extern uint8 *catalog_read_image(const CatalogVersion *version, MemoryContext context);
 

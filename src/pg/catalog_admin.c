@@ -134,12 +134,8 @@ find_version(int64 model_id, int32 wanted, CatalogVersion *found)
 static void
 require_version(const CatalogModel *model, int32 wanted, CatalogVersion *found)
 {
-	if (find_version(model->model_id, wanted, found))
-		return;
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-					errmsg("model \"%s\" has no version %d", model->name, wanted),
-					errhint("See SELECT version FROM pgml_auto.version WHERE model = %s.",
-							quote_literal_cstr(model->name))));
+	if (!find_version(model->model_id, wanted, found))
+		catalog_no_such_version(model->name, model->model_id, wanted);
 }
 
 int32

@@ -86,7 +86,14 @@ catalog_describe(const char *reference, ReturnSetInfo *rsinfo)
 			" || (c.value ->> 'words')"
 			" FROM v, LATERAL jsonb_array_elements(v.recipe) WITH ORDINALITY c(value, n)"
 			" UNION ALL"
-			" SELECT 3, n.n, 'notice', n.n::text, n.notice"
+			" SELECT 3, 1, 'input', 'needed', (SELECT string_agg(c.name, ', ' ORDER BY c.n) FROM"
+			"   (SELECT min(c.n) AS n, CASE WHEN c.value ->> 'type' LIKE '%[]' THEN"
+			"      regexp_replace(c.value ->> 'column', '\\[[0-9]+\\]$', '')"
+			"      ELSE c.value ->> 'column' END AS name"
+			"    FROM jsonb_array_elements(v.recipe) WITH ORDINALITY c(value, n)"
+			"    WHERE c.value ->> 'step' <> 'drop' GROUP BY 2) c) FROM v"
+			" UNION ALL"
+			" SELECT 4, n.n, 'notice', n.n::text, n.notice"
 			" FROM v, LATERAL unnest(v.notices) WITH ORDINALITY n(notice, n)"
 			") x WHERE x.description IS NOT NULL ORDER BY x.section, x.position",
 		.nargs = 1,

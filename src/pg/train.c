@@ -496,10 +496,16 @@ gate(const TrainJob *job, const CatalogVersion *version)
 	const char *reason = gate_closed(job, &deployed);
 	if (reason != NULL)
 	{
-		ereport(NOTICE, (errcode(ERRCODE_SUCCESSFUL_COMPLETION),
-						 errmsg("version %d is not deployed: %s", version->version, reason),
-						 errhint("To deploy it all the same: SELECT automl_deploy(%s, %d).",
-								 quote_literal_cstr(job->call.model), version->version)));
+		char *deploy = psprintf("SELECT automl_deploy(%s, %d)", quote_literal_cstr(job->call.model),
+								version->version);
+		ereport(NOTICE,
+				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+				 errmsg("version %d is not deployed: %s", version->version, reason),
+				 r->champion_uses == NULL ?
+					 errhint("To deploy it all the same: %s.", deploy) :
+					 errhint("Version %d uses \"%s\", which this one leaves out. If that column "
+							 "gives the target away, its score means nothing: %s.",
+							 deployed.version, r->champion_uses, deploy)));
 		return false;
 	}
 	reason = psprintf("%s %.6g on the test rows, version %d had %.6g", r->metric->name,

@@ -231,7 +231,7 @@ useless_text(const ColumnFit *f, const Groups *g, bool keep)
 	if (distinct > 0.95 && (blanks < 0.5 || (blanks < 2 && chars <= 50)))
 		return "identifier: nearly every value is different";
 	if (distinct > 0.95 || (distinct > 0.5 && chars >= 60 && blanks >= 6))
-		return "free text, used in a later release";
+		return "free text";
 	return NULL;
 }
 

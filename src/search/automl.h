@@ -113,8 +113,9 @@ typedef struct PgmlTrainResult
 	bool score_is_validation;
 	double baseline; /* the metric of the constant predictor on the same rows */
 	bool champion_scored;
-	double champion_score;    /* of the deployed version on the same test rows */
-	char champion_error[256]; /* why it could not be scored */
+	double champion_score;     /* of the deployed version on the same test rows */
+	char champion_error[256];  /* why it could not be scored */
+	const char *champion_uses; /* a column that it uses and that is excluded now; NULL: none */
 	int n_leaks;
 	PgmlLeak leaks[PGML_MAX_LEAKS];
 	int n_notices; /* sentences for the user, in order */

@@ -24,6 +24,15 @@ struct Champion
 	int *map; /* our number of each of its classes, -1: not ours */
 };
 
+static bool
+is_excluded(const PgmlTrainOptions *options, const char *name)
+{
+	for (int i = 0; i < options->n_exclude; i++)
+		if (strcmp(options->exclude[i], name) == 0)
+			return true;
+	return false;
+}
+
 /* Find the columns; false with a reason when one is missing. */
 static bool
 bind_champion(Training *t, const PgmlImage *champion, int *col)
@@ -39,6 +48,8 @@ bind_champion(Training *t, const PgmlImage *champion, int *col)
 					 "it needs the column \"%s\", which this data does not have", input.name);
 			return false;
 		}
+		if (input.used && !t->result->champion_uses && is_excluded(t->options, input.name))
+			t->result->champion_uses = pgml_strdup(t->arena, input.name);
 	}
 	return true;
 }

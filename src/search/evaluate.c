@@ -350,6 +350,22 @@ predict_or_forgo(Training *t)
 	return PGML_OK;
 }
 
+/* A score within reach of the baseline says that hardly anything was learned, which nobody reads out of two numbers. */
+static void
+report_unlearned(Training *t)
+{
+	const PgmlTrainResult *r = t->result;
+	double worst = r->metric->higher_is_better ? r->score.low : r->score.high;
+
+	if (strcmp(r->algorithm, pgml_learner_constant.name) == 0 || isnan(worst) || isnan(r->baseline))
+		return;
+	if (!pgml_metric_better(r->metric, worst, r->baseline))
+		training_notice(t, false,
+						"%s %.6g (%.6g to %.6g) is not clearly better than the baseline of always "
+						"predicting the same, %.6g",
+						r->metric->name, r->score.value, r->score.low, r->score.high, r->baseline);
+}
+
 PgmlStatus
 training_evaluate(Training *t, const TrialModel *models, const double *weight, int n_models,
 				  const TrialModel *baseline)
@@ -370,5 +386,6 @@ training_evaluate(Training *t, const TrialModel *models, const double *weight, i
 		PGML_TRY(score_baseline(t, baseline));
 	else
 		r->baseline = baseline->trial->validation_score;
+	report_unlearned(t);
 	return training_score_champion(t);
 }

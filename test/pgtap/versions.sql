@@ -88,6 +88,22 @@ SELECT is(pg_temp.walk('{2,3}'), '{2,1}', 'what was rolled back is not come back
 SELECT lives_ok($$SELECT automl_drop('three@2')$$, 'a version of the history is dropped');
 SELECT is(pg_temp.walk('{3,4}'), '{3,1}', 'and passed over');
 
+-- ---- what the result alone does not tell ---------------------------------------------------
+
+CREATE FUNCTION pg_temp.notices(model text, version int) RETURNS text LANGUAGE sql AS $$
+    SELECT array_to_string(v.notices, E'\n') FROM pgml_auto.version v WHERE v.model = $1 AND v.version = $2
+$$;
+SELECT matches(pg_temp.notices('coins', 1), 'is not clearly better than the baseline of always predicting the same', 'a score that says nothing is called so');
+CREATE TABLE leaky AS SELECT i AS id, i % 50 AS x, i % 13 AS other, CASE WHEN (i * 7919) % 100 < i % 50 + 20 THEN 'gone' END AS reason,
+    CASE WHEN (i * 7919) % 100 < i % 50 + 20 THEN 'yes' ELSE 'no' END AS y FROM generate_series(1, 500) i;
+ALTER TABLE leaky ADD PRIMARY KEY (id);
+SELECT lives_ok($$SELECT * FROM automl_train('leaky', 'leaky', 'y', max_trials => 1)$$, 'a column knows the answer');
+SELECT matches(pg_temp.notices('leaky', 1), 'column "reason" looks as if it leaks the target', 'and is named');
+SELECT unalike(pg_temp.notices('leaky', 1), '%not clearly better%', 'while the score is fine');
+SELECT is(description, 'x, other, reason', 'the columns that a prediction needs') FROM automl_describe('leaky') WHERE item = 'needed';
+SELECT lives_ok($$SELECT * FROM automl_train('leaky', exclude => '{reason}')$$, 'trained without it');
+SELECT is((SELECT deployed FROM pgml_auto.model WHERE name = 'leaky'), 1, 'the version that knows the answer stays');
+
 -- ---- names of others ----------------------------------------------------------------------
 
 CREATE ROLE pgml_tap_nobody;

@@ -268,7 +268,7 @@ finds_identifiers_and_free_text(void **state)
 	expect(&r, 3, "number", "number from 0 to 1529086");
 	expect(&r, 4, "drop", "identifier: a unique key");
 	expect(&r, 6, "drop", "identifier: nearly every value is different");
-	expect(&r, 7, "drop", "free text, used in a later release");
+	expect(&r, 7, "drop", "free text");
 	assert_true(pgml_recipe_input(&r.recipe, 5).used);
 	assert_true(pgml_recipe_input(&r.recipe, 8).used);
 	assert_true(pgml_recipe_input(&r.recipe, 9).used);
