@@ -9,7 +9,7 @@
 #include "learner/gbm_loss.h"
 
 #define PREDICT_ROWS 128 /* rows that pass through the trees together */
-#define ABREAST      4   /* rows that walk down a tree in step */
+#define ABREAST      4   /* rows, or trees, that are walked in step */
 
 void
 pgml_gbm_forest_init(PgmlGbmForest *forest, PgmlBudget *budget)
@@ -303,26 +303,13 @@ goes_left(const View *v, const PgmlGbmNode16 *node, const PgmlShape *shape, cons
 		   ((x[f] != x[f]) & ((node->feature & PGML_GBM_MISSING_LEFT) != 0));
 }
 
-/* Leaf of a tree that the row x falls into. */
-static inline __attribute__((always_inline)) int32_t
-find_leaf(const View *v, const PgmlGbmNode16 *tree, const PgmlShape *shape, const float *x,
-		  bool mixed)
-{
-	int32_t at = 0;
-
-	do
-		at = goes_left(v, &tree[at], shape, x, mixed) ? tree[at].left : tree[at].right;
-	while (at >= 0);
-	return ~at;
-}
-
 /*
- * Leaves that ABREAST rows fall into: they walk in step, so that the processor works on one row's node while it
- * waits for the others'; nothing branches.  A row that has arrived goes on from the root in vain.
+ * Leaves that ABREAST walkers, each with a tree and a row of its own, fall into: they walk in step, so that the processor
+ * works on one's node while it waits for the others'; nothing branches.  Who has arrived goes on from the root in vain.
  */
 static inline __attribute__((always_inline)) void
-find_leaves(const View *v, const PgmlGbmNode16 *tree, const PgmlShape *shape, const float *x,
-			bool mixed, int32_t *at)
+find_leaves(const View *v, const PgmlGbmNode16 *const *tree, const PgmlShape *shape,
+			const float *const *x, bool mixed, int32_t *at)
 {
 	int32_t walking;
 
@@ -330,49 +317,101 @@ find_leaves(const View *v, const PgmlGbmNode16 *tree, const PgmlShape *shape, co
 	do
 	{
 		walking = -1;
-		for (int r = 0; r < ABREAST; r++)
+		for (int w = 0; w < ABREAST; w++)
 		{
-			int32_t arrived = at[r] >> 31;
-			const PgmlGbmNode16 *node = &tree[at[r] & ~arrived];
-			int32_t left = -(int32_t) goes_left(v, node, shape, x + r * shape->nfeatures, mixed);
+			int32_t arrived = at[w] >> 31;
+			const PgmlGbmNode16 *node = &tree[w][at[w] & ~arrived];
+			int32_t left = -(int32_t) goes_left(v, node, shape, x[w], mixed);
 			int32_t next = node->right ^ ((node->left ^ node->right) & left);
 
-			at[r] = (at[r] & arrived) | (next & ~arrived);
-			walking &= at[r];
+			at[w] = (at[w] & arrived) | (next & ~arrived);
+			walking &= at[w];
 		}
 	} while (walking >= 0);
 }
 
-/* Add all trees to the scores of n rows. */
+/* A tree without nodes is one leaf. */
+static inline bool
+is_leaf(const View *v, uint32_t t)
+{
+	return v->first[t] == v->first[t + 1];
+}
+
+static inline const double *
+leaf_values(const View *v, uint32_t t)
+{
+	return v->value + v->first[t] + t;
+}
+
+/* Add all trees to the scores of one row, ABREAST at a time; in order, so that the sum is the same to the last bit. */
+static inline __attribute__((always_inline)) void
+add_to_row(const View *v, const PgmlShape *shape, const float *x, double *score, bool mixed)
+{
+	uint32_t outputs = v->header->n_outputs;
+	uint32_t n = v->header->n_trees;
+	const PgmlGbmNode16 *tree[ABREAST];
+	const float *row[ABREAST];
+	int32_t at[ABREAST];
+
+	for (int w = 0; w < ABREAST; w++)
+		row[w] = x;
+	for (uint32_t t = 0; t < n; t += ABREAST)
+	{
+		uint32_t size = n - t < ABREAST ? n - t : ABREAST;
+		const PgmlGbmNode16 *some = NULL; /* for walkers that have no tree */
+
+		for (uint32_t w = 0; w < size; w++)
+		{
+			tree[w] = is_leaf(v, t + w) ? NULL : v->node + v->first[t + w];
+			some = tree[w] ? tree[w] : some;
+		}
+		for (uint32_t w = 0; w < ABREAST; w++)
+			if (w >= size || !tree[w])
+				tree[w] = some;
+		if (some)
+			find_leaves(v, tree, shape, row, mixed, at);
+		for (uint32_t w = 0; w < size; w++)
+			score[(t + w) % outputs] += leaf_values(v, t + w)[is_leaf(v, t + w) ? 0 : ~at[w]];
+	}
+}
+
+/* Add one tree to the scores of n rows, a multiple of ABREAST. */
+static inline __attribute__((always_inline)) void
+add_tree(const View *v, uint32_t t, const PgmlShape *shape, const float *x, int64_t n,
+		 double *score, bool mixed)
+{
+	uint32_t outputs = v->header->n_outputs;
+	const double *value = leaf_values(v, t);
+	const PgmlGbmNode16 *tree[ABREAST];
+	const float *row[ABREAST];
+	int32_t at[ABREAST];
+
+	memset(at, -1, sizeof(at)); /* leaf 0 */
+	for (int w = 0; w < ABREAST; w++)
+		tree[w] = v->node + v->first[t];
+	for (int64_t i = 0; i < n; i += ABREAST)
+	{
+		for (int w = 0; w < ABREAST; w++)
+			row[w] = x + (i + w) * shape->nfeatures;
+		if (!is_leaf(v, t))
+			find_leaves(v, tree, shape, row, mixed, at);
+		for (int w = 0; w < ABREAST; w++)
+			score[(i + w) * outputs] += value[~at[w]];
+	}
+}
+
+/* Add all trees to the scores of n rows: tree by tree, so that each is fetched once, as far as rows fill the step. */
 static inline __attribute__((always_inline)) void
 add_trees(const View *v, const PgmlShape *shape, const float *x, int64_t n, double *score,
 		  bool mixed)
 {
 	uint32_t outputs = v->header->n_outputs;
+	int64_t in_step = n - n % ABREAST;
 
-	for (uint32_t t = 0; t < v->header->n_trees; t++)
-	{
-		const PgmlGbmNode16 *tree = v->node + v->first[t];
-		const double *value = v->value + v->first[t] + t;
-		double *to = score + t % outputs;
-		int32_t at[ABREAST];
-		int64_t i = 0;
-
-		if (v->first[t] == v->first[t + 1])
-		{
-			for (; i < n; i++)
-				to[i * outputs] += value[0];
-			continue;
-		}
-		for (; i + ABREAST <= n; i += ABREAST)
-		{
-			find_leaves(v, tree, shape, x + i * shape->nfeatures, mixed, at);
-			for (int r = 0; r < ABREAST; r++)
-				to[(i + r) * outputs] += value[~at[r]];
-		}
-		for (; i < n; i++)
-			to[i * outputs] += value[find_leaf(v, tree, shape, x + i * shape->nfeatures, mixed)];
-	}
+	for (uint32_t t = 0; in_step > 0 && t < v->header->n_trees; t++)
+		add_tree(v, t, shape, x, in_step, score + t % outputs, mixed);
+	for (int64_t i = in_step; i < n; i++)
+		add_to_row(v, shape, x + i * shape->nfeatures, score + i * outputs, mixed);
 }
 
 /* Turn the scores of one row into probabilities. */
