@@ -312,6 +312,35 @@ option_int(const char *key, const JsonbValue *value, int min, int max)
 	return (int) number;
 }
 
+/* A list of column names. */
+static const char **
+option_list(const char *key, JsonbValue *value, int *n)
+{
+	const char **list = NULL;
+
+	*n = -1;
+	if (value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data))
+	{
+		JsonbContainer *array = value->val.binary.data;
+		uint32 size = JsonContainerSize(array);
+
+		list = palloc(sizeof(char *) * (size + 1));
+		*n = 0;
+		for (uint32 i = 0; i < size; i++)
+		{
+			JsonbValue *element = getIthJsonbValueFromContainer(array, i);
+
+			if (element->type == jbvString)
+				list[(*n)++] = json_value_text(element);
+		}
+		*n = *n == (int) size ? *n : -1;
+	}
+	if (*n < 0)
+		bad_argument(psprintf("options: \"%s\" must be an array of column names", key),
+					 "For example options => '{\"keep\": [\"year\"]}'.");
+	return list;
+}
+
 /* The rare settings; an unknown key is an error that lists the known ones. */
 static void
 read_options(const Jsonb *settings, PgmlTrainOptions *options)
@@ -328,9 +357,11 @@ read_options(const Jsonb *settings, PgmlTrainOptions *options)
 			options->ensemble = option_int(key, &value, 1, 4);
 		else if (strcmp(key, "max_levels") == 0)
 			options->max_levels = option_int(key, &value, 2, 10000);
+		else if (strcmp(key, "keep") == 0)
+			options->keep = option_list(key, &value, &options->n_keep);
 		else
 			bad_argument(psprintf("unrecognized key \"%s\" in options", key),
-						 "Known keys: ensemble, folds, max_levels.");
+						 "Known keys: ensemble, folds, keep, max_levels.");
 	}
 }
 

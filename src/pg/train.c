@@ -369,6 +369,7 @@ check_columns(const TrainJob *job)
 	require_column(job->table, "group_column", options->group_column);
 	require_column(job->table, "weight_column", options->weight_column);
 	require_columns(job->table, "features", options->features, options->n_features);
+	require_columns(job->table, "one to keep", options->keep, options->n_keep);
 	require_columns(job->table, "exclude", options->exclude, options->n_exclude);
 	require_columns(job->table, "id_columns", options->id_columns, options->n_id_columns);
 }

@@ -36,6 +36,8 @@ typedef struct PgmlTrainOptions
 	int n_features;
 	const char *const *exclude; /* never these */
 	int n_exclude;
+	const char *const *keep; /* however much they look like identifiers or free text */
+	int n_keep;
 	const char *const *id_columns;
 	int n_id_columns;
 	const char *time_column;   /* NULL = none; also a feature (its date parts) unless excluded */

@@ -78,6 +78,13 @@ choose_columns(Training *t, bool *exclude, const char **reasons, bool *keep)
 			exclude[col] = true;
 			reasons[col] = "not among the features asked for";
 		}
+	for (int i = 0; i < o->n_keep; i++)
+	{
+		int col;
+
+		PGML_TRY(training_find_column(t, o->keep[i], "one to keep", &col));
+		keep[col] = true;
+	}
 	for (int i = 0; i < o->n_exclude; i++)
 		PGML_TRY(exclude_column(t, o->exclude[i], "excluded", "excluded", exclude, reasons));
 	for (int i = 0; i < o->n_id_columns; i++)

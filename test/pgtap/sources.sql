@@ -95,5 +95,13 @@ SELECT is(count(DISTINCT image_crc), 1::bigint, 'means the same table')
 FROM pgml_auto.versions JOIN pgml_auto.models USING (model_id) WHERE name = 'bare';
 SELECT is(current_setting('search_path'), 'sources, public', 'and search_path is as it was');
 
+-- Columns that look like identifiers are taken in by name.
+SELECT lives_ok($$SELECT * FROM automl_train('kept', 'SELECT i AS day_no, i * 3 + i % 2 AS y FROM generate_series(1, 300) i', 'y',
+    options => '{"keep": ["day_no"]}', max_trials => 1)$$, 'a running number is kept on demand');
+SELECT is(description, 'day_no', 'and used') FROM automl_describe('kept') WHERE item = 'needed';
+SELECT throws_ok($$SELECT * FROM automl_train('kept2', 'SELECT 1 AS x, 2 AS y', 'y', options => '{"keep": "x"}')$$, '22023',
+    'options: "keep" must be an array of column names', 'keep is a list');
+SELECT throws_ok($$SELECT * FROM automl_train('kept2', 'SELECT 1 AS x, 2 AS y', 'y', options => '{"keep": ["z"]}')$$, '42703', NULL, 'of columns');
+
 SELECT * FROM finish();
 ROLLBACK;
