@@ -1,5 +1,5 @@
 -- Arguments left out (NULL) take the defaults named in the comment; when an existing model is trained again,
--- they take the settings of its newest version.  One row comes back: call it in FROM.
+-- they take the settings of its deployed version, else of its newest.  One row comes back: call it in FROM.
 CREATE FUNCTION @extschema@.automl_train(
     model          text,
     data           text DEFAULT NULL,

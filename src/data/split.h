@@ -53,6 +53,7 @@ typedef struct PgmlSplit
 	int n_classes;       /* thresholds in use (1 unless stratified: then set by the caller) */
 	uint64_t *threshold; /* per class: test when the salted hash is below; 0: none */
 	const char **labels; /* stratified: the class each threshold belongs to (kept by the caller) */
+	bool day_first;      /* time: texts such as 09/03 were read as 9 March (kept by the caller) */
 	int n_windows;       /* time: windows of earlier versions; the new one is appended */
 	PgmlWindow *windows;
 } PgmlSplit;

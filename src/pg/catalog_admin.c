@@ -53,6 +53,21 @@ keep_model(const CatalogModel *model)
 	catalog_leave(&scope);
 }
 
+/* Hold a version against being dropped; 42704 when it is gone, 40001 when an old snapshot still shows it. */
+static void
+keep_version(const char *model, int64 model_id, int64 version_id, int32 version)
+{
+	static CatalogStatement keep = {
+		.sql = "SELECT FROM pgml_auto.versions WHERE version_id = $1 FOR KEY SHARE",
+		.nargs = 1,
+		.types = { INT8OID },
+	};
+	Datum values[1] = { Int64GetDatum(version_id) };
+
+	if (catalog_run(&keep, values, NULL, false) == 0)
+		catalog_no_such_version(model, model_id, version);
+}
+
 /* Move the pointer; others who deploy the same model wait here until we end. */
 static void
 point_at(int64 model_id, int64 version_id)
@@ -98,6 +113,7 @@ catalog_deploy(const char *model, int64 model_id, int64 version_id, int32 versio
 	CatalogScope scope;
 
 	catalog_enter(&scope);
+	keep_version(model, model_id, version_id, version);
 	point_at(model_id, version_id);
 	record_deployment(&scope, model_id, version_id, reason);
 	catalog_audit(&scope, strcmp(reason, "rollback") == 0 ? "rollback" : "deploy", model_id, model,
@@ -164,8 +180,8 @@ static bool
 find_previous(int64 model_id, CatalogVersion *previous)
 {
 	static CatalogStatement history = {
-		.sql = "SELECT v.version_id, v.version, d.reason = 'rollback' FROM pgml_auto.deployments d"
-			   " JOIN pgml_auto.versions v ON v.version_id = d.version_id"
+		.sql = "SELECT d.version_id, v.version, d.reason = 'rollback' FROM pgml_auto.deployments d"
+			   " LEFT JOIN pgml_auto.versions v ON v.version_id = d.version_id"
 			   " WHERE d.model_id = $1 ORDER BY d.deployment_id",
 		.nargs = 1,
 		.types = { INT8OID },
@@ -173,6 +189,7 @@ find_previous(int64 model_id, CatalogVersion *previous)
 	Datum values[1] = { Int64GetDatum(model_id) };
 	CatalogScope scope;
 	int64 depth = 0;
+	bool found = false;
 
 	catalog_enter(&scope);
 	uint64 rows = catalog_run(&history, values, NULL, false);
@@ -187,13 +204,15 @@ find_previous(int64 model_id, CatalogVersion *previous)
 		if (depth == 0 || catalog_int8(stack[depth - 1], 1) != catalog_int8(i, 1))
 			stack[depth++] = i;
 	}
-	if (depth > 1)
+	/* Below the present one; versions that were dropped, which have no number, are passed over. */
+	for (int64 i = depth - 2; i >= 0 && !found; i--)
 	{
-		previous->version_id = catalog_int8(stack[depth - 2], 1);
-		previous->version = catalog_int4(stack[depth - 2], 2);
+		previous->version_id = catalog_int8(stack[i], 1);
+		previous->version = catalog_int4(stack[i], 2);
+		found = previous->version > 0 && previous->version_id != catalog_int8(stack[depth - 1], 1);
 	}
 	catalog_leave(&scope);
-	return depth > 1;
+	return found;
 }
 
 int32
@@ -218,7 +237,7 @@ catalog_rollback(const char *name)
 	return previous.version;
 }
 
-/* Delete one version of a model (0: all) with its trials, metrics, image and history. */
+/* Delete one version of a model (0: all) with its trials, metrics and image; when it was deployed is still history. */
 static void
 delete_versions(int64 model_id, int64 version_id)
 {
@@ -226,11 +245,8 @@ delete_versions(int64 model_id, int64 version_id)
 		.sql = "WITH v AS (DELETE FROM pgml_auto.versions WHERE model_id = $1"
 			   " AND (version_id = $2 OR $2 = 0) RETURNING version_id),"
 			   " t AS (DELETE FROM pgml_auto.trials t USING v WHERE t.version_id = v.version_id),"
-			   " s AS (DELETE FROM pgml_auto.metrics s USING v WHERE s.version_id = v.version_id),"
-			   " i AS (DELETE FROM pgml_auto.image_chunks i USING v"
-			   " WHERE i.version_id = v.version_id)"
-			   " DELETE FROM pgml_auto.deployments d USING v"
-			   " WHERE d.model_id = $1 AND d.version_id = v.version_id",
+			   " s AS (DELETE FROM pgml_auto.metrics s USING v WHERE s.version_id = v.version_id)"
+			   " DELETE FROM pgml_auto.image_chunks i USING v WHERE i.version_id = v.version_id",
 		.nargs = 2,
 		.types = { INT8OID, INT8OID },
 	};
@@ -283,6 +299,7 @@ drop_model(const CatalogModel *model)
 {
 	static CatalogStatement delete_rest = {
 		.sql = "WITH d AS (DELETE FROM pgml_auto.deployed WHERE model_id = $1),"
+			   " h AS (DELETE FROM pgml_auto.deployments WHERE model_id = $1),"
 			   " g AS (DELETE FROM pgml_auto.grants WHERE model_id = $1)"
 			   " DELETE FROM pgml_auto.models WHERE model_id = $1",
 		.nargs = 1,

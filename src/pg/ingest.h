@@ -10,11 +10,11 @@
 #include "core/arena.h"
 #include "data/table.h"
 
-/* A column that tells rows apart, and the kind of its values, which are hashed by kind. */
+/* A column that tells rows apart, and as what its values are hashed, in words. */
 typedef struct PgmlIdentityColumn
 {
 	const char *name;
-	PgmlKind kind;
+	const char *hashed_as;
 } PgmlIdentityColumn;
 
 /* The columns that tell the rows of a model apart, in the order in which they are hashed; n = 0: not known yet. */
@@ -33,7 +33,7 @@ typedef struct PgmlIngest
 	int n_id_columns;
 	const PgmlIdentity *identity; /* NULL or what earlier versions told rows apart by, which goes
 								   * before id_columns: 42703 when a column is missing, 42804 when
-								   * it is of another kind */
+								   * it would be hashed as something else */
 	uint64_t salt;     /* orders rows: hash order, and the sample is the smallest hashes */
 	int64_t max_bytes; /* bound of what reading takes, the table included; 0 = none */
 	bool

@@ -52,14 +52,17 @@ uint64
 ingest_hash_input(Ingest *ingest, const Input *input, Datum datum)
 {
 	uint64 hash = 0;
+	bool missing = true;
 
 	for (int i = 0; i < input->width; i++)
 	{
 		const PgmlValue *value = &ingest->values[input->first + i];
 
 		hash = pgml_hash_combine(hash, hash_value(&input->reader, datum, value));
+		missing = missing && (value->is_null || isnan(value->num));
 	}
-	return hash;
+	/* How many elements a missing array would have is known only once one has been read. */
+	return input->reader.array && missing ? 0 : hash;
 }
 
 uint64
@@ -141,21 +144,23 @@ use_all_columns(Ingest *ingest)
 			ingest->identity[ingest->nidentity++] = i;
 }
 
-/* Kinds of values in words. */
+/* What values are hashed as, in words: rows are known again as long as it is the same. */
 static const char *
-kind_name(PgmlKind kind)
+hashed_as(const PgmlTypeReader *reader)
 {
 	static const char *const names[] = {
-		[PGML_KIND_BOOL] = "boolean",
-		[PGML_KIND_NUMBER] = "a number",
-		[PGML_KIND_TEXT] = "text",
-		[PGML_KIND_DATE] = "a date",
-		[PGML_KIND_TIMESTAMP] = "a timestamp",
-		[PGML_KIND_TIME] = "a time",
-		[PGML_KIND_INTERVAL] = "an interval",
+		[PGML_KIND_BOOL] = "boolean",        [PGML_KIND_NUMBER] = "number",
+		[PGML_KIND_TEXT] = "text",           [PGML_KIND_DATE] = "date",
+		[PGML_KIND_TIMESTAMP] = "timestamp", [PGML_KIND_TIME] = "time",
+		[PGML_KIND_INTERVAL] = "interval",
 	};
 
-	return kind >= PGML_KIND_BOOL && kind <= PGML_KIND_INTERVAL ? names[kind] : "something else";
+	if (reader->array)
+		return reader->element == FLOAT4OID ? "array of real" : "array";
+	if (reader->type == FLOAT4OID)
+		return "real";
+	return reader->origin == PGML_ORIGIN_TIMESTAMPTZ ? "timestamp with time zone" :
+													   names[reader->kind];
 }
 
 /* One of the columns that told rows apart before: it must be there, and hash as it did. */
@@ -174,12 +179,13 @@ find_identity_column(const Ingest *ingest, const PgmlIdentityColumn *column)
 			 errdetail("By it the model knows its test rows, which no version may learn from."),
 			 errhint("Include the column, with exclude if it is not to be a feature; or train a "
 					 "model of another name.")));
-	if (!ingest->inputs[at].reader.supported || ingest->inputs[at].reader.kind != column->kind)
+	if (!ingest->inputs[at].reader.supported ||
+		strcmp(hashed_as(&ingest->inputs[at].reader), column->hashed_as) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\", which tells the rows of the model apart, has type %s now",
 						column->name, ingest->inputs[at].type_name),
-				 errdetail("It was %s in the first version.", kind_name(column->kind)),
+				 errdetail("In the first version its values were read as %s.", column->hashed_as),
 				 errhint("Cast it in a query, or train a model of another name.")));
 	return at;
 }
@@ -218,8 +224,8 @@ ingest_describe_identity(const Ingest *ingest)
 	{
 		const Input *input = &ingest->inputs[ingest->identity[i]];
 
-		identity.columns[i] =
-			(PgmlIdentityColumn){ .name = pstrdup(input->name), .kind = input->reader.kind };
+		identity.columns[i] = (PgmlIdentityColumn){ .name = pstrdup(input->name),
+													.hashed_as = hashed_as(&input->reader) };
 	}
 	return identity;
 }

@@ -95,6 +95,13 @@ json_get_text(const Jsonb *object, const char *key)
 	return value == NULL || value->type != jbvString ? NULL : json_value_text(value);
 }
 
+bool
+json_get_bool(const Jsonb *object, const char *key)
+{
+	JsonbValue *value = json_get(object, key);
+	return value != NULL && value->type == jbvBool && value->val.boolean;
+}
+
 double
 json_get_number(const Jsonb *object, const char *key, double missing)
 {

@@ -30,6 +30,7 @@ extern JsonbValue *json_get(const Jsonb *object, const char *key);
 
 /* Its text, number or list of texts; the given default or NULL when missing. The caller knows the type. */
 extern char *json_get_text(const Jsonb *object, const char *key);
+extern bool json_get_bool(const Jsonb *object, const char *key); /* false when it is not there */
 extern double json_get_number(const Jsonb *object, const char *key, double missing);
 extern const char **json_get_list(const Jsonb *object, const char *key, int *n);
 

@@ -143,7 +143,7 @@ pgml_auto_predict_view(PG_FUNCTION_ARGS)
 	view.model = text_to_cstring(text_argument(fcinfo, 0, "model"));
 	view.data = text_to_cstring(text_argument(fcinfo, 1, "data"));
 	name = makeRangeVarFromNameList(textToQualifiedNameList(text_argument(fcinfo, 2, "view")));
-	if (OidIsValid(RangeVarGetRelid(name, NoLock, true)))
+	if (OidIsValid(get_relname_relid(name->relname, RangeVarGetCreationNamespace(name))))
 		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_TABLE),
 						errmsg("relation \"%s\" already exists", name->relname),
 						errhint("Drop it first, or choose another name.")));

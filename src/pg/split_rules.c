@@ -73,8 +73,8 @@ put_identity(StringInfo out, const PgmlIdentity *identity)
 		appendStringInfoChar(out, '{');
 		json_key(out, "column");
 		json_string(out, identity->columns[i].name);
-		json_key(out, "kind");
-		json_number(out, identity->columns[i].kind);
+		json_key(out, "type");
+		json_string(out, identity->columns[i].hashed_as);
 		appendStringInfoChar(out, '}');
 	}
 	appendStringInfoChar(out, ']');
@@ -95,6 +95,8 @@ split_rules_write(const PgmlSplit *split, const PgmlIdentity *identity)
 	json_number(&out, split->variant);
 	json_key(&out, "test_size");
 	json_number(&out, split->test_size);
+	json_key(&out, "day_first");
+	appendStringInfoString(&out, split->day_first ? "true" : "false");
 	put_thresholds(&out, split);
 	put_labels(&out, split);
 	put_windows(&out, split);
@@ -171,8 +173,8 @@ read_identity_column(JsonbValue *value)
 		damaged("identity");
 	Jsonb *object = JsonbValueToJsonb(value);
 	PgmlIdentityColumn column = { .name = json_get_text(object, "column"),
-								  .kind = (PgmlKind) json_get_number(object, "kind", 0) };
-	if (column.name == NULL)
+								  .hashed_as = json_get_text(object, "type") };
+	if (column.name == NULL || column.hashed_as == NULL)
 		damaged("identity");
 	return column;
 }
@@ -201,6 +203,7 @@ split_rules_read(const Jsonb *rules, PgmlSplit *split, PgmlIdentity *identity)
 	split->method = read_method(json_get_text(rules, "method"));
 	split->salt = read_hex(json_get_text(rules, "salt"), "salt");
 	split->variant = (uint32) json_get_number(rules, "variant", 0);
+	split->day_first = json_get_bool(rules, "day_first");
 	split->test_size = json_get_number(rules, "test_size", -1);
 	if (!(split->test_size >= 0 && split->test_size < 1))
 		damaged("test_size");

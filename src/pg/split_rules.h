@@ -3,7 +3,7 @@
  *
  * {"method": "stratified", "salt": "9f...", "test_size": 0.2, "labels": ["no", "yes"],
  *  "thresholds": ["33...", "34..."], "windows": [[from, upto], ...],
- *  "variant": 3, "identity": [{"column": "id", "kind": 2}, ...]}
+ *  "variant": 3, "day_first": false, "identity": [{"column": "id", "type": "number"}, ...]}
  * 64-bit numbers are hexadecimal text, since JSON numbers are doubles to many readers; an open end of a window is null.
  */
 #ifndef PGML_PG_SPLIT_RULES_H

@@ -17,7 +17,9 @@
 #include "access/parallel.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "access/htup_details.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_namespace.h"
 #include "fmgr.h"
@@ -28,6 +30,7 @@
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 #include "utils/varlena.h"
 
 #include "model/image.h"
@@ -226,18 +229,35 @@ has_temporary_objects(void)
 	return found;
 }
 
+/* Whether reading the relation runs nothing but the server's own code: no view, policy, partition or foreign table. */
+static bool
+is_plain_table(Oid relid)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class relation;
+	bool plain;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	relation = (Form_pg_class) GETSTRUCT(tuple);
+	plain = (relation->relkind == RELKIND_RELATION || relation->relkind == RELKIND_MATVIEW) &&
+			!relation->relrowsecurity && !relation->relhassubclass &&
+			!isTempNamespace(relation->relnamespace);
+	ReleaseSysCache(tuple);
+	return plain;
+}
+
 /*
  * 55000 when the source of another owner could lead to something temporary of this session: who may train the model
- * would have code of their own run as its owner.  A relation is resolved here as it will be; names in a query could lead
- * anywhere.
+ * would have code of their own run as its owner.  A plain table is resolved here as it will be; names in a query, and in
+ * the functions that a view or a policy calls, could lead anywhere.
  */
 static void
 refuse_temporary_objects(const TrainJob *job)
 {
 	PgmlSource source = pgml_source_resolve(job->source);
 
-	if (OidIsValid(source.relid) ? !isTempNamespace(get_rel_namespace(source.relid)) :
-								   !has_temporary_objects())
+	if (is_plain_table(source.relid) || !has_temporary_objects())
 		return;
 	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					errmsg("cannot read the stored source of model \"%s\" while the session has "
@@ -269,7 +289,6 @@ become_source_owner(const TrainJob *job)
 							   job->model->owner, job->model->name),
 						errhint("Say what to train on: automl_train(%s, 'table').",
 								quote_literal_cstr(job->model->name))));
-	refuse_temporary_objects(job);
 	ereport(NOTICE,
 			(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
 			 errmsg("reading the stored source as \"%s\", the model's owner", job->model->owner)));
@@ -330,6 +349,10 @@ read_data(TrainJob *job)
 	job->table = pgml_ingest(&ingest, job->arena, &info);
 	if (!job->split.fixed)
 		job->identity = info.identity;
+	/* The table itself is remembered: a name alone may come to mean another one. */
+	if (OidIsValid(info.relid) && !isTempNamespace(get_rel_namespace(info.relid)))
+		job->source = quote_qualified_identifier(get_namespace_name(get_rel_namespace(info.relid)),
+												 get_rel_name(info.relid));
 	/* Also what the source itself has set: its owner must not change the session of who trains. */
 	AtEOXact_GUC(false, nest_level);
 	SetUserIdAndSecContext(user, sec_context);

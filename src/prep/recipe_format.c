@@ -190,7 +190,7 @@ put_column(const RecipeFit *fit, const ColumnFit *f, PgmlBuf *out, size_t base, 
 	in->n_features = count_features(f->step, f->parts);
 	if (f->day_first)
 		in->flags |= RECIPE_DAY_FIRST;
-	if (f->comma && f->base == RECIPE_NUMBER_TEXT)
+	if (f->comma && in->base == RECIPE_NUMBER_TEXT)
 		in->flags |= RECIPE_COMMA;
 	if (f->step != RECIPE_CATEGORY)
 		return PGML_OK;

@@ -206,12 +206,23 @@ predict_image(Training *t)
 			   pgml_fail_cancelled(t->env);
 }
 
-/* The validation predictions of the chosen trials. */
+/* The validation predictions of the chosen trials; of the baseline when none was chosen. */
 static void
-average_validation(Training *t, const TrialModel *models, const double *weight, int n_models)
+average_validation(Training *t, const TrialModel *models, const double *weight, int n_models,
+				   const TrialModel *baseline)
 {
+	static const double one = 1;
 	Scored *s = &t->scored;
+	bool chosen = false;
 
+	for (int m = 0; m < n_models; m++)
+		chosen |= weight[m] > 0;
+	if (!chosen)
+	{
+		models = baseline;
+		weight = &one;
+		n_models = 1;
+	}
 	memset(s->p, 0, s->n * t->outputs * sizeof(double));
 	for (int m = 0; m < n_models; m++)
 	{
@@ -242,7 +253,7 @@ training_undefined(const Training *t, const int32_t *rows, int64_t n)
 		return t->target.task == PGML_TASK_REGRESSION ? "the target is the same in all of them" :
 														"all of them are of one class";
 	if (strcmp(t->result->metric->name, "rmsle") == 0)
-		return "a target or a prediction is -1 or less";
+		return "a target is -1 or less";
 	return "the numbers are too large";
 }
 
@@ -375,7 +386,7 @@ training_evaluate(Training *t, const TrialModel *models, const double *weight, i
 	if (t->n_test > 0)
 		PGML_TRY(predict_or_forgo(t));
 	else
-		average_validation(t, models, weight, n_models);
+		average_validation(t, models, weight, n_models, baseline);
 	r->score_is_validation = t->n_test == 0;
 	PGML_TRY(score_all(t));
 	if (isnan(r->score.value) && !(t->scored.n > 0 && isnan(t->scored.p[0])))

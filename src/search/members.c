@@ -281,8 +281,8 @@ training_build_image(Training *t, TrialModel *models, double *weight, int n_mode
 						"pgml_auto.max_memory left no room for all parts of the best model; it was "
 						"made of fewer");
 	name_algorithm(t, &c);
-	for (int m = 0; c.models == models && m < n_models; m++)
-		weight[m] = c.weight[m];
+	for (int m = 0; m < n_models; m++)
+		weight[m] = c.models == models ? c.weight[m] : 0;
 	for (int m = 0; m < n_models; m++)
 	{
 		if (models == baseline)

@@ -51,6 +51,8 @@ training_plan_memory(Training *t, const PgmlLearner *learner, const PgmlParams *
 	left -= kept + trial_bytes(t, folds);
 	memory->max_payload = (left - fit) / (2 * folds + 1);
 	memory->fits = memory->max_payload >= payload;
+	if (memory->max_payload < 1)
+		memory->max_payload = 1; /* 0 would be no bound */
 	usual = memory->max_payload < USUAL_PAYLOAD * payload ? memory->max_payload :
 															USUAL_PAYLOAD * payload;
 	memory->frugal = THREADS_OF_A_FIT * fit + (2 * folds + 1) * usual > left;

@@ -135,7 +135,7 @@ read_time(Training *t)
 {
 	int col;
 	const PgmlColumn *c;
-	bool day_first = false;
+	PgmlSplit *split = t->options->split;
 
 	if (!t->options->time_column)
 		return PGML_OK;
@@ -149,15 +149,16 @@ read_time(Training *t)
 	t->time = pgml_array(t->arena, t->table->nrows, sizeof(double));
 	if (!t->time)
 		return pgml_fail_nomem(t->env, "the time column");
-	if (c->kind == PGML_KIND_TEXT)
-		PGML_TRY(pgml_recipe_day_first(t->env, c, t->table->nrows, &day_first));
+	/* Once for ever, as the windows of time are: dates must not change their meaning between versions. */
+	if (c->kind == PGML_KIND_TEXT && !split->fixed)
+		PGML_TRY(pgml_recipe_day_first(t->env, c, t->table->nrows, &split->day_first));
 	for (int64_t i = 0; i < t->table->nrows; i++)
 	{
 		PgmlValue v = pgml_table_value(t->table, col, i);
 
 		t->time[i] = NAN;
 		if (c->kind == PGML_KIND_TEXT && !v.is_null && !pgml_is_missing_marker(v.str, v.len) &&
-			!pgml_parse_date(v.str, v.len, day_first, &t->time[i]))
+			!pgml_parse_date(v.str, v.len, split->day_first, &t->time[i]))
 			return no_date(t, c->name, &v);
 	}
 	return PGML_OK;

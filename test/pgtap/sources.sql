@@ -95,6 +95,11 @@ SELECT is(count(DISTINCT image_crc), 1::bigint, 'means the same table')
 FROM pgml_auto.versions JOIN pgml_auto.models USING (model_id) WHERE name = 'bare';
 SELECT is(current_setting('search_path'), 'sources, public', 'and search_path is as it was');
 
+-- Decimal commas in columns that are left out: all alike, twice the same.
+SELECT lives_ok($$SELECT * FROM automl_train('commas', 'SELECT i % 37 AS x, ''1,5''::text AS same, i % 90 || '',25'' AS a, i % 90 || '',25'' AS b, i % 37 + i % 3 AS y FROM generate_series(1, 300) i', 'y',
+    max_trials => 1)$$, 'decimal commas are dropped like other columns');
+SELECT is(predict_value('commas', '{"x": 3, "a": "89,25"}'::jsonb) IS NOT NULL, true, 'and read like other numbers');
+
 -- Columns that look like identifiers are taken in by name.
 SELECT lives_ok($$SELECT * FROM automl_train('kept', 'SELECT i AS day_no, i * 3 + i % 2 AS y FROM generate_series(1, 300) i', 'y',
     options => '{"keep": ["day_no"]}', max_trials => 1)$$, 'a running number is kept on demand');

@@ -48,6 +48,30 @@ SELECT throws_ok($$SELECT pg_temp.train($q$'SELECT a::text, b, y FROM coins'$q$)
 SELECT lives_ok($$SELECT pg_temp.train($q$'SELECT a::numeric, b, y FROM coins', exclude => '{a}', id_columns => '{}'$q$)$$, 'another type of number is the same, and exclude keeps it out of the features');
 SELECT pg_temp.same_test_rows('with numeric');
 
+-- Missing arrays hash alike, whether they come before or after the first array.
+CREATE TABLE arrays AS SELECT i AS n, CASE WHEN i % 3 > 0 THEN ARRAY[i % 17, i % 5] END AS v, i % 2 AS y FROM generate_series(1, 300) i;
+CREATE FUNCTION pg_temp.predictions(model text) RETURNS text LANGUAGE sql AS $$
+    SELECT rows_train || '/' || rows_test FROM pgml_auto.version v WHERE v.model = $1 ORDER BY version DESC LIMIT 1
+$$;
+SELECT lives_ok($$SELECT * FROM automl_train('arrays', 'SELECT n % 50 AS n, v, y FROM arrays ORDER BY v IS NULL', 'y', max_trials => 1, algorithms => '{linear}')$$, 'arrays first');
+SELECT lives_ok($$SELECT * FROM automl_train('arrays2', 'SELECT n % 50 AS n, v, y FROM arrays ORDER BY v IS NOT NULL', 'y', max_trials => 1, algorithms => '{linear}')$$, 'missing ones first');
+SELECT is(pg_temp.predictions('arrays'), pg_temp.predictions('arrays2'), 'the same rows test');
+SELECT is((SELECT image_crc FROM pgml_auto.versions w JOIN pgml_auto.models m USING (model_id) WHERE name = 'arrays'),
+          (SELECT image_crc FROM pgml_auto.versions w JOIN pgml_auto.models m USING (model_id) WHERE name = 'arrays2'), 'and the same model comes out');
+-- Types that look alike and hash differently.
+CREATE TABLE moments AS SELECT timestamp '2024-01-01' + i * interval '7 hours' AS at, i % 3 AS y FROM generate_series(1, 200) i;
+ALTER TABLE moments ADD PRIMARY KEY (at);
+SELECT lives_ok($$SELECT * FROM automl_train('moments', 'moments', 'y', max_trials => 1, algorithms => '{linear}')$$, 'moments tell rows apart');
+ALTER TABLE moments ALTER at TYPE timestamptz;
+SELECT throws_ok($$SELECT * FROM automl_train('moments')$$, '42804', NULL, 'they are others in another type');
+-- Dates in text keep the meaning that they had.
+CREATE TABLE ambiguous AS SELECT to_char(date '2024-01-01' + i % 12 * 31, 'DD/MM/YYYY') AS d, i % 7 AS x, i % 7 + i % 12 AS y FROM generate_series(1, 240) i;
+UPDATE ambiguous SET d = to_char(to_date(d, 'DD/MM/YYYY'), '"0"') || to_char(1 + x, 'FM9') || to_char(to_date(d, 'DD/MM/YYYY'), '/MM/YYYY');
+SELECT lives_ok($$SELECT * FROM automl_train('ambiguous', 'ambiguous', 'y', time_column => 'd', max_trials => 1, algorithms => '{linear}')$$, 'months and days that could change places');
+INSERT INTO ambiguous SELECT '25/12/2024', 1, 1 FROM generate_series(1, 20);
+SELECT throws_like($$SELECT * FROM automl_train('ambiguous')$$, '%"25/12/2024", which is not a date', 'do not do so in a later version');
+DROP TABLE moments, ambiguous;
+
 -- Of a table that has not changed, no version trains on much fewer rows than the first one did.
 CREATE TABLE three AS SELECT i AS id, i % 7 AS x, (ARRAY['a', 'b', 'b', 'c', 'c', 'c'])[1 + i % 6] AS y FROM generate_series(1, 900) i;
 ALTER TABLE three ADD PRIMARY KEY (id);

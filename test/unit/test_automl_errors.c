@@ -479,7 +479,7 @@ static const Trouble troubles[] = {
 	{ "metric of numbers", MUL, 100, metric_of_numbers, PGML_ERR_BADARG,
 	  "metric \"rmse\" is not for this task", "The metrics of this task are " },
 	{ "undefined metric", REG, 100, metric_undefined, PGML_ERR_DATA,
-	  "metric \"rmsle\" is not defined on the validation rows: a target or a prediction is -1 or less",
+	  "metric \"rmsle\" is not defined on the validation rows: a target is -1 or less",
 	  "Choose another metric, for example rmse" },
 	{ "algorithm", BIN, 100, algorithm_unknown, PGML_ERR_BADARG, "unknown algorithm \"xgboost\"",
 	  "The algorithms are constant, linear, gradient_boosting" },
