@@ -71,6 +71,19 @@ $(shell mkdir -p $(sort $(dir $(OBJS))) sql)
 
 # PGXS tracks no headers; ours are few and everything depends on them.
 $(OBJS): $(wildcard $(srcdir)/src/*/*.h)
+
+# Objects for one PostgreSQL must not end up in the library of another: they depend on a file that changes with it.
+$(OBJS): build/built_for
+build/built_for: FORCE
+	@mkdir -p $(@D)
+	@$(PG_CONFIG) --bindir --version | cmp -s - $@ || $(PG_CONFIG) --bindir --version > $@
+.PHONY: FORCE
+else
+all install uninstall installcheck:
+	$(error $(if $(PGXS),$(PGXS),$(PG_CONFIG)) not found: install postgresql-server-dev-15, or give PG_CONFIG=...)
+clean:
+	rm -rf $(EXTRA_CLEAN) $(OBJS) $(MODULE_big).so
+.PHONY: all install uninstall installcheck clean
 endif
 
 sql/$(EXTENSION)--$(EXTVERSION).sql: $(sort $(wildcard $(srcdir)/sql/parts/*.sql)) $(srcdir)/$(EXTENSION).control
