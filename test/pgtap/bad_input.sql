@@ -57,7 +57,8 @@ BEGIN
     ELSIF session_state() <> session_before THEN
         RETURN fail(statement || ' changed the session: ' || session_state());
     END IF;
-    RETURN alike(left(outcome, 200), code || ' ' || message, left(statement, 120));
+    -- A line break in the name of a test would make a line of its own of the rest.
+    RETURN alike(left(outcome, 200), code || ' ' || message, left(translate(statement, E'\n\r', '  '), 120));
 END $$;
 -- The same for a training of a new model on some data.
 CREATE FUNCTION not_trained(data text, arguments text, code text, message text, whose name DEFAULT current_user) RETURNS text LANGUAGE sql AS $$

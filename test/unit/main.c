@@ -64,7 +64,9 @@ main(int argc, char **argv)
 	{
 		if (!wanted(modules[i].name, argc, argv))
 			continue;
+		printf("module %s\n", modules[i].name);
 		failures += modules[i].run();
+		fflush(stdout);
 		run++;
 	}
 	if (run == 0)
