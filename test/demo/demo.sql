@@ -1,14 +1,17 @@
 -- The main job, shown on a telecom company's customers: a messy table becomes a model becomes predictions.
 -- Everything here is made up by the SQL below; nothing is downloaded.
 
+-- \p shows the statement that \g runs, with its \; as a semicolon.
+
 \set QUIET on
 \pset null '(null)'
 \pset footer off
+\pset columns 100
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 
 \echo
-\echo '== 1. A table as one finds them: 6,000 telecom customers'
+\echo '== 1. A table as one finds them: 6,000 telecom customers, made up by test/demo/demo.sql'
 \echo
 SELECT setseed(0.42) \g /dev/null
 
@@ -63,58 +66,74 @@ SELECT customer_id,
 FROM scored;
 ALTER TABLE customers ADD PRIMARY KEY (customer_id);
 
-SELECT customer_id, signed_up, plan, contract, monthly_charge, total_charges, payment
-FROM customers WHERE customer_id <= 100006 ORDER BY customer_id;
-SELECT customer_id, city, data_gb, support_calls, age, cancellation_reason, churned
-FROM customers WHERE customer_id <= 100006 ORDER BY customer_id;
+SELECT customer_id AS id, signed_up, plan, contract, monthly_charge, total_charges, payment
+FROM customers ORDER BY customer_id LIMIT 6\;
+\p \echo \g
+SELECT customer_id AS id, city, data_gb, support_calls, age, cancellation_reason, churned
+FROM customers ORDER BY customer_id LIMIT 6\;
+\p \echo \g
 
 \echo '== 2. One statement trains a model.  Watch the notices: one column knows the answer.'
 \echo
-\echo 'SELECT * FROM automl_train(''churn'', ''customers'', ''churned'', time_budget => ''10 s'');'
-\echo
+CREATE EXTENSION pgml_auto\;
+\p \echo \g
 SET client_min_messages = notice;
-CREATE EXTENSION pgml_auto;
 \x on
-SELECT * FROM automl_train('churn', 'customers', 'churned', time_budget => '10 s');
+SELECT * FROM automl_train('churn', 'customers', 'churned', time_budget => '10 s')\;
+\p \echo \g
 \x off
 
-\echo '== 3. Too good to be true, and the notice said why: leave the leaking column out'
+\echo '== 3. Too good to be true, and a notice said why: leave the leaking column out'
 \echo
-\echo 'SELECT * FROM automl_train(''churn_honest'', ''customers'', ''churned'','
-\echo '                           exclude => ''{cancellation_reason}'', time_budget => ''20 s'');'
+\echo 'The honest model gets a name of its own.  As a new version of "churn" it would not be deployed:'
+\echo 'the scores are compared, and a model that knows the answer stays ahead.'
 \echo
 \x on
 SELECT * FROM automl_train('churn_honest', 'customers', 'churned',
-                           exclude => '{cancellation_reason}', time_budget => '20 s');
+                           exclude => '{cancellation_reason}', time_budget => '20 s')\;
+\p \echo \g
 \x off
 SET client_min_messages = warning;
 
 \echo '== 4. What was tried'
 \echo
-SELECT rank, trial, algorithm, validation_score, seconds, rows, chosen FROM automl_leaderboard('churn_honest');
+SELECT rank, trial, algorithm, validation_score, seconds, rows, chosen
+FROM automl_leaderboard('churn_honest')\;
+\p \echo \g
 
 \echo '== 5. What was done to each column'
 \echo
-SELECT * FROM automl_describe('churn_honest') WHERE part <> 'notice';
+\pset format wrapped
+SELECT * FROM automl_describe('churn_honest') WHERE part <> 'notice'\;
+\p \echo \g
+\pset format aligned
 
-\echo '== 6. Predictions, in any query'
+\echo '== 6. Predictions, in any query: who has not left yet, but is the most likely to?'
 \echo
-SELECT customer_id, plan, contract, churned,
-       predict('churn_honest', c) AS predicted,
+SELECT customer_id, contract, city, support_calls AS calls, monthly_charge,
+       predict('churn_honest', c) AS prediction,
        round(predict_proba('churn_honest', c)::numeric, 3) AS probability
-FROM customers c ORDER BY customer_id LIMIT 8;
+FROM customers c WHERE lower(churned) = 'no'
+ORDER BY predict_proba('churn_honest', c) DESC, customer_id LIMIT 10\;
+\p \echo \g
 
-\echo '== 7. Who should be called today?'
+\echo '== 7. Who should be called today?  In each city, those more likely to leave than to stay'
 \echo
-SELECT city, count(*) AS customers,
-       round(avg(predict_proba('churn_honest', c))::numeric, 3) AS expected_churn,
-       round(avg((lower(churned) = 'yes')::int), 3) AS real_churn
-FROM customers c WHERE city IN ('Porto', 'Lisboa', 'Braga', 'Coimbra')
-GROUP BY city ORDER BY 3 DESC;
+SELECT city, count(*) AS customers, count(*) FILTER (WHERE p > 0.5) AS to_call,
+       sum(charge) FILTER (WHERE p > 0.5) AS they_pay_a_month
+FROM (SELECT city, predict_proba('churn_honest', c) AS p,
+             replace(monthly_charge, '$', '')::numeric AS charge
+      FROM customers c WHERE lower(churned) = 'no') AS scored
+GROUP BY city HAVING count(*) > 100 ORDER BY to_call DESC\;
+\p \echo \g
 
 \echo '== 8. A customer who is not in any table'
 \echo
-SELECT predict('churn_honest', '{"signed_up": "01.05.2024", "plan": "basic", "contract": "month-to-month",
-    "monthly_charge": "$61.00", "total_charges": "1,020.00", "payment": null, "city": "Porto", "data_gb": 31,
-    "support_calls": 4, "age": 30}') AS predicted;
+SELECT predict('churn_honest', customer) AS prediction,
+       round(predict_proba('churn_honest', customer)::numeric, 3) AS probability
+FROM (SELECT jsonb '{"signed_up": "01.05.2024", "plan": "basic", "contract": "month-to-month",
+                     "monthly_charge": "$61.00", "total_charges": "122.00", "payment": null,
+                     "city": "Porto", "data_gb": 31, "support_calls": 4, "age": 30}'
+             AS customer) AS c\;
+\p \echo \g
 \echo 'Next: README.md, "A tour in five minutes".'
