@@ -104,7 +104,7 @@ FROM automl_leaderboard('churn_honest')\;
 \echo '== 5. What was done to each column'
 \echo
 \pset format wrapped
-SELECT * FROM automl_describe('churn_honest') WHERE part <> 'notice'\;
+SELECT item, description FROM automl_describe('churn_honest') WHERE part <> 'notice'\;
 \p \echo \g
 \pset format aligned
 
