@@ -27,7 +27,7 @@ WHERE pgml_auto.has_role(m.owner)
 COMMENT ON VIEW pgml_auto.visible_models IS 'models that the reader may see; for the other views';
 
 CREATE VIEW pgml_auto.model WITH (security_barrier) AS
-SELECT m.name, m.owner, m.task, m.target, m.metric, v.version AS deployed, v.score, v.score_low,
+SELECT m.name, m.owner, m.task, m.target, COALESCE(v.metric, m.metric) AS metric, v.version AS deployed, v.score, v.score_low,
        v.score_high, v.algorithm, n.versions, n.last_trained
 FROM pgml_auto.visible_models m
 LEFT JOIN pgml_auto.deployed d ON d.model_id = m.model_id

@@ -85,6 +85,7 @@ SELECT cmp_ok((SELECT rows_train FROM pgml_auto.version WHERE model = 'three' AN
 SELECT lives_ok($$SELECT automl_deploy('three', 2)$$, 'the second version is deployed');
 SELECT lives_ok($$SELECT * FROM automl_train('three', metric => 'accuracy')$$, 'one more');
 SELECT lives_ok($$SELECT automl_deploy('three', 2)$$, 'is not kept');
+SELECT is(metric, 'log_loss', 'the metric shown beside the score is the deployed version''s') FROM pgml_auto.model WHERE name = 'three';
 SELECT lives_ok($$SELECT * FROM automl_train('three')$$, 'trained again');
 SELECT is(metric, 'log_loss', 'the settings are those of the deployed version') FROM pgml_auto.version WHERE model = 'three' AND version = 4;
 
