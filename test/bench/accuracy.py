@@ -15,6 +15,8 @@ import os
 import statistics
 import time
 
+from latency import write_report
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 RESULTS = os.path.join(HERE, "results", "accuracy.jsonl")
 
@@ -216,12 +218,7 @@ def report(args):
     if not args.report:
         print(text)
         return
-    with open(args.report) as file:
-        page = file.read()
-    begin, end = "<!-- accuracy: begin -->\n", "<!-- accuracy: end -->"
-    head, rest = page.split(begin)
-    with open(args.report, "w") as file:
-        file.write(head + begin + text + end + rest.split(end)[1])
+    write_report(args.report, "accuracy", text)
 
 
 def main():

@@ -80,6 +80,16 @@ def first(model):
     return statistics.median(firsts), statistics.median(seconds)
 
 
+def write_report(path, name, text):
+    """Put the text between the markers of that name."""
+    with open(path) as file:
+        page = file.read()
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    head, rest = page.split(begin)
+    with open(path, "w") as file:
+        file.write(head + begin + text + end + rest.split(end)[1])
+
+
 def main():
     import psycopg2
 
@@ -101,12 +111,7 @@ def main():
     text = "\n".join(lines) + "\n"
     print(text)
     if args.report:
-        with open(args.report) as file:
-            page = file.read()
-        begin, end = "<!-- latency: begin -->\n", "<!-- latency: end -->"
-        head, rest = page.split(begin)
-        with open(args.report, "w") as file:
-            file.write(head + begin + text + end + rest.split(end)[1])
+        write_report(args.report, "latency", text)
 
 
 if __name__ == "__main__":
