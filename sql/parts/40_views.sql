@@ -78,10 +78,9 @@ LEFT JOIN pgml_auto.deployed d ON d.version_id = v.version_id;
 COMMENT ON VIEW pgml_auto.metric IS 'every metric of each version with its 95 % interval';
 
 CREATE VIEW pgml_auto.deployment WITH (security_barrier) AS
-SELECT m.name AS model, v.version, p.deployed_at, p.deployed_until, p.deployed_by, p.reason
+SELECT m.name AS model, p.version, p.deployed_at, p.deployed_until, p.deployed_by, p.reason
 FROM pgml_auto.visible_models m
-JOIN pgml_auto.deployments p ON p.model_id = m.model_id
-JOIN pgml_auto.versions v ON v.version_id = p.version_id;
+JOIN pgml_auto.deployments p ON p.model_id = m.model_id;
 COMMENT ON VIEW pgml_auto.deployment IS 'which version was deployed when, by whom and why';
 
 CREATE VIEW pgml_auto.model_grant WITH (security_barrier) AS

@@ -234,7 +234,8 @@ fix_thresholds(Work *w, PgmlArena *scratch)
 		}
 	}
 	split->variant = best;
-	PGML_TRY(set_thresholds(w, upto));
+	if (variants > 1)
+		PGML_TRY(set_thresholds(w, upto));
 	if (grouped && split->test_size > 0 && w->in->n > 0 && split->threshold[0] == 0)
 	{
 		pgml_fail(w->env->error, PGML_ERR_DATA, "group_column has a single group");

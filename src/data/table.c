@@ -202,6 +202,23 @@ pgml_table_find(const PgmlTable *table, const char *name)
 	return -1;
 }
 
+int
+pgml_table_next(const PgmlTable *table, const char *name, int from)
+{
+	size_t len = strlen(name);
+
+	for (int i = from; i < table->ncols; i++)
+	{
+		const char *column = table->cols[i].name;
+
+		if (strncmp(column, name, len) != 0)
+			continue;
+		if (column[len] == '\0' || (column[len] == '[' && column[strlen(column) - 1] == ']'))
+			return i;
+	}
+	return -1;
+}
+
 /* A cell as a value. */
 PgmlValue
 pgml_table_value(const PgmlTable *table, int col, int64_t row)

@@ -84,7 +84,8 @@ point_at(int64 model_id, int64 version_id)
 
 /* Close the open row of the history and open the next, at one instant. */
 static void
-record_deployment(const CatalogScope *scope, int64 model_id, int64 version_id, const char *reason)
+record_deployment(const CatalogScope *scope, int64 model_id, int64 version_id, int32 version,
+				  const char *reason)
 {
 	static CatalogStatement close_row = {
 		.sql = "UPDATE pgml_auto.deployments SET deployed_until = pg_catalog.clock_timestamp()"
@@ -93,12 +94,12 @@ record_deployment(const CatalogScope *scope, int64 model_id, int64 version_id, c
 		.types = { INT8OID },
 	};
 	static CatalogStatement open_row = {
-		.sql = "INSERT INTO pgml_auto.deployments (model_id, version_id, deployed_by, reason)"
-			   " VALUES ($1, $2, $3, $4)",
-		.nargs = 4,
-		.types = { INT8OID, INT8OID, TEXTOID, TEXTOID },
+		.sql = "INSERT INTO pgml_auto.deployments (model_id, version_id, version, deployed_by,"
+			   " reason) VALUES ($1, $2, $3, $4, $5)",
+		.nargs = 5,
+		.types = { INT8OID, INT8OID, INT4OID, TEXTOID, TEXTOID },
 	};
-	Datum values[4] = { Int64GetDatum(model_id), Int64GetDatum(version_id),
+	Datum values[5] = { Int64GetDatum(model_id), Int64GetDatum(version_id), Int32GetDatum(version),
 						catalog_text_datum(GetUserNameFromId(scope->user, false)),
 						catalog_text_datum(reason) };
 
@@ -115,7 +116,7 @@ catalog_deploy(const char *model, int64 model_id, int64 version_id, int32 versio
 	catalog_enter(&scope);
 	keep_version(model, model_id, version_id, version);
 	point_at(model_id, version_id);
-	record_deployment(&scope, model_id, version_id, reason);
+	record_deployment(&scope, model_id, version_id, version, reason);
 	catalog_audit(&scope, strcmp(reason, "rollback") == 0 ? "rollback" : "deploy", model_id, model,
 				  version, detail("reason", reason));
 	catalog_changed();

@@ -87,9 +87,8 @@ catalog_describe(const char *reference, ReturnSetInfo *rsinfo)
 			" FROM v, LATERAL jsonb_array_elements(v.recipe) WITH ORDINALITY c(value, n)"
 			" UNION ALL"
 			" SELECT 3, 1, 'input', 'needed', (SELECT string_agg(c.name, ', ' ORDER BY c.n) FROM"
-			"   (SELECT min(c.n) AS n, CASE WHEN c.value ->> 'type' LIKE '%[]' THEN"
-			"      regexp_replace(c.value ->> 'column', '\\[[0-9]+\\]$', '')"
-			"      ELSE c.value ->> 'column' END AS name"
+			"   (SELECT min(c.n) AS n, quote_ident(regexp_replace(c.value ->> 'column',"
+			"      '\\[[0-9]+\\]$', '')) AS name" /* of array elements */
 			"    FROM jsonb_array_elements(v.recipe) WITH ORDINALITY c(value, n)"
 			"    WHERE c.value ->> 'step' <> 'drop' GROUP BY 2) c) FROM v"
 			" UNION ALL"

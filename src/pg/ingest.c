@@ -231,6 +231,8 @@ run_statement(Ingest *ingest, const char *query)
 
 	SPI_connect();
 	statement = pgml_source_prepare(query);
+	if (OidIsValid(ingest->request->source_owner))
+		pgml_source_check_owners(&statement, ingest->request->source_owner);
 	set_up(ingest, &statement);
 	rc = SPI_execute_plan_extended(statement.plan, &options);
 	if (rc < 0)

@@ -22,6 +22,9 @@ typedef struct PgmlIdentity
 {
 	int n;
 	PgmlIdentityColumn *columns;
+	PgmlIdentityColumn
+		split; /* the group or time column by which test rows are chosen instead; name
+							   * NULL: none */
 } PgmlIdentity;
 
 typedef struct PgmlIngest
@@ -34,6 +37,9 @@ typedef struct PgmlIngest
 	const PgmlIdentity *identity; /* NULL or what earlier versions told rows apart by, which goes
 								   * before id_columns: 42703 when a column is missing, 42804 when
 								   * it would be hashed as something else */
+	const char
+		*split_column; /* the group or time column by which test rows are chosen; NULL: none */
+	Oid source_owner;  /* whose code alone the source may run; InvalidOid: anybody's */
 	uint64_t salt;     /* orders rows: hash order, and the sample is the smallest hashes */
 	int64_t max_bytes; /* bound of what reading takes, the table included; 0 = none */
 	bool

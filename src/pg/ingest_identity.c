@@ -159,8 +159,26 @@ hashed_as(const PgmlTypeReader *reader)
 		return reader->element == FLOAT4OID ? "array of real" : "array";
 	if (reader->type == FLOAT4OID)
 		return "real";
+	if (reader->type == FLOAT8OID)
+		return "double precision";
+	if (reader->type == MONEYOID)
+		return "money";
 	return reader->origin == PGML_ORIGIN_TIMESTAMPTZ ? "timestamp with time zone" :
 													   names[reader->kind];
+}
+
+/* 42804 when a column that earlier versions know rows by would be hashed as something else. */
+static void
+check_hashed_as(const Input *input, const PgmlIdentityColumn *column)
+{
+	if (input->reader.supported && strcmp(hashed_as(&input->reader), column->hashed_as) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("column \"%s\", which tells the rows of the model apart, has type %s now",
+					column->name, input->type_name),
+			 errdetail("In the first version its values were read as %s.", column->hashed_as),
+			 errhint("Cast it in a query, or train a model of another name.")));
 }
 
 /* One of the columns that told rows apart before: it must be there, and hash as it did. */
@@ -179,14 +197,7 @@ find_identity_column(const Ingest *ingest, const PgmlIdentityColumn *column)
 			 errdetail("By it the model knows its test rows, which no version may learn from."),
 			 errhint("Include the column, with exclude if it is not to be a feature; or train a "
 					 "model of another name.")));
-	if (!ingest->inputs[at].reader.supported ||
-		strcmp(hashed_as(&ingest->inputs[at].reader), column->hashed_as) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\", which tells the rows of the model apart, has type %s now",
-						column->name, ingest->inputs[at].type_name),
-				 errdetail("In the first version its values were read as %s.", column->hashed_as),
-				 errhint("Cast it in a query, or train a model of another name.")));
+	check_hashed_as(&ingest->inputs[at], column);
 	return at;
 }
 
@@ -205,7 +216,12 @@ use_stored_identity(Ingest *ingest)
 void
 ingest_choose_identity(Ingest *ingest, const PgmlStatement *statement)
 {
-	if (ingest->request->identity != NULL)
+	const PgmlIdentity *stored = ingest->request->identity;
+	int split = ingest_find_input(ingest, ingest->request->split_column);
+
+	if (stored != NULL && stored->split.name != NULL && split >= 0)
+		check_hashed_as(&ingest->inputs[split], &stored->split);
+	if (stored != NULL && stored->split.name == NULL)
 		use_stored_identity(ingest);
 	else if (ingest->request->n_id_columns > 0)
 		use_id_columns(ingest);
@@ -218,7 +234,12 @@ PgmlIdentity
 ingest_describe_identity(const Ingest *ingest)
 {
 	PgmlIdentity identity = { .n = ingest->nidentity };
+	int split = ingest_find_input(ingest, ingest->request->split_column);
 
+	if (split >= 0 && ingest->inputs[split].reader.supported)
+		identity.split =
+			(PgmlIdentityColumn){ .name = pstrdup(ingest->inputs[split].name),
+								  .hashed_as = hashed_as(&ingest->inputs[split].reader) };
 	identity.columns = palloc((ingest->nidentity + 1) * sizeof(PgmlIdentityColumn));
 	for (int i = 0; i < ingest->nidentity; i++)
 	{

@@ -39,4 +39,19 @@ extern PgmlSource pgml_source_resolve(const char *data);
  */
 extern PgmlStatement pgml_source_prepare(const char *query);
 
+/*
+ * Whether reading the relation may run functions, of views, policies or other tables, in a session that has temporary objects
+ * for them to find.
+ */
+extern bool pgml_source_may_meet_temporary(Oid relid);
+
+/* A search_path in which the session's temporary schema comes last instead of first. */
+extern char *pgml_source_temporary_last(const char *search_path);
+
+/*
+ * 42501 when the statement reads or calls what belongs to somebody who could not act as model_owner, as whom it is about to
+ * run (source_owner.c).
+ */
+extern void pgml_source_check_owners(const PgmlStatement *statement, Oid model_owner);
+
 #endif

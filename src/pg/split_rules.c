@@ -63,6 +63,17 @@ put_windows(StringInfo out, const PgmlSplit *split)
 }
 
 static void
+put_identity_column(StringInfo out, const PgmlIdentityColumn *column)
+{
+	appendStringInfoChar(out, '{');
+	json_key(out, "column");
+	json_string(out, column->name);
+	json_key(out, "type");
+	json_string(out, column->hashed_as);
+	appendStringInfoChar(out, '}');
+}
+
+static void
 put_identity(StringInfo out, const PgmlIdentity *identity)
 {
 	json_key(out, "identity");
@@ -70,14 +81,13 @@ put_identity(StringInfo out, const PgmlIdentity *identity)
 	for (int i = 0; i < identity->n; i++)
 	{
 		json_comma(out);
-		appendStringInfoChar(out, '{');
-		json_key(out, "column");
-		json_string(out, identity->columns[i].name);
-		json_key(out, "type");
-		json_string(out, identity->columns[i].hashed_as);
-		appendStringInfoChar(out, '}');
+		put_identity_column(out, &identity->columns[i]);
 	}
 	appendStringInfoChar(out, ']');
+	if (identity->split.name == NULL)
+		return;
+	json_key(out, "by");
+	put_identity_column(out, &identity->split);
 }
 
 Jsonb *
@@ -157,7 +167,7 @@ read_windows(const Jsonb *rules, PgmlSplit *split)
 	for (uint32 i = 0; i < n; i++)
 	{
 		JsonbValue *pair = getIthJsonbValueFromContainer(array, i);
-		if (pair->type != jbvBinary)
+		if (pair->type != jbvBinary || !JsonContainerIsArray(pair->val.binary.data))
 			damaged("windows");
 		split->windows[i].from = window_end(pair->val.binary.data, 0, -INFINITY);
 		split->windows[i].upto = window_end(pair->val.binary.data, 1, INFINITY);
@@ -188,6 +198,11 @@ read_identity(const Jsonb *rules, PgmlIdentity *identity)
 	JsonbContainer *array = value->val.binary.data;
 
 	identity->n = (int) JsonContainerSize(array);
+	if (identity->n == 0)
+		damaged("identity");
+	value = json_get(rules, "by");
+	identity->split =
+		value == NULL ? (PgmlIdentityColumn){ NULL, NULL } : read_identity_column(value);
 	identity->columns = palloc(sizeof(PgmlIdentityColumn) * (identity->n + 1));
 	for (int i = 0; i < identity->n; i++)
 		identity->columns[i] =
@@ -202,7 +217,10 @@ split_rules_read(const Jsonb *rules, PgmlSplit *split, PgmlIdentity *identity)
 
 	split->method = read_method(json_get_text(rules, "method"));
 	split->salt = read_hex(json_get_text(rules, "salt"), "salt");
-	split->variant = (uint32) json_get_number(rules, "variant", 0);
+	double variant = json_get_number(rules, "variant", -1);
+	if (!(variant >= 0 && variant <= PG_INT16_MAX))
+		damaged("variant");
+	split->variant = (uint32) variant;
 	split->day_first = json_get_bool(rules, "day_first");
 	split->test_size = json_get_number(rules, "test_size", -1);
 	if (!(split->test_size >= 0 && split->test_size < 1))

@@ -3,7 +3,8 @@
  *
  * {"method": "stratified", "salt": "9f...", "test_size": 0.2, "labels": ["no", "yes"],
  *  "thresholds": ["33...", "34..."], "windows": [[from, upto], ...],
- *  "variant": 3, "day_first": false, "identity": [{"column": "id", "type": "number"}, ...]}
+ *  "variant": 3, "day_first": false, "identity": [{"column": "id", "type": "number"}, ...],
+ *  "by": {"column": "patient", "type": "text"}}
  * 64-bit numbers are hexadecimal text, since JSON numbers are doubles to many readers; an open end of a window is null.
  */
 #ifndef PGML_PG_SPLIT_RULES_H

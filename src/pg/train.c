@@ -13,25 +13,16 @@
 #include <malloc.h>
 #include <math.h>
 
-#include "access/genam.h"
 #include "access/parallel.h"
-#include "access/table.h"
 #include "access/xact.h"
-#include "access/htup_details.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_depend.h"
-#include "catalog/pg_namespace.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
-#include "utils/varlena.h"
 
 #include "model/image.h"
 #include "pg/catalog.h"
@@ -117,6 +108,28 @@ refuse_change(const TrainJob *job, const char *argument, const char *fixed)
 					errhint("Leave it out, or train a model of another name.")));
 }
 
+/* Test rows are chosen by time, by one group column, or by rows, for ever. */
+static void
+keep_split_column(const TrainJob *job)
+{
+	const PgmlTrainOptions *options = &job->options;
+	const char *kept = job->identity.split.name;
+	const char *given = options->time_column != NULL ? options->time_column : options->group_column;
+	bool by_time = job->split.method == PGML_SPLIT_TIME;
+
+	if (kept == NULL ?
+			given == NULL :
+			given != NULL && strcmp(kept, given) == 0 && by_time == (options->time_column != NULL))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("the way test rows are chosen cannot change between versions of a model"),
+			 kept == NULL ? errdetail("They are chosen row by row since the first version.") :
+							errdetail("They are chosen by %s \"%s\" since the first version.",
+									  by_time ? "time_column" : "group_column", kept),
+			 errhint("Keep time_column and group_column, or train a model of another name.")));
+}
+
 /* What every version of a model shares: target, task, meaning of the positive class, test rows. */
 static void
 keep_to_model(TrainJob *job)
@@ -139,6 +152,7 @@ keep_to_model(TrainJob *job)
 		refuse_change(job, "positive_class", psprintf("'%s'", model->positive_class));
 
 	split_rules_read(model->split, &job->split, &job->identity);
+	keep_split_column(job);
 	if (json_get(job->call.given, "test_size") != NULL &&
 		options->test_size != job->split.test_size)
 		refuse_change(job, "test_size", psprintf("%g", job->split.test_size));
@@ -207,57 +221,26 @@ load_champion(TrainJob *job)
 	job->options.champion_len = job->champion_damaged ? 0 : (size_t) job->champion.image_bytes;
 }
 
-/* Whether the session's temporary schema has anything in it. */
-static bool
-has_temporary_objects(void)
-{
-	Oid schema, toast_schema;
-	ScanKeyData key[2];
-
-	GetTempNamespaceState(&schema, &toast_schema);
-	if (!OidIsValid(schema))
-		return false;
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(NamespaceRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(schema));
-	Relation depend = table_open(DependRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
-	bool found = HeapTupleIsValid(systable_getnext(scan));
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
-	return found;
-}
-
-/* Whether reading the relation runs nothing but the server's own code: no view, policy, partition or foreign table. */
-static bool
-is_plain_table(Oid relid)
-{
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Form_pg_class relation;
-	bool plain;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	relation = (Form_pg_class) GETSTRUCT(tuple);
-	plain = (relation->relkind == RELKIND_RELATION || relation->relkind == RELKIND_MATVIEW) &&
-			!relation->relrowsecurity && !relation->relhassubclass &&
-			!isTempNamespace(relation->relnamespace);
-	ReleaseSysCache(tuple);
-	return plain;
-}
-
 /*
- * 55000 when the source of another owner could lead to something temporary of this session: who may train the model
- * would have code of their own run as its owner.  A plain table is resolved here as it will be; names in a query, and in
- * the functions that a view or a policy calls, could lead anywhere.
+ * Who may train the model but not act as its owner must not have code of their own run as its owner: through a query, whose
+ * names, literals and functions could lead anywhere (42501), or through temporary objects of the session, which the
+ * functions that a view or a policy calls may find (55000).
  */
 static void
-refuse_temporary_objects(const TrainJob *job)
+check_stored_source(const TrainJob *job)
 {
 	PgmlSource source = pgml_source_resolve(job->source);
 
-	if (is_plain_table(source.relid) || !has_temporary_objects())
+	if (!OidIsValid(source.relid))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("the source of model \"%s\" is a query, which is not run for others than "
+					"its owner",
+					job->model->name),
+			 errhint("Its owner, \"%s\", can train it again, or train it on a view of the query.",
+					 job->model->owner)));
+	if (!pgml_source_may_meet_temporary(source.relid))
 		return;
 	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					errmsg("cannot read the stored source of model \"%s\" while the session has "
@@ -296,24 +279,6 @@ become_source_owner(const TrainJob *job)
 									  SECURITY_RESTRICTED_OPERATION);
 }
 
-/* A search_path in which the session's temporary schema comes last instead of first. */
-static char *
-temporary_last(const char *search_path)
-{
-	List *schemas;
-	ListCell *cell;
-	StringInfoData out;
-
-	initStringInfo(&out);
-	if (!SplitIdentifierString(pstrdup(search_path), ',', &schemas))
-		schemas = NIL;
-	foreach(cell, schemas)
-		if (strcmp(lfirst(cell), "pg_temp") != 0)
-			appendStringInfo(&out, "%s, ", quote_identifier(lfirst(cell)));
-	appendStringInfoString(&out, "pg_temp");
-	return out.data;
-}
-
 /*
  * Read the source into columns, with the search_path it was first given under.  Read as its owner, functions in it must
  * not find the caller's temporary objects first.
@@ -322,14 +287,14 @@ static void
 read_data(TrainJob *job)
 {
 	PgmlIngestInfo info = { 0 };
-	bool by_rows = job->split.method == PGML_SPLIT_RANDOM ||
-				   job->split.method == PGML_SPLIT_STRATIFIED; /* or by groups or time */
 	PgmlIngest ingest = {
 		.data = job->source,
 		.target = job->options.target,
 		.id_columns = job->options.id_columns,
 		.n_id_columns = job->options.n_id_columns,
-		.identity = job->split.fixed && by_rows ? &job->identity : NULL,
+		.identity = job->split.fixed ? &job->identity : NULL,
+		.split_column =
+			job->options.time_column != NULL ? job->options.time_column : job->options.group_column,
 		.salt = job->split.salt,
 		.max_bytes = (int64_t) (job->budget.limit * COLUMNS_SHARE),
 	};
@@ -340,12 +305,17 @@ read_data(TrainJob *job)
 	GetUserIdAndSecContext(&user, &sec_context);
 	become_source_owner(job);
 	bool as_owner = GetUserId() != user;
+	bool for_other = as_owner && !has_privs_of_role(user, GetUserId());
 	if (job->stored_source)
 		(void) set_config_option("search_path",
-								 as_owner ? temporary_last(job->search_path) : job->search_path,
+								 as_owner ? pgml_source_temporary_last(job->search_path) :
+											job->search_path,
 								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	if (as_owner)
-		refuse_temporary_objects(job);
+	if (for_other)
+	{
+		check_stored_source(job);
+		ingest.source_owner = GetUserId();
+	}
 	job->table = pgml_ingest(&ingest, job->arena, &info);
 	if (!job->split.fixed)
 		job->identity = info.identity;
@@ -362,7 +332,7 @@ read_data(TrainJob *job)
 static void
 require_column(const PgmlTable *table, const char *argument, const char *name)
 {
-	if (name == NULL || pgml_table_find(table, name) >= 0)
+	if (name == NULL || pgml_table_next(table, name, 0) >= 0)
 		return;
 	StringInfoData known;
 	initStringInfo(&known);
@@ -525,7 +495,8 @@ gate(const TrainJob *job, const CatalogVersion *version)
 		ereport(NOTICE,
 				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
 				 errmsg("version %d is not deployed: %s", version->version, reason),
-				 r->champion_uses == NULL ?
+				 r->champion_uses == NULL || !r->champion_scored ||
+						 deployed.version_id != job->champion.version_id ?
 					 errhint("To deploy it all the same: %s.", deploy) :
 					 errhint("Version %d uses \"%s\", which this one leaves out. If that column "
 							 "gives the target away, its score means nothing: %s.",

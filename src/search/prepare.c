@@ -43,7 +43,8 @@ exclude_column(Training *t, const char *name, const char *role, const char *reas
 
 	if (!name)
 		return PGML_OK;
-	PGML_TRY(training_find_column(t, name, role, &col));
+	if (pgml_table_next(t->table, name, 0) < 0)
+		return training_find_column(t, name, role, &col);
 	for (int i = 0; i < t->options->n_features; i++)
 		if (strcmp(t->options->features[i], name) == 0)
 		{
@@ -54,8 +55,27 @@ exclude_column(Training *t, const char *name, const char *role, const char *reas
 			pgml_fail_hint(t->env->error, "Leave it out of features.");
 			return status;
 		}
-	exclude[col] = true;
-	reasons[col] = reason;
+	for (col = -1; (col = pgml_table_next(t->table, name, col + 1)) >= 0;)
+	{
+		exclude[col] = true;
+		reasons[col] = reason;
+	}
+	return PGML_OK;
+}
+
+/* Mark the columns of the names: an array's name stands for all its elements. */
+static PgmlStatus
+mark_columns(Training *t, const char *const *names, int n, const char *role, bool *mark)
+{
+	for (int i = 0; i < n; i++)
+	{
+		int col;
+
+		if (pgml_table_next(t->table, names[i], 0) < 0)
+			return training_find_column(t, names[i], role, &col);
+		for (col = -1; (col = pgml_table_next(t->table, names[i], col + 1)) >= 0;)
+			mark[col] = true;
+	}
 	return PGML_OK;
 }
 
@@ -65,26 +85,14 @@ choose_columns(Training *t, bool *exclude, const char **reasons, bool *keep)
 {
 	PgmlTrainOptions *o = t->options;
 
-	for (int i = 0; i < o->n_features; i++)
-	{
-		int col;
-
-		PGML_TRY(training_find_column(t, o->features[i], "a feature", &col));
-		keep[col] = true;
-	}
+	PGML_TRY(mark_columns(t, o->features, o->n_features, "a feature", keep));
 	for (int col = 0; o->n_features > 0 && col < t->table->ncols; col++)
 		if (!keep[col])
 		{
 			exclude[col] = true;
 			reasons[col] = "not among the features asked for";
 		}
-	for (int i = 0; i < o->n_keep; i++)
-	{
-		int col;
-
-		PGML_TRY(training_find_column(t, o->keep[i], "one to keep", &col));
-		keep[col] = true;
-	}
+	PGML_TRY(mark_columns(t, o->keep, o->n_keep, "one to keep", keep));
 	for (int i = 0; i < o->n_exclude; i++)
 		PGML_TRY(exclude_column(t, o->exclude[i], "excluded", "excluded", exclude, reasons));
 	for (int i = 0; i < o->n_id_columns; i++)

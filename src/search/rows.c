@@ -66,7 +66,8 @@ read_weights(Training *t)
 		double w = c->num[i];
 
 		if (w < 0 || isinf(w))
-			return weight_error(t, "weight_column \"%s\" holds the weight %g", c->name, w);
+			return weight_error(
+				t, "weight_column \"%s\" holds a weight that is negative or infinite", c->name);
 		t->weight[i] = isnan(w) ? 0 : w;
 		largest = t->weight[i] > largest ? t->weight[i] : largest;
 	}

@@ -36,7 +36,8 @@ SELECT lives_ok($$SELECT * FROM automl_train('queried', 'SELECT * FROM visits', 
 SELECT lives_ok($$SELECT automl_grant('queried', 'pgml_tap_manager', 'manage')$$, 'and lets somebody manage that model');
 SET LOCAL ROLE pgml_tap_manager;
 CREATE FUNCTION pg_temp.spy() RETURNS boolean LANGUAGE sql AS 'SELECT true';
-SELECT throws_ok($$SELECT * FROM automl_train('queried', max_trials => 1)$$, '55000', NULL, 'a query is not read beside anything temporary');
+SELECT throws_ok($$SELECT * FROM automl_train('queried', max_trials => 1)$$, '42501',
+    'the source of model "queried" is a query, which is not run for others than its owner', 'a query is not run for who manages');
 SELECT lives_ok($$SELECT * FROM automl_train('visits', max_trials => 1)$$, 'without temporary objects it is read');
 -- Code of the owner, behind a view or a policy, could be led to temporary objects: it is not run beside them.
 SET LOCAL ROLE pgml_tap_owner;
@@ -52,7 +53,28 @@ FROM unnest('{rated_visits,guarded,parted}'::text[]) t;
 SELECT lives_ok(format($$SELECT automl_grant(%L, 'pgml_tap_manager', 'manage')$$, t), t || ' is granted') FROM unnest('{rated_visits,guarded,parted}'::text[]) t;
 SET LOCAL ROLE pgml_tap_manager;
 SELECT throws_ok(format($$SELECT * FROM automl_train(%L)$$, t), '55000', NULL, t || ' is not read beside temporary objects, which pgTAP has') FROM unnest('{rated_visits,guarded,parted}'::text[]) t;
+
+-- What is read as the owner must be the owner's: here the manager owns a table, a function behind a view, a table behind one.
+RESET ROLE;
+CREATE SCHEMA pgml_tap_lent AUTHORIZATION pgml_tap_manager;
+SET LOCAL ROLE pgml_tap_manager;
+CREATE TABLE pgml_tap_lent.bait AS SELECT i AS id, i % 61 AS age, i % 2 AS bought FROM generate_series(1, 200) i;
+CREATE FUNCTION pgml_tap_lent.spy(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RAISE NOTICE 'ran as %', current_user; RETURN x; END $$;
+GRANT USAGE ON SCHEMA pgml_tap_lent TO pgml_tap_owner;
+GRANT SELECT ON pgml_tap_lent.bait TO pgml_tap_owner;
 SET LOCAL ROLE pgml_tap_owner;
+CREATE VIEW public.lent AS SELECT id, pgml_tap_lent.spy(age) AS age, bought FROM public.visits;
+CREATE VIEW public.borrowed AS SELECT * FROM pgml_tap_lent.bait;
+SELECT lives_ok(format($$SELECT * FROM automl_train(%L, %L, 'bought', algorithms => '{linear}', max_trials => 1)$$, t, t), t || ' is trained on')
+FROM unnest('{pgml_tap_lent.bait,lent,borrowed}'::text[]) t;
+SELECT lives_ok(format($$SELECT automl_grant(%L, 'pgml_tap_manager', 'manage')$$, t), t || ' is granted') FROM unnest('{pgml_tap_lent.bait,lent,borrowed}'::text[]) t;
+SET LOCAL ROLE pgml_tap_manager;
+SELECT throws_ok($$SELECT * FROM automl_train('pgml_tap_lent.bait')$$, '42501',
+    'the source of the model uses relation "bait", which is not its owner''s', 'a table of the manager''s is not read as the owner');
+-- pgTAP has temporary objects, so views are refused before it comes to whose they are.
+SELECT throws_ok(format($$SELECT * FROM automl_train(%L)$$, t), '55000', NULL, t || ' neither') FROM unnest('{lent,borrowed}'::text[]) t;
+SET LOCAL ROLE pgml_tap_owner;
+SELECT lives_ok($$SELECT * FROM automl_train('pgml_tap_lent.bait')$$, 'the owner reads what the owner has chosen');
 CREATE TEMPORARY TABLE mine (a int);
 SELECT lives_ok($$SELECT * FROM automl_train('visits', max_trials => 1)$$, 'the owner''s own temporary objects are no danger');
 DROP TABLE mine;

@@ -108,5 +108,12 @@ SELECT throws_ok($$SELECT * FROM automl_train('kept2', 'SELECT 1 AS x, 2 AS y', 
     'options: "keep" must be an array of column names', 'keep is a list');
 SELECT throws_ok($$SELECT * FROM automl_train('kept2', 'SELECT 1 AS x, 2 AS y', 'y', options => '{"keep": ["z"]}')$$, '42703', NULL, 'of columns');
 
+-- An array goes by its own name.
+SELECT lives_ok($$SELECT * FROM automl_train('arrayed', 'SELECT ARRAY[i % 7, i % 5] AS v, ARRAY[i % 3, 1] AS w, i % 11 AS x, i % 7 + i % 11 AS y FROM generate_series(1, 300) i', 'y',
+    exclude => '{w}', max_trials => 1)$$, 'an array is excluded');
+SELECT is(description, 'v, x', 'and the other one is needed') FROM automl_describe('arrayed') WHERE item = 'needed';
+SELECT lives_ok($$SELECT * FROM automl_train('arrayed', exclude => '{}', features => '{w,x}')$$, 'or chosen');
+SELECT is(description, 'w, x', 'as one') FROM automl_describe('arrayed@2') WHERE item = 'needed';
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -72,6 +72,19 @@ INSERT INTO ambiguous SELECT '25/12/2024', 1, 1 FROM generate_series(1, 20);
 SELECT throws_like($$SELECT * FROM automl_train('ambiguous')$$, '%"25/12/2024", which is not a date', 'do not do so in a later version');
 DROP TABLE moments, ambiguous;
 
+-- Groups and times, too, are those of the first version.
+CREATE TABLE grouped AS SELECT i AS id, i % 60 AS grp, i % 50 AS other, timestamp '2024-01-01' + i * interval '1 hour' AS at, (i % 60 * 7919) % 61 + i % 5 AS y
+FROM generate_series(1, 600) i;
+SELECT lives_ok($$SELECT * FROM automl_train('grouped', 'grouped', 'y', group_column => 'grp', max_trials => 1, algorithms => '{linear}')$$, 'groups');
+SELECT throws_ok(format($$SELECT * FROM automl_train('grouped', %s)$$, arguments), '22023',
+    'the way test rows are chosen cannot change between versions of a model', arguments)
+FROM unnest(ARRAY[$a$group_column => 'other'$a$, $a$group_column => ''$a$, $a$time_column => 'at'$a$]) AS arguments;
+SELECT lives_ok($$SELECT * FROM automl_train('timed', 'grouped', 'y', time_column => 'at', max_trials => 1, algorithms => '{linear}')$$, 'times');
+SELECT throws_ok($$SELECT * FROM automl_train('timed', time_column => 'id')$$, '22023', NULL, 'another time column');
+ALTER TABLE grouped ALTER grp TYPE text, ALTER at TYPE timestamptz;
+SELECT throws_ok(format($$SELECT * FROM automl_train(%L)$$, m), '42804', NULL, m || ' in another type') FROM unnest('{grouped,timed}'::text[]) m;
+DROP TABLE grouped;
+
 -- Of a table that has not changed, no version trains on much fewer rows than the first one did.
 CREATE TABLE three AS SELECT i AS id, i % 7 AS x, (ARRAY['a', 'b', 'b', 'c', 'c', 'c'])[1 + i % 6] AS y FROM generate_series(1, 900) i;
 ALTER TABLE three ADD PRIMARY KEY (id);

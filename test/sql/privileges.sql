@@ -72,6 +72,37 @@ SELECT current_user = 'pgml_test_owner' AS is_owner;
 SELECT automl_drop('spy');
 RESET client_min_messages;
 
+-- Nor does code of who manages run as the owner: a view of the owner's may be read, but not what others have put behind it.
+RESET ROLE;
+GRANT CREATE ON SCHEMA privileges_test TO pgml_test_manager;
+SET client_min_messages = warning;
+SET ROLE pgml_test_manager;
+CREATE FUNCTION privileges_test.lent(x int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN x; END $$;
+CREATE TABLE privileges_test.bait AS SELECT i AS id, i % 61 AS amount, i % 61 * 2 AS price FROM generate_series(1, 200) i;
+GRANT SELECT ON privileges_test.bait TO pgml_test_owner;
+SET ROLE pgml_test_owner;
+CREATE VIEW privileges_test.behind_function AS SELECT id, privileges_test.lent(amount) AS amount, price FROM privileges_test.orders;
+CREATE VIEW privileges_test.behind_view AS SELECT * FROM privileges_test.bait;
+CREATE VIEW privileges_test.own_view AS SELECT id, amount + 1 AS amount, price FROM privileges_test.orders;
+SELECT version FROM automl_train('f', 'privileges_test.behind_function', 'price', algorithms => '{linear}', max_trials => 1);
+SELECT version FROM automl_train('v', 'privileges_test.behind_view', 'price', algorithms => '{linear}', max_trials => 1);
+SELECT version FROM automl_train('o', 'privileges_test.own_view', 'price', algorithms => '{linear}', max_trials => 1);
+SELECT count(automl_grant(m, 'pgml_test_manager', 'manage')) AS granted FROM unnest('{f,v,o}'::text[]) m;
+SET ROLE pgml_test_manager;
+SELECT version FROM automl_train('f');
+SELECT version FROM automl_train('v');
+SELECT version FROM automl_train('o');
+CREATE TEMPORARY TABLE orders (id int);
+SELECT version FROM automl_train('o');
+DISCARD TEMP;
+SET ROLE pgml_test_owner;
+SELECT count(automl_drop(m)) AS dropped FROM unnest('{f,v,o}'::text[]) m;
+DROP VIEW privileges_test.behind_function, privileges_test.behind_view, privileges_test.own_view;
+SET ROLE pgml_test_manager;
+DROP TABLE privileges_test.bait;
+DROP FUNCTION privileges_test.lent;
+RESET client_min_messages;
+
 -- members of the owner are owners
 SET ROLE pgml_test_member;
 SET client_min_messages = warning;
