@@ -202,20 +202,21 @@ pgml_table_find(const PgmlTable *table, const char *name)
 	return -1;
 }
 
-int
-pgml_table_next(const PgmlTable *table, const char *name, int from)
+bool
+pgml_column_is(const char *column, const char *name)
 {
 	size_t len = strlen(name);
 
-	for (int i = from; i < table->ncols; i++)
-	{
-		const char *column = table->cols[i].name;
+	return strncmp(column, name, len) == 0 &&
+		   (column[len] == '\0' || (column[len] == '[' && column[strlen(column) - 1] == ']'));
+}
 
-		if (strncmp(column, name, len) != 0)
-			continue;
-		if (column[len] == '\0' || (column[len] == '[' && column[strlen(column) - 1] == ']'))
+int
+pgml_table_next(const PgmlTable *table, const char *name, int from)
+{
+	for (int i = from; i < table->ncols; i++)
+		if (pgml_column_is(table->cols[i].name, name))
 			return i;
-	}
 	return -1;
 }
 

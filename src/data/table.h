@@ -54,7 +54,10 @@ typedef struct PgmlTable
 /* Index of the column called name, -1 when there is none. */
 extern int pgml_table_find(const PgmlTable *table, const char *name);
 
-/* The next column, from index `from` on, that is called so or is an element of the array of that name; -1: none. */
+/* Whether a column is called so, or is an element of the array of that name. */
+extern bool pgml_column_is(const char *column, const char *name);
+
+/* The next column, from index `from` on, that is; -1: none. */
 extern int pgml_table_next(const PgmlTable *table, const char *name, int from);
 
 /* Value of a cell (text points into the dictionary). */

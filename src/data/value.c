@@ -62,6 +62,12 @@ pgml_clip(const char *s, uint32_t len, uint32_t max)
 	return cut;
 }
 
+int
+pgml_shown(const char *s, uint32_t max)
+{
+	return (int) pgml_clip(s, (uint32_t) strlen(s), max);
+}
+
 /* See value.h. */
 uint32_t
 pgml_clip_end(const char *s, uint32_t len)

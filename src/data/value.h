@@ -95,6 +95,9 @@ extern void pgml_trim(const char **s, uint32_t *len);
 /* At most max bytes of a text, cut between UTF-8 characters: for messages. */
 extern uint32_t pgml_clip(const char *s, uint32_t len, uint32_t max);
 
+/* The same of a string, as "%.*s" wants it. */
+extern int pgml_shown(const char *s, uint32_t max);
+
 /* Length without a UTF-8 character at the end that was cut already. */
 extern uint32_t pgml_clip_end(const char *s, uint32_t len);
 

@@ -16,14 +16,6 @@ count_slots(uint32_t entries, int32_t wanted, int64_t bytes)
 	return fit < PGML_GBM_MIN_SLOTS ? PGML_GBM_MIN_SLOTS : (int32_t) fit;
 }
 
-int64_t
-pgml_gbm_pool_size(uint32_t entries, int32_t wanted, int64_t bytes)
-{
-	int64_t slot = (int64_t) entries * (int64_t) sizeof(PgmlGbmSum) + 16;
-
-	return count_slots(entries, wanted, bytes) * slot;
-}
-
 PgmlStatus
 pgml_gbm_pool_create(const PgmlEnv *env, PgmlArena *arena, uint32_t entries, int32_t wanted,
 					 int64_t bytes, PgmlGbmPool *pool)

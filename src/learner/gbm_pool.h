@@ -25,9 +25,6 @@ typedef struct PgmlGbmPool
 extern PgmlStatus pgml_gbm_pool_create(const PgmlEnv *env, PgmlArena *arena, uint32_t entries,
 									   int32_t wanted, int64_t bytes, PgmlGbmPool *pool);
 
-/* Bytes that a pool takes. */
-extern int64_t pgml_gbm_pool_size(uint32_t entries, int32_t wanted, int64_t bytes);
-
 /* Free all slots. */
 extern void pgml_gbm_pool_reset(PgmlGbmPool *pool);
 

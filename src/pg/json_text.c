@@ -110,16 +110,12 @@ json_get_number(const Jsonb *object, const char *key, double missing)
 }
 
 const char **
-json_get_list(const Jsonb *object, const char *key, int *n)
+json_value_list(const JsonbValue *value, int *n)
 {
-	JsonbValue *value = json_get(object, key);
-
 	*n = 0;
-	if (value == NULL || value->type != jbvBinary)
+	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
 		return NULL;
 	JsonbContainer *array = value->val.binary.data;
-	if (!JsonContainerIsArray(array))
-		return NULL;
 	uint32 size = JsonContainerSize(array);
 	const char **list = palloc0(sizeof(char *) * (size + 1));
 	for (uint32 i = 0; i < size; i++)
@@ -129,4 +125,13 @@ json_get_list(const Jsonb *object, const char *key, int *n)
 			list[(*n)++] = json_value_text(element);
 	}
 	return list;
+}
+
+const char **
+json_get_list(const Jsonb *object, const char *key, int *n)
+{
+	JsonbValue *value = json_get(object, key);
+
+	*n = 0;
+	return value == NULL ? NULL : json_value_list(value, n);
 }

@@ -34,6 +34,9 @@ extern bool json_get_bool(const Jsonb *object, const char *key); /* false when i
 extern double json_get_number(const Jsonb *object, const char *key, double missing);
 extern const char **json_get_list(const Jsonb *object, const char *key, int *n);
 
+/* Texts of an array, other elements left out; NULL when it is none. */
+extern const char **json_value_list(const JsonbValue *value, int *n);
+
 /* Copies of values. */
 extern char *json_value_text(const JsonbValue *value);
 extern double json_value_number(const JsonbValue *value);

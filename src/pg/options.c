@@ -316,26 +316,9 @@ option_int(const char *key, const JsonbValue *value, int min, int max)
 static const char **
 option_list(const char *key, JsonbValue *value, int *n)
 {
-	const char **list = NULL;
+	const char **list = json_value_list(value, n);
 
-	*n = -1;
-	if (value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data))
-	{
-		JsonbContainer *array = value->val.binary.data;
-		uint32 size = JsonContainerSize(array);
-
-		list = palloc(sizeof(char *) * (size + 1));
-		*n = 0;
-		for (uint32 i = 0; i < size; i++)
-		{
-			JsonbValue *element = getIthJsonbValueFromContainer(array, i);
-
-			if (element->type == jbvString)
-				list[(*n)++] = json_value_text(element);
-		}
-		*n = *n == (int) size ? *n : -1;
-	}
-	if (*n < 0)
+	if (list == NULL || *n < (int) JsonContainerSize(value->val.binary.data))
 		bad_argument(psprintf("options: \"%s\" must be an array of column names", key),
 					 "For example options => '{\"keep\": [\"year\"]}'.");
 	return list;

@@ -123,13 +123,6 @@ same_column(RecipeFit *fit, const ColumnFit *a, const ColumnFit *b, bool *same)
 	return PGML_OK;
 }
 
-/* Bytes of a string to show, at most max, for "%.*s". */
-static int
-clipped(const char *s, uint32_t max)
-{
-	return (int) pgml_clip(s, (uint32_t) strlen(s), max);
-}
-
 /* Drop columns that hold the same as an earlier one. */
 static PgmlStatus
 drop_duplicates(RecipeFit *fit)
@@ -153,7 +146,7 @@ drop_duplicates(RecipeFit *fit)
 			if (!same)
 				continue;
 			snprintf(reason, sizeof(reason), "same content as \"%.*s\"",
-					 clipped(twin->col->name, 120), twin->col->name);
+					 pgml_shown(twin->col->name, 120), twin->col->name);
 			const char *copy = pgml_strdup(fit->arena, reason);
 			if (copy == NULL)
 				return pgml_fail_nomem(fit->env, "the recipe");
@@ -177,7 +170,7 @@ nothing_usable(const RecipeFit *fit)
 		const char *name = fit->cols[i].col->name;
 		const char *reason = fit->cols[i].reason;
 		int n = snprintf(list + len, sizeof(list) - len, "%s\"%.*s\": %.*s", told > 0 ? "; " : "",
-						 clipped(name, 40), name, clipped(reason, 50), reason);
+						 pgml_shown(name, 40), name, pgml_shown(reason, 50), reason);
 		len += n > 0 ? (size_t) n : 0;
 		if (len >= sizeof(list))
 			break;

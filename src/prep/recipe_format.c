@@ -140,7 +140,7 @@ put_feature(PgmlBuf *out, size_t base, size_t offset, const ColumnFit *f, const 
 {
 	char name[256];
 	const char *column = f->col->name;
-	int column_len = (int) pgml_clip(column, (uint32_t) strlen(column), 200);
+	int column_len = pgml_shown(column, 200);
 	RecipeFeature feature = { .source = source,
 							  .categorical = f->step == RECIPE_CATEGORY,
 							  .n_levels = in->n_levels };

@@ -46,7 +46,7 @@ typedef struct TargetReading
 static inline int
 target_shown(const char *s)
 {
-	return (int) pgml_clip(s, (uint32_t) strlen(s), TARGET_SHOWN);
+	return pgml_shown(s, TARGET_SHOWN);
 }
 
 /* True when it is time to look at the stop flag and it is set. */

@@ -28,7 +28,7 @@ static bool
 is_excluded(const PgmlTrainOptions *options, const char *name)
 {
 	for (int i = 0; i < options->n_exclude; i++)
-		if (strcmp(options->exclude[i], name) == 0)
+		if (pgml_column_is(name, options->exclude[i]))
 			return true;
 	return false;
 }

@@ -6,13 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Bytes of a name to show, at most max, for "%.*s". */
-static int
-shown(const char *name, uint32_t max)
-{
-	return (int) pgml_clip(name, (uint32_t) strlen(name), max);
-}
-
 /* See training.h. */
 PgmlStatus
 training_find_column(Training *t, const char *name, const char *role, int *col)
@@ -28,7 +21,7 @@ training_find_column(Training *t, const char *name, const char *role, int *col)
 					   "column \"%s\", named as %s, does not exist in the data", name, role);
 	for (int i = 0; i < t->table->ncols && used < sizeof(list) - 70; i++)
 		used += snprintf(list + used, sizeof(list) - used, "%s\"%.*s\"", i ? ", " : "",
-						 shown(t->table->cols[i].name, 60), t->table->cols[i].name);
+						 pgml_shown(t->table->cols[i].name, 60), t->table->cols[i].name);
 	pgml_fail_hint(t->env->error, "The columns are %s%s.", list,
 				   used >= sizeof(list) - 70 ? ", ..." : "");
 	return status;
@@ -170,7 +163,7 @@ report_dropped(Training *t)
 		n++;
 		if (used < sizeof(list) - 250)
 			used += snprintf(list + used, sizeof(list) - used, "%s\"%.*s\" (%s)", used ? ", " : "",
-							 shown(input.name, 75), input.name, words);
+							 pgml_shown(input.name, 75), input.name, words);
 	}
 	if (n > 0)
 		training_notice(t, false, "not used as features: %s%s", list,

@@ -283,8 +283,7 @@ check_target_varies(Training *t)
 
 		status = pgml_fail(t->env->error, PGML_ERR_DATA,
 						   "target column \"%s\" has only one class in the training rows, \"%.*s\"",
-						   t->options->target, (int) pgml_clip(label, (uint32_t) strlen(label), 40),
-						   label);
+						   t->options->target, pgml_shown(label, 40), label);
 	}
 	pgml_fail_detail(t->env->error, "%lld rows train, %lld rows test.", (long long) t->n_train,
 					 (long long) t->n_test);

@@ -15,7 +15,7 @@ import os
 import statistics
 import time
 
-from latency import write_report
+from report import write_report
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RESULTS = os.path.join(HERE, "results", "accuracy.jsonl")

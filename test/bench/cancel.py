@@ -11,7 +11,7 @@ import threading
 import time
 
 from accuracy import load, read
-from latency import write_report
+from report import write_report
 
 SETS = ("adult", "letter", "california")
 

@@ -9,6 +9,8 @@ import os
 import statistics
 import time
 
+from report import write_report
+
 BATCH = 500
 ROUNDS = 20
 
@@ -78,16 +80,6 @@ def first(model):
             times.append((time.perf_counter() - start) * 1e3)
         connection.close()
     return statistics.median(firsts), statistics.median(seconds)
-
-
-def write_report(path, name, text):
-    """Put the text between the markers of that name."""
-    with open(path) as file:
-        page = file.read()
-    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
-    head, rest = page.split(begin)
-    with open(path, "w") as file:
-        file.write(head + begin + text + end + rest.split(end)[1])
 
 
 def main():
