@@ -579,7 +579,9 @@ pgml_auto_train(PG_FUNCTION_ARGS)
 	read_data(job);
 	check_columns(job);
 	compute(job);
+	pgml_progress_report(0.98, "storing");
 	CatalogVersion version = store(job);
+	pgml_progress_report(0.99, "deploying");
 	bool deployed = gate(job, &version);
 	pgml_progress_end();
 

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(configure_server new_server registry_counts create_small_table create_slow_table
+our @EXPORT = qw(configure_server new_server registry_counts registry_problems create_small_table create_slow_table
   slow_call start_in_background wait_for_step wait_until thread_masks);
 
 # Every signal that can be blocked: 1 to 31 without KILL and STOP.
@@ -49,6 +49,67 @@ sub registry_counts
 	my $query = join ' UNION ALL ',
 	  map { "SELECT '$_ ' || count(*) AS line FROM pgml_auto.$_" } @tables;
 	return $node->safe_psql($database // 'postgres', "SELECT string_agg(line, ', ') FROM ($query) AS t");
+}
+
+# What must be true of the registry whenever a transaction has ended: each query finds the rows of which it is not.
+my @registry_rules = (
+	[ 'a model without versions',
+		'SELECT name FROM pgml_auto.models m WHERE NOT EXISTS (SELECT FROM pgml_auto.versions v WHERE v.model_id = m.model_id)' ],
+	[ 'a model of which nothing is deployed',
+		'SELECT name FROM pgml_auto.models m WHERE NOT EXISTS (SELECT FROM pgml_auto.deployed d WHERE d.model_id = m.model_id)' ],
+	[ 'a version number that is still to come',
+		'SELECT name FROM pgml_auto.models m JOIN pgml_auto.versions v USING (model_id) WHERE v.version >= m.next_version' ],
+	[ 'a row of a model that is not there', join ' UNION ALL ',
+		map { "SELECT '$_ ' || model_id FROM pgml_auto.$_ WHERE model_id NOT IN (SELECT model_id FROM pgml_auto.models)" }
+		  qw(versions deployed deployments grants) ],
+	[ 'a row of a version that is not there', join ' UNION ALL ',
+		map { "SELECT '$_ ' || version_id FROM pgml_auto.$_ WHERE version_id NOT IN (SELECT version_id FROM pgml_auto.versions)" }
+		  qw(trials metrics image_chunks deployed) ],
+	[ 'a version without trials, metrics or image', join ' UNION ALL ',
+		map { "SELECT '$_ ' || version_id FROM pgml_auto.versions WHERE version_id NOT IN (SELECT version_id FROM pgml_auto.$_)" }
+		  qw(trials metrics image_chunks) ],
+	[ 'a version of which no trial was chosen', q{
+		SELECT version_id::text FROM pgml_auto.versions v
+		WHERE NOT EXISTS (SELECT FROM pgml_auto.trials t WHERE t.version_id = v.version_id AND t.chosen)} ],
+	[ 'a version without its metric', q{
+		SELECT version_id::text FROM pgml_auto.versions v WHERE NOT EXISTS (SELECT FROM pgml_auto.metrics s
+			WHERE s.version_id = v.version_id AND s.metric = v.metric AND s.part = v.score_part
+				AND s.value IS NOT DISTINCT FROM v.score)} ],
+	[ 'an image that is not whole', q{
+		SELECT v.version_id::text FROM pgml_auto.versions v JOIN pgml_auto.image_chunks c USING (version_id) GROUP BY v.version_id
+		HAVING sum(length(c.data)) <> v.image_bytes OR min(c.chunk) <> 0 OR max(c.chunk) <> count(*) - 1
+			OR count(*) <> (v.image_bytes + 1048575) / 1048576} ],
+	[ 'a deployed version of another model', q{
+		SELECT d.model_id::text FROM pgml_auto.deployed d JOIN pgml_auto.versions v USING (version_id) WHERE v.model_id <> d.model_id} ],
+	[ 'a deployment that is not the open one of its history, once', q{
+		SELECT d.model_id::text FROM pgml_auto.deployed d LEFT JOIN pgml_auto.deployments h
+			ON h.model_id = d.model_id AND h.deployed_until IS NULL
+		GROUP BY d.model_id, d.version_id HAVING count(h.*) <> 1 OR min(h.version_id) <> d.version_id} ],
+	[ 'an open deployment of what is not deployed', q{
+		SELECT deployment_id::text FROM pgml_auto.deployments
+		WHERE deployed_until IS NULL AND model_id NOT IN (SELECT model_id FROM pgml_auto.deployed)} ],
+	[ 'a deployment that ends before it begins', q{
+		SELECT deployment_id::text FROM pgml_auto.deployments WHERE deployed_until < deployed_at} ],
+	[ 'a version or deployment that nobody has made', q{
+		SELECT 'version ' || version_id FROM pgml_auto.versions v WHERE NOT EXISTS (SELECT FROM pgml_auto.audit a
+			WHERE a.action = 'train' AND a.model_id = v.model_id AND a.version = v.version)
+		UNION ALL
+		SELECT 'deployment ' || deployment_id FROM pgml_auto.deployments h WHERE NOT EXISTS (SELECT FROM pgml_auto.audit a
+			WHERE a.model_id = h.model_id AND a.version = h.version AND a.action NOT IN ('train', 'drop'))} ],
+	[ 'a key that its sequence will give again', q{
+		SELECT 'models' FROM pgml_auto.models, pgml_auto.models_model_id_seq HAVING max(model_id) > min(last_value)
+		UNION ALL SELECT 'versions' FROM pgml_auto.versions, pgml_auto.versions_version_id_seq HAVING max(version_id) > min(last_value)
+		UNION ALL SELECT 'deployments' FROM pgml_auto.deployments, pgml_auto.deployments_deployment_id_seq
+			HAVING max(deployment_id) > min(last_value)
+		UNION ALL SELECT 'audit' FROM pgml_auto.audit, pgml_auto.audit_audit_id_seq HAVING max(audit_id) > min(last_value)} ]);
+
+# What is wrong with the registry of a database, a line each; nothing as a rule.
+sub registry_problems
+{
+	my ($node, $database) = @_;
+	my $query = join "\nUNION ALL ", map { "SELECT '$_->[0]: ' || string_agg(p.*::text, ', ') FROM ($_->[1]) AS p HAVING count(*) > 0" }
+	  @registry_rules;
+	return $node->safe_psql($database // 'postgres', $query);
 }
 
 # A table that is learned in a moment: points(x, y).
