@@ -23,10 +23,7 @@ PostgreSQL::Test::RecursiveCopy::copypath($ENV{PGML_STAGE}, $stage);
 my ($scripts) = map { dirname($_) } glob "$stage/usr/share/postgresql/*/extension/pgml_auto.control";
 my $node = PostgreSQL::Test::Cluster->new('upgrade');
 $node->init;
-{
-	local $ENV{PGML_STAGE} = $stage;
-	configure_server($node);
-}
+configure_server($node, $stage);
 $node->start;
 
 # What the catalogs know of the extension in a database, as a list of lines.

@@ -1,13 +1,16 @@
 # Models outlive what databases go through: dump and restore, crash, standby, another database beside.
 use strict;
 use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use PgmlTest;
 
 my $node = PostgreSQL::Test::Cluster->new('primary');
 $node->init(allows_streaming => 1);
-$node->append_conf('postgresql.conf', "extension_destdir = '$ENV{PGML_STAGE}'\n") if $ENV{PGML_STAGE};
+$node->append_conf('postgresql.conf', stage_settings($node, $ENV{PGML_STAGE}));
 $node->start;
 
 my $table = q{

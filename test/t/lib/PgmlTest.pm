@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(configure_server new_server registry_counts registry_problems create_small_table create_slow_table
+our @EXPORT = qw(stage_settings configure_server new_server registry_counts registry_problems create_small_table create_slow_table
   slow_call start_in_background wait_for_step wait_until thread_masks);
 
 # Every signal that can be blocked: 1 to 31 without KILL and STOP.
@@ -19,11 +19,21 @@ our $ALL_SIGNALS = 0x7ffbfeff;
 
 plan skip_all => 'PGML_STAGE is not set: no staged installation to test' unless $ENV{PGML_STAGE};
 
+# Settings with which a server finds the extension in a stage: Debian's own one, from PostgreSQL 18 on the common ones.
+sub stage_settings
+{
+	my ($node, $stage) = @_;
+	return "extension_destdir = '$stage'\n" if $node->pg_version < 18;
+	my ($major) = $node->pg_version =~ /^(\d+)/;
+	return "extension_control_path = '$stage/usr/share/postgresql/$major:\$system'\n"
+	  . "dynamic_library_path = '$stage/usr/lib/postgresql/$major/lib:\$libdir'\n";
+}
+
 # The settings that let a server find the staged extension; background sessions take a NOTICE for a failure.
 sub configure_server
 {
-	my ($node) = @_;
-	$node->append_conf('postgresql.conf', "extension_destdir = '$ENV{PGML_STAGE}'");
+	my ($node, $stage) = @_;
+	$node->append_conf('postgresql.conf', stage_settings($node, $stage // $ENV{PGML_STAGE}));
 	$node->append_conf('postgresql.conf', 'pgml_auto.max_threads = 2');
 	$node->append_conf('postgresql.conf', 'client_min_messages = warning');
 	return;
