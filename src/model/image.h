@@ -72,6 +72,13 @@ typedef struct PgmlImage
 extern PgmlStatus pgml_image_open(const uint8_t *bytes, size_t len, PgmlArena *arena,
 								  PgmlImage *image, PgmlError *err);
 
+/*
+ * The same view of bytes that pgml_image_open() has verified, in this process or another one that shares the memory: neither
+ * checksums nor the learners' sections are read, so that it takes microseconds whatever the length.
+ */
+extern PgmlStatus pgml_image_attach(const uint8_t *bytes, size_t len, PgmlArena *arena,
+									PgmlImage *image, PgmlError *err);
+
 /* Numbers a prediction has: pgml_task_outputs(). */
 extern int pgml_image_outputs(const PgmlImage *image);
 

@@ -484,6 +484,16 @@ read_image(const CatalogVersion *version, MemoryContext context, Snapshot snapsh
 	return image;
 }
 
+/* XX001 that says what is wrong with the chunks. */
+static void
+damaged_image(const CatalogVersion *version, const char *damage)
+{
+	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+					errmsg("stored image of model version %d is damaged", version->version),
+					errdetail("%s", damage),
+					errhint("Deploy another version with automl_deploy, or train again.")));
+}
+
 uint8 *
 catalog_read_image(const CatalogVersion *version, MemoryContext context)
 {
@@ -491,11 +501,35 @@ catalog_read_image(const CatalogVersion *version, MemoryContext context)
 	uint8 *image = read_image(version, context, GetActiveSnapshot(), &damage);
 
 	if (image == NULL)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-						errmsg("stored image of model version %d is damaged", version->version),
-						errdetail("%s", damage),
-						errhint("Deploy another version with automl_deploy, or train again.")));
+		damaged_image(version, damage);
 	return image;
+}
+
+void
+catalog_copy_image(const CatalogVersion *version, uint8 *image)
+{
+	Snapshot snapshot = GetActiveSnapshot();
+	const char *damage = check_chunks(version, snapshot);
+
+	if (damage != NULL)
+		damaged_image(version, damage);
+	copy_chunks(version, snapshot, image);
+}
+
+bool
+catalog_image_is_committed(const CatalogVersion *version)
+{
+	CatalogLookup chunks;
+	HeapTuple row;
+	bool own = false;
+
+	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		return true; /* has written nothing */
+	begin_chunks(&chunks, version, GetActiveSnapshot());
+	while (!own && (row = lookup_next(&chunks)) != NULL)
+		own = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(row->t_data));
+	lookup_end(&chunks);
+	return !own;
 }
 
 uint8 *

@@ -78,7 +78,13 @@ extern void catalog_no_such_version(const char *name, int64 model_id, int32 vers
 /* All bytes of a version's image, palloc'ed (huge allowed) in context; XX001 when chunks are missing or short. */
 extern uint8 *catalog_read_image(const CatalogVersion *version, MemoryContext context);
 
-/* The same for a version found with catalog_deployed(), which the calling query's snapshot may not see; NULL: damaged. */
+/* The same into memory of version->image_bytes that the caller has. */
+extern void catalog_copy_image(const CatalogVersion *version, uint8 *image);
+
+/* Whether others may come to see the stored image as it is now: no part of it was written by the current transaction. */
+extern bool catalog_image_is_committed(const CatalogVersion *version);
+
+/* The same as catalog_read_image() for a version found with catalog_deployed(), which the calling query's snapshot may not see; NULL: damaged. */
 extern uint8 *catalog_read_champion(const CatalogVersion *version, MemoryContext context);
 
 /* Whether user has the rights of the role of that name: superusers, "public", members; false for roles that are gone. */

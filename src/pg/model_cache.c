@@ -6,7 +6,10 @@
  * Images.  A version never changes, so a loaded image stays valid for ever; the cache is bounded by
  * pgml_auto.model_cache_size and drops the least recently used images that no call site holds.  The
  * key holds the registry's OID and the image's checksum besides the version number, because DROP
- * EXTENSION and CREATE EXTENSION start the numbers again.
+ * EXTENSION and CREATE EXTENSION start the numbers again.  Where the library is preloaded, the bytes
+ * of large images lie in memory that all sessions share (shared_images.c), and what is cached here
+ * is a mapping of them.  After a change of the registry a session lets go of the mappings it does
+ * not use, since what was replaced or dropped would otherwise stay as long as the session.
  *
  * References.  What 'churn' means can change at any time, and so can the right to use it.  One rule
  * keeps the answer equal to what reading pgml_auto.deployed with the active snapshot would give:
@@ -38,9 +41,11 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "core/hash.h"
 #include "pg/compat.h"
 #include "pg/error.h"
 #include "pg/model_cache.h"
+#include "pg/shared_images.h"
 
 #define MAX_SHARED_REFERENCES 256
 #define MAX_REFERENCE_LENGTH  (NAMEDATALEN + 16) /* a name, '@' and a version */
@@ -88,6 +93,7 @@ static uint64 last_serial;
 
 static Oid registry_relid;    /* pgml_auto.deployed, as of the last resolution */
 static uint64 generation = 1; /* counts invalidations that may change what a reference means */
+static uint64 swept;          /* generation when shared images were last let go of */
 static uint64 rollbacks; /* counts aborted subtransactions: command numbers may repeat after one */
 
 /* Relcache callback: the registry has changed, or everything may have (InvalidOid). */
@@ -172,15 +178,31 @@ model_key(const CatalogVersion *version, Oid registry)
 }
 
 /*
- * Context callback of a model: its arena is malloc'ed, so deleting the context alone would leak it.
+ * Context callback of a model: deleting the context alone would leak its arena, which is malloc'ed,
+ * and keep the mapping.
  */
 static void
-destroy_arena(void *arg)
+destroy_model(void *arg)
 {
 	PgmlModel *model = arg;
 
 	pgml_arena_destroy(model->arena);
 	model->arena = NULL;
+	if (model->segment != NULL)
+		dsm_detach(model->segment);
+	model->segment = NULL;
+}
+
+/* Drop an unused model. */
+static void
+drop_model(PgmlModel *model)
+{
+	ModelKey key = model_key(&model->version, model->registry);
+
+	hash_search(models, &key, HASH_REMOVE, NULL);
+	dlist_delete(&model->lru);
+	total_bytes -= model->bytes;
+	MemoryContextDelete(model->context);
 }
 
 /* Drop unused models, oldest first, until the cache is within its bound. */
@@ -193,15 +215,28 @@ evict_models(void)
 	while (total_bytes > limit && node != NULL)
 	{
 		PgmlModel *model = dlist_container(PgmlModel, lru, node);
-		ModelKey key = model_key(&model->version, model->registry);
 
 		node = dlist_has_prev(&lru, node) ? dlist_prev_node(&lru, node) : NULL;
-		if (model->refs > 0)
-			continue;
-		hash_search(models, &key, HASH_REMOVE, NULL);
-		dlist_delete(&model->lru);
-		total_bytes -= model->bytes;
-		MemoryContextDelete(model->context);
+		if (model->refs == 0)
+			drop_model(model);
+	}
+}
+
+/* After a change of the registry, drop what is unused and shared. */
+static void
+sweep_shared_models(void)
+{
+	dlist_mutable_iter iter;
+
+	if (swept == generation)
+		return;
+	swept = generation;
+	dlist_foreach_modify(iter, &lru)
+	{
+		PgmlModel *model = dlist_container(PgmlModel, lru, iter.cur);
+
+		if (model->refs == 0 && model->segment != NULL)
+			drop_model(model);
 	}
 }
 
@@ -213,12 +248,13 @@ release_model(PgmlModel *model)
 		evict_models();
 }
 
-/*
- * Verify the image and describe it in model; on failure everything is freed before the error is
- * raised.
- */
+/* pgml_image_open() or pgml_image_attach(). */
+typedef PgmlStatus (*ImageOpener)(const uint8_t *bytes, size_t len, PgmlArena *arena,
+								  PgmlImage *image, PgmlError *err);
+
+/* Describe the image in model; on failure everything is freed before the error is raised. */
 static void
-open_image(PgmlModel *model, const uint8 *bytes, const char *reference)
+open_image(PgmlModel *model, const uint8 *bytes, ImageOpener opener, const char *reference)
 {
 	PgmlError error = { .status = PGML_OK };
 
@@ -231,8 +267,7 @@ open_image(PgmlModel *model, const uint8 *bytes, const char *reference)
 	if (model->arena == NULL)
 		pgml_fail(&error, PGML_ERR_NOMEM, "out of memory");
 	else
-		pgml_image_open(bytes, (size_t) model->version.image_bytes, model->arena, &model->image,
-						&error);
+		opener(bytes, (size_t) model->version.image_bytes, model->arena, &model->image, &error);
 	if (error.status != PGML_OK)
 	{
 		if (error.detail[0] == '\0')
@@ -242,8 +277,49 @@ open_image(PgmlModel *model, const uint8 *bytes, const char *reference)
 	}
 }
 
+/* Fill a segment that is ours to load, and verify it: as an image, and as the one its key names. */
+static void
+load_shared_image(PgmlModel *model, uint8 *bytes, const char *reference)
+{
+	catalog_copy_image(&model->version, bytes);
+	open_image(model, bytes, pgml_image_open, reference);
+	if (pgml_crc32c(0, bytes, (size_t) model->version.image_bytes) != model->version.image_crc)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("stored image of model version %d is damaged", model->version.version),
+				 errdetail("Its checksum is not that of the version."),
+				 errhint("Deploy another version with automl_deploy, or train again.")));
+}
+
+/* Open the copy that all sessions share, loading it when we are the first; false: there is none. */
+static bool
+open_shared_image(PgmlModel *model, const char *reference)
+{
+	PgmlSharedImage shared;
+	PgmlSharedKey key;
+
+	if (!pgml_shared_image_wanted(model->version.image_bytes) ||
+		!catalog_image_is_committed(&model->version))
+		return false;
+	memset(&key, 0, sizeof(key));
+	key.database = MyDatabaseId;
+	key.registry = model->registry;
+	key.version_id = model->version.version_id;
+	key.image_bytes = model->version.image_bytes;
+	key.image_crc = model->version.image_crc;
+	if (!pgml_shared_image_map(&key, &shared))
+		return false;
+	if (shared.verified)
+		open_image(model, shared.bytes, pgml_image_attach, reference);
+	else
+		load_shared_image(model, shared.bytes, reference);
+	pgml_shared_image_keep(&shared);
+	model->segment = shared.segment;
+	return true;
+}
+
 /*
- * Read and verify a version's image.  Built in a child of the current context, and moved to the
+ * Find or read a version's image, and verify it.  Built in a child of the current context, and moved to the
  * cache when nothing can fail any more, so that an error leaves nothing behind.
  */
 static PgmlModel *
@@ -263,11 +339,16 @@ load_model(const CatalogVersion *version, Oid registry, const char *reference)
 	model->registry = registry;
 	model->serial = ++last_serial;
 	dlist_init(&model->bindings);
-	callback->func = destroy_arena;
+	callback->func = destroy_model;
 	callback->arg = model;
 	MemoryContextRegisterResetCallback(context, callback);
-	open_image(model, catalog_read_image(version, context), reference);
-	model->bytes = version->image_bytes + model->budget.used;
+	model->bytes = sizeof(PgmlModel);
+	if (!open_shared_image(model, reference))
+	{
+		open_image(model, catalog_read_image(version, context), pgml_image_open, reference);
+		model->bytes += version->image_bytes;
+	}
+	model->bytes += model->budget.used;
 	return model;
 }
 
@@ -289,11 +370,14 @@ acquire_model(const CatalogVersion *version, Oid registry, const char *reference
 		total_bytes += model->bytes;
 		model->refs++;
 		evict_models();
-		return model;
 	}
-	model = entry->model;
-	model->refs++;
-	dlist_move_head(&lru, &model->lru);
+	else
+	{
+		model = entry->model;
+		model->refs++;
+		dlist_move_head(&lru, &model->lru);
+	}
+	sweep_shared_models();
 	return model;
 }
 

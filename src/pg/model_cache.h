@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 #include "lib/ilist.h"
+#include "storage/dsm.h"
 
 #include "model/image.h"
 #include "pg/catalog.h"
@@ -20,7 +21,8 @@ typedef struct PgmlModel
 	PgmlBudget budget;     /* of the arena */
 	PgmlArena *arena;      /* holds the image's small arrays */
 	MemoryContext context; /* holds the image, this struct and the bindings */
-	int64 bytes;
+	dsm_segment *segment;  /* holds the image instead, for all sessions; NULL: a copy of our own */
+	int64 bytes;           /* of the session's own memory */
 	int refs;
 	dlist_node lru;      /* most recently used first */
 	dlist_head bindings; /* of predict_input.c, most recently used first */

@@ -60,7 +60,8 @@ SELECT set_eq(
 
 SELECT set_eq(
     $$SELECT format('%s(%s)', proname, pg_get_function_arguments(oid)) FROM functions WHERE pronamespace = 'pgml_auto'::regnamespace$$,
-    ARRAY['has_role(role text)', 'higher_is_better(metric text)', 'settings_text(algorithm text, settings jsonb)', 'deployed_changed()'],
+    ARRAY['has_role(role text)', 'higher_is_better(metric text)', 'settings_text(algorithm text, settings jsonb)', 'deployed_changed()',
+          'shared_image_slots()'],
     'what views and triggers need is in the fixed schema');
 
 -- Predictions read tables: never immutable (a plan would keep an old answer), and fit for parallel queries.
@@ -74,7 +75,8 @@ SELECT set_eq(
           'automl_train volatile unsafe', 'automl_deploy volatile unsafe', 'automl_rollback volatile unsafe',
           'automl_drop volatile unsafe', 'automl_rename volatile unsafe', 'automl_grant volatile unsafe',
           'automl_revoke volatile unsafe', 'automl_predict_view volatile unsafe', 'pgml_auto_progress volatile restricted strict',
-          'has_role stable safe strict', 'higher_is_better immutable safe strict', 'settings_text immutable safe strict'],
+          'has_role stable safe strict', 'higher_is_better immutable safe strict', 'settings_text immutable safe strict',
+          'shared_image_slots volatile safe strict'],
     'volatility, parallel safety and strictness');
 
 SELECT is_empty($$SELECT oid::regprocedure FROM functions WHERE prosecdef$$, 'no function is SECURITY DEFINER');
@@ -106,7 +108,7 @@ SELECT is_empty(
 SELECT set_eq(
     $$SELECT relname::text FROM relations, aclexplode(relacl) AS acl
       WHERE relkind = 'v' AND acl.grantee = 0 AND acl.privilege_type = 'SELECT'$$,
-    ARRAY['model', 'version', 'trial', 'leaderboard', 'metric', 'deployment', 'model_grant', 'audit_log', 'progress'],
+    ARRAY['model', 'version', 'trial', 'leaderboard', 'metric', 'deployment', 'model_grant', 'audit_log', 'progress', 'shared_images'],
     'everybody may read the views');
 SELECT is_empty(
     $$SELECT relname, acl.privilege_type FROM relations, aclexplode(coalesce(relacl, acldefault('r', relowner))) AS acl
@@ -139,6 +141,7 @@ SELECT columns_are('pgml_auto', 'deployment', ARRAY['model', 'version', 'deploye
 SELECT columns_are('pgml_auto', 'model_grant', ARRAY['model', 'grantee', 'privilege', 'granted_by', 'granted_at']);
 SELECT columns_are('pgml_auto', 'audit_log', ARRAY['at', 'actor', 'session', 'action', 'model', 'version', 'details']);
 SELECT columns_are('pgml_auto', 'progress', ARRAY['pid', 'database', 'username', 'model', 'started_at', 'seconds', 'percent', 'step']);
+SELECT columns_are('pgml_auto', 'shared_images', ARRAY['database', 'model', 'version', 'image_bytes', 'sessions', 'loading']);
 
 -- ---- comments and settings ----------------------------------------------------------------
 
@@ -148,7 +151,8 @@ SELECT is_empty($$SELECT relname FROM relations WHERE relkind IN ('r', 'v') AND 
                 'every table and view has a comment');
 SELECT isnt(obj_description('pgml_auto'::regnamespace, 'pg_namespace'), NULL, 'the schema has a comment');
 SELECT set_eq($$SELECT name FROM pg_settings WHERE name LIKE 'pgml\_auto.%'$$,
-              ARRAY['pgml_auto.max_memory', 'pgml_auto.max_threads', 'pgml_auto.model_cache_size'], 'the settings');
+              ARRAY['pgml_auto.max_memory', 'pgml_auto.max_threads', 'pgml_auto.model_cache_size',
+                    'pgml_auto.shared_cache_size'], 'the settings');
 SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'pgml\_auto.%' AND coalesce(short_desc, '') = ''$$,
                 'every setting says what it is');
 SELECT is(context, 'superuser', 'only a superuser raises the memory of a training') FROM pg_settings WHERE name = 'pgml_auto.max_memory';

@@ -229,6 +229,49 @@ number_of_members_is_bounded(void **state)
 	free(x);
 }
 
+/*
+ * Attaching is opening without reading what is long: the same view and the same predictions, but neither the checksum nor
+ * the members are looked at.
+ */
+static void
+attached_image_is_as_opened(void **state)
+{
+	ImageModel *m = &((Models *) *state)->multiclass;
+	float *x = row_major(m);
+	size_t size = (size_t) (IMAGE_ROWS * 3);
+	double *expected = calloc(size, sizeof(double));
+	double *out = calloc(size, sizeof(double));
+	double *scratch = calloc(size, sizeof(double));
+	uint8_t *bytes = copy_bytes(m->image.data, m->image.len);
+	PgmlImage opened, attached;
+
+	assert_int_equal(pgml_image_open(bytes, m->image.len, m->f.arena, &opened, &m->f.error),
+					 PGML_OK);
+	assert_int_equal(pgml_image_attach(bytes, m->image.len, m->f.arena, &attached, &m->f.error),
+					 PGML_OK);
+	assert_string_equal(attached.target, opened.target);
+	assert_string_equal(attached.classes[2], opened.classes[2]);
+	assert_memory_equal(attached.members, opened.members, sizeof(opened.members));
+	pgml_image_predict(&opened, x, IMAGE_ROWS, expected, scratch);
+	pgml_image_predict(&attached, x, IMAGE_ROWS, out, scratch);
+	assert_memory_equal(out, expected, size * sizeof(double));
+
+	/* The last byte is a member's. */
+	bytes[m->image.len - 1] ^= 1;
+	assert_corrupt(pgml_image_open(bytes, m->image.len, m->f.arena, &opened, &m->f.error),
+				   &m->f.error);
+	assert_int_equal(pgml_image_attach(bytes, m->image.len, m->f.arena, &attached, &m->f.error),
+					 PGML_OK);
+	bytes[0] ^= 1;
+	assert_corrupt(pgml_image_attach(bytes, m->image.len, m->f.arena, &attached, &m->f.error),
+				   &m->f.error);
+	free(bytes);
+	free(scratch);
+	free(out);
+	free(expected);
+	free(x);
+}
+
 static void
 class_is_the_most_probable(void **state)
 {
@@ -617,6 +660,7 @@ test_image(void)
 		cmocka_unit_test(image_tells_what_it_was_made_of),
 		cmocka_unit_test(predictions_are_those_of_the_members),
 		cmocka_unit_test(number_of_members_is_bounded),
+		cmocka_unit_test(attached_image_is_as_opened),
 		cmocka_unit_test(class_is_the_most_probable),
 		cmocka_unit_test(golden_images_stay_readable),
 		cmocka_unit_test(every_changed_byte_is_noticed),

@@ -1,0 +1,460 @@
+/*
+ * shared_images.c - one copy of a large model image for all sessions of the server.
+ *
+ * A table of fixed size in shared memory says which images there are; each lies in a dynamic shared memory segment of its own
+ * that is pinned, so that it outlives the session that made it.  A slot of the table is
+ *
+ *   free
+ *   loading   by the one session whose segment it names; others sleep on its condition variable
+ *   ready     its bytes are verified and never change again
+ *
+ * Two things keep the table true whatever happens to a session.  A segment's detach callback, which PostgreSQL runs when a
+ * transaction fails, a backend ends or a model leaves the session's cache, takes the session off the slot, or frees the
+ * slot when the session was still loading.  And a crash that runs no callbacks makes the postmaster throw away all
+ * segments and start with an empty table.
+ *
+ * Only committed versions come here (model_cache.c asks), and only bytes whose checksum is that of the version's row, so
+ * that the key stands for the bytes.  After a crash sequences may give a number of a version that was never committed a
+ * second time; the table is empty then.
+ *
+ * Beyond pgml_auto.shared_cache_size images that no session has mapped go, least recently used first.  Images in use stay:
+ * were they counted out, the next version would be loaded once in each session instead of once.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_authid.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/condition_variable.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+#include "utils/wait_event.h"
+
+#include "pg/compat.h"
+#include "pg/shared_images.h"
+
+#define TRANCHE          "pgml_auto_images"
+#define SLOTS            128
+#define MIN_SHARED_BYTES (256 * 1024) /* below, a copy costs less than a segment */
+#define DEFAULT_SIZE_KB  (1024 * 1024)
+#define MAX_WAIT_MS      30000 /* for a loader, which may wait for a lock that we hold */
+
+typedef enum SlotState
+{
+	SLOT_FREE,
+	SLOT_LOADING,
+	SLOT_READY
+} SlotState;
+
+typedef struct ImageSlot
+{
+	SlotState state;
+	PgmlSharedKey key;
+	dsm_handle handle; /* of a ready image */
+	int sessions;      /* that have it mapped */
+	uint64 last_use;   /* by the table's clock */
+	ConditionVariable loaded;
+} ImageSlot;
+
+/* In shared memory, protected by lock. */
+typedef struct ImageTable
+{
+	LWLock *lock;
+	uint64 clock;
+	int64 bytes; /* of all slots that are not free */
+	ImageSlot slots[SLOTS];
+} ImageTable;
+
+static ImageTable *table; /* NULL without preloading */
+static int shared_cache_size = DEFAULT_SIZE_KB;
+static shmem_request_hook_type previous_request_hook;
+static shmem_startup_hook_type previous_startup_hook;
+
+PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_shared_images);
+
+/* ---- start --------------------------------------------------------------------------------- */
+
+static void
+request_memory(void)
+{
+	if (previous_request_hook != NULL)
+		previous_request_hook();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(ImageTable)));
+	RequestNamedLWLockTranche(TRANCHE, 1);
+}
+
+/* Also after a crash, when the postmaster makes shared memory anew. */
+static void
+make_table(void)
+{
+	bool found;
+
+	if (previous_startup_hook != NULL)
+		previous_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	table = ShmemInitStruct("pgml_auto shared images", sizeof(ImageTable), &found);
+	if (!found)
+	{
+		memset(table, 0, sizeof(ImageTable));
+		table->lock = &GetNamedLWLockTranche(TRANCHE)->lock;
+		for (int i = 0; i < SLOTS; i++)
+			ConditionVariableInit(&table->slots[i].loaded);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+pgml_shared_images_init(void)
+{
+	DefineCustomIntVariable(
+		"pgml_auto.shared_cache_size", "Memory for models that all sessions share.",
+		"Models in use stay even beyond it; the others go, least recently used first. Needs "
+		"shared_preload_libraries = 'pgml_auto'; 0 shares nothing.",
+		&shared_cache_size, DEFAULT_SIZE_KB, 0, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL,
+		NULL);
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request_memory;
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = make_table;
+}
+
+/* ---- slots --------------------------------------------------------------------------------- */
+
+static int64
+limit_bytes(void)
+{
+	return (int64) shared_cache_size * 1024;
+}
+
+bool
+pgml_shared_image_wanted(int64 image_bytes)
+{
+	return table != NULL && image_bytes >= MIN_SHARED_BYTES;
+}
+
+/* The least recently used image that no session has mapped; NULL: none.  Under the lock. */
+static ImageSlot *
+find_idle(void)
+{
+	ImageSlot *oldest = NULL;
+
+	for (int i = 0; i < SLOTS; i++)
+	{
+		ImageSlot *slot = &table->slots[i];
+
+		if (slot->state == SLOT_READY && slot->sessions == 0 &&
+			(oldest == NULL || slot->last_use < oldest->last_use))
+			oldest = slot;
+	}
+	return oldest;
+}
+
+/* Under the lock, exclusively. */
+static void
+free_slot(ImageSlot *slot)
+{
+	slot->state = SLOT_FREE;
+	table->bytes -= slot->key.image_bytes;
+}
+
+/*
+ * Drop images that nobody has mapped until the others are within the bound.  The lock is not held while the system frees
+ * memory.
+ */
+static void
+evict_idle(void)
+{
+	for (;;)
+	{
+		dsm_handle handle = DSM_HANDLE_INVALID;
+		ImageSlot *slot;
+
+		LWLockAcquire(table->lock, LW_EXCLUSIVE);
+		slot = table->bytes > limit_bytes() ? find_idle() : NULL;
+		if (slot != NULL)
+		{
+			handle = slot->handle;
+			free_slot(slot);
+		}
+		LWLockRelease(table->lock);
+		if (slot == NULL)
+			return;
+		dsm_unpin_segment(handle);
+	}
+}
+
+/* A free slot, or that of an idle image whose handle then is to be unpinned; NULL: all are in use.  Under the lock. */
+static ImageSlot *
+take_slot(dsm_handle *unpin)
+{
+	ImageSlot *idle;
+
+	for (int i = 0; i < SLOTS; i++)
+		if (table->slots[i].state == SLOT_FREE)
+			return &table->slots[i];
+	idle = find_idle();
+	if (idle != NULL)
+	{
+		*unpin = idle->handle;
+		free_slot(idle);
+	}
+	return idle;
+}
+
+static ImageSlot *
+find_slot(const PgmlSharedKey *key)
+{
+	for (int i = 0; i < SLOTS; i++)
+		if (table->slots[i].state != SLOT_FREE &&
+			memcmp(&table->slots[i].key, key, sizeof(*key)) == 0)
+			return &table->slots[i];
+	return NULL;
+}
+
+/* What find_or_claim() has done. */
+typedef enum Claim
+{
+	CLAIM_ATTACH, /* the image is there, and we are counted among its sessions */
+	CLAIM_LOAD,   /* nobody had it: the slot is ours to load */
+	CLAIM_WAIT,   /* another session loads it */
+	CLAIM_NONE    /* no slot */
+} Claim;
+
+/* Find the image's slot, or claim one for it. */
+static Claim
+find_or_claim(const PgmlSharedKey *key, ImageSlot **found)
+{
+	dsm_handle unpin = DSM_HANDLE_INVALID;
+	ImageSlot *slot;
+	Claim claim;
+
+	LWLockAcquire(table->lock, LW_EXCLUSIVE);
+	slot = find_slot(key);
+	if (slot == NULL)
+	{
+		slot = take_slot(&unpin);
+		claim = slot != NULL ? CLAIM_LOAD : CLAIM_NONE;
+		if (slot != NULL)
+		{
+			slot->state = SLOT_LOADING;
+			slot->key = *key;
+			slot->handle = DSM_HANDLE_INVALID;
+			slot->sessions = 1;
+			slot->last_use = ++table->clock;
+			table->bytes += key->image_bytes;
+		}
+	}
+	else if (slot->state == SLOT_LOADING)
+		claim = CLAIM_WAIT;
+	else
+	{
+		slot->sessions++;
+		slot->last_use = ++table->clock;
+		claim = CLAIM_ATTACH;
+	}
+	LWLockRelease(table->lock);
+	if (unpin != DSM_HANDLE_INVALID)
+		dsm_unpin_segment(unpin);
+	*found = slot;
+	return claim;
+}
+
+/* Take this session off a slot; one that it was loading becomes free, and those who wait look again. */
+static void
+leave_slot(ImageSlot *slot)
+{
+	bool loading;
+
+	LWLockAcquire(table->lock, LW_EXCLUSIVE);
+	loading = slot->state == SLOT_LOADING;
+	if (loading)
+		free_slot(slot);
+	else
+	{
+		slot->sessions--;
+		slot->last_use = ++table->clock;
+	}
+	LWLockRelease(table->lock);
+	if (loading)
+		ConditionVariableBroadcast(&slot->loaded);
+	evict_idle();
+}
+
+/* Callback of a segment that this session gives back, for whatever reason. */
+static void
+segment_detached(dsm_segment *segment, Datum slot)
+{
+	(void) segment;
+	leave_slot(&table->slots[DatumGetInt32(slot)]);
+}
+
+static bool
+is_loading(const ImageSlot *slot, const PgmlSharedKey *key)
+{
+	bool loading;
+
+	LWLockAcquire(table->lock, LW_SHARED);
+	loading = slot->state == SLOT_LOADING && memcmp(&slot->key, key, sizeof(*key)) == 0;
+	LWLockRelease(table->lock);
+	return loading;
+}
+
+/* Sleep until the image is no longer being loaded; false when that takes too long. */
+static bool
+wait_for_loader(ImageSlot *slot, const PgmlSharedKey *key)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MAX_WAIT_MS);
+	bool loading;
+
+	ConditionVariablePrepareToSleep(&slot->loaded);
+	while ((loading = is_loading(slot, key)))
+	{
+		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+
+		if (left <= 0)
+			break;
+		ConditionVariableTimedSleep(&slot->loaded, left, PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+	return !loading;
+}
+
+/* ---- segments ------------------------------------------------------------------------------ */
+
+/*
+ * Create the segment of a slot that is ours to load, or attach to that of a ready one; false, with the reason in the log
+ * for developers, when the system refuses.  Errors of the few functions called here can be caught without a
+ * subtransaction: what they leave behind belongs to a resource owner of our own.
+ */
+static bool
+open_segment(ImageSlot *slot, bool create, PgmlSharedImage *image)
+{
+	ResourceOwner outer = CurrentResourceOwner;
+	ResourceOwner owner = ResourceOwnerCreate(outer, "pgml_auto shared image");
+	MemoryContext context = CurrentMemoryContext;
+	dsm_segment *volatile segment = NULL;
+	volatile bool opened = false;
+
+	CurrentResourceOwner = owner;
+	PG_TRY();
+	{
+		if (create)
+			segment = dsm_create(slot->key.image_bytes, DSM_CREATE_NULL_IF_MAXSEGMENTS);
+		else if (dsm_find_mapping(slot->handle) == NULL)
+			segment = dsm_attach(slot->handle);
+		if (segment != NULL)
+		{
+			on_dsm_detach(segment, segment_detached, Int32GetDatum(slot - table->slots));
+			opened = true;
+		}
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		ereport(DEBUG1, (errmsg_internal("model image is not shared: %s", error->message)));
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	CurrentResourceOwner = outer;
+
+	if (!opened)
+	{
+		ResourceOwnerRelease(owner, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
+		ResourceOwnerRelease(owner, RESOURCE_RELEASE_LOCKS, false, false);
+		ResourceOwnerRelease(owner, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
+		ResourceOwnerDelete(owner);
+		return false;
+	}
+	*image = (PgmlSharedImage){ .segment = segment,
+								.bytes = dsm_segment_address(segment),
+								.verified = !create,
+								.slot = (int) (slot - table->slots),
+								.owner = owner };
+	return true;
+}
+
+bool
+pgml_shared_image_map(const PgmlSharedKey *key, PgmlSharedImage *image)
+{
+	ImageSlot *slot;
+	Claim claim;
+
+	if (key->image_bytes > limit_bytes())
+	{
+		evict_idle(); /* the bound may have been lowered */
+		return false;
+	}
+	while ((claim = find_or_claim(key, &slot)) == CLAIM_WAIT)
+		if (!wait_for_loader(slot, key))
+			return false;
+	if (claim == CLAIM_NONE)
+		return false;
+	evict_idle();
+	if (open_segment(slot, claim == CLAIM_LOAD, image))
+		return true;
+	leave_slot(slot);
+	return false;
+}
+
+void
+pgml_shared_image_keep(PgmlSharedImage *image)
+{
+	ImageSlot *slot = &table->slots[image->slot];
+
+	dsm_pin_mapping(image->segment);
+	ResourceOwnerDelete(image->owner);
+	image->owner = NULL;
+	if (image->verified)
+		return;
+	dsm_pin_segment(image->segment);
+	LWLockAcquire(table->lock, LW_EXCLUSIVE);
+	slot->handle = dsm_segment_handle(image->segment);
+	slot->state = SLOT_READY;
+	LWLockRelease(table->lock);
+	ConditionVariableBroadcast(&slot->loaded);
+	image->verified = true;
+}
+
+/* ---- the view ------------------------------------------------------------------------------ */
+
+/* pgml_auto.shared_image_slots() - what is shared, in all databases; nothing without the rights of pg_read_all_stats. */
+Datum
+pgml_auto_shared_images(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ImageSlot *slots;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (table == NULL || !has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS))
+		return (Datum) 0;
+	slots = palloc(sizeof(table->slots));
+	LWLockAcquire(table->lock, LW_SHARED);
+	memcpy(slots, table->slots, sizeof(table->slots));
+	LWLockRelease(table->lock);
+	for (int i = 0; i < SLOTS; i++)
+	{
+		const ImageSlot *slot = &slots[i];
+		Datum values[6] = {
+			ObjectIdGetDatum(slot->key.database), ObjectIdGetDatum(slot->key.registry),
+			Int64GetDatum(slot->key.version_id),  Int64GetDatum(slot->key.image_bytes),
+			Int32GetDatum(slot->sessions),        BoolGetDatum(slot->state == SLOT_LOADING)
+		};
+		bool nulls[6] = { false };
+
+		if (slot->state != SLOT_FREE)
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
