@@ -26,4 +26,12 @@ typedef struct PgmlMatrix
 	float *const *col; /* nfeatures arrays of nrows */
 } PgmlMatrix;
 
+/* Rows to predict, by features as well: feature f of row i is x[f * stride + i]; stride >= n. */
+typedef struct PgmlBlock
+{
+	const float *x;
+	int64_t stride;
+	int64_t n;
+} PgmlBlock;
+
 #endif

@@ -87,6 +87,9 @@ typedef struct PgmlShape
 	const int32_t *n_levels; /* per feature */
 } PgmlShape;
 
+/* Rows that predict_block() takes: their bins in all features stay in the first cache. */
+#define PGML_BLOCK_ROWS 256
+
 typedef struct PgmlLearner
 {
 	const char *name;    /* stored in images and shown everywhere */
@@ -122,6 +125,24 @@ typedef struct PgmlLearner
      */
 	void (*predict)(const uint8_t *payload, const PgmlShape *shape, const float *x, int64_t n,
 					double *out);
+
+	/*
+     * Many rows at once; both or neither.  prepare() derives from a verified payload what predict_block() needs, in
+     * arena; it refers to payload and shape.  Made once per loaded model and only read after that: threads may
+     * share it.  NULL in *prepared when this payload has no such form; PGML_ERR_NOMEM, _LIMIT or _CANCELLED when
+     * it could not be made: predict() is then the way.
+     */
+	PgmlStatus (*prepare)(const PgmlEnv *env, PgmlArena *arena, const uint8_t *payload,
+						  const PgmlShape *shape, const void **prepared);
+
+	/* Bytes that predict_block() needs as scratch memory. */
+	size_t (*scratch)(const void *prepared);
+
+	/*
+     * Predict at most PGML_BLOCK_ROWS rows: to the last bit what predict() says of each.  scratch is aligned to 64
+     * bytes.  No allocation, no failure.
+     */
+	void (*predict_block)(const void *prepared, const PgmlBlock *block, double *out, void *scratch);
 } PgmlLearner;
 
 /* Registry: all learners in the order in which they are tried. */

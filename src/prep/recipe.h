@@ -84,6 +84,20 @@ extern PgmlFeature pgml_recipe_feature(const PgmlRecipe *recipe, int32_t f);
 extern PgmlStatus pgml_recipe_apply_value(const PgmlRecipe *recipe, int32_t i,
 										  const PgmlValue *value, float *features, PgmlError *err);
 
+/*
+ * The same into a row of a block (PgmlBlock): feature f is stored at x[f * stride], x being the place of the row's feature 0.
+ */
+extern PgmlStatus pgml_recipe_apply_at(const PgmlRecipe *recipe, int32_t i, const PgmlValue *value,
+									   float *x, int64_t stride, PgmlError *err);
+
+/*
+ * The same for n values of one kind other than text at once, NaN where missing: feature f of value k is stored at
+ * x[f * stride + k].  Cheap where input i was of that kind in training.  Fails for the first value that cannot be read.
+ */
+extern PgmlStatus pgml_recipe_apply_numbers(const PgmlRecipe *recipe, int32_t i, PgmlKind kind,
+											const double *num, int64_t n, float *x, int64_t stride,
+											PgmlError *err);
+
 /* Apply to every row of a table whose columns are the recipe's inputs in the same order. Allocates in arena. */
 extern PgmlStatus pgml_recipe_apply_table(const PgmlEnv *env, const PgmlRecipe *recipe,
 										  const PgmlTable *table, PgmlArena *arena,

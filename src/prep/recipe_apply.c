@@ -17,10 +17,20 @@
 static inline float
 number_feature(const RecipeInput *in, double v)
 {
-	if (isinf(v))
-		v = v > 0 ? in->high : in->low;
+	v = v == INFINITY ? in->high : v;
+	v = v == -INFINITY ? in->low : v;
 	v -= in->center;
-	return v > FLT_MAX ? FLT_MAX : v < -FLT_MAX ? -FLT_MAX : (float) v;
+	v = v > FLT_MAX ? FLT_MAX : v;
+	v = v < -FLT_MAX ? -FLT_MAX : v;
+	return (float) v;
+}
+
+/* n numbers to features. */
+static void
+store_numbers(const RecipeInput *in, const double *restrict num, int64_t n, float *restrict out)
+{
+	for (int64_t k = 0; k < n; k++)
+		out[k] = number_feature(in, num[k]);
 }
 
 /* The parts of a date; all missing for what is outside the calendar. */
@@ -337,21 +347,33 @@ PgmlStatus
 pgml_recipe_apply_value(const PgmlRecipe *recipe, int32_t i, const PgmlValue *value,
 						float *features, PgmlError *err)
 {
+	return pgml_recipe_apply_at(recipe, i, value, features, 1, err);
+}
+
+/* See recipe.h. */
+PgmlStatus
+pgml_recipe_apply_at(const PgmlRecipe *recipe, int32_t i, const PgmlValue *value, float *x,
+					 int64_t stride, PgmlError *err)
+{
 	RecipeInput in = recipe_input(recipe, i);
+	float out[RECIPE_PARTS];
 	double v;
 
 	PGML_TRY(read_value(recipe, &in, value, &v, err));
-	store(&in, v, features + in.first_feature);
+	store(&in, v, out);
+	x += in.first_feature * stride;
+	for (uint32_t j = 0; j < in.n_features; j++)
+		x[j * stride] = out[j];
 	return PGML_OK;
 }
 
-/* ---- tables ---------------------------------------------------------------------------------- */
+/* ---- columns --------------------------------------------------------------------------------- */
 
-/* True when the column's numbers are what reading its values would give. */
+/* True when numbers of that kind are what reading the values would give. */
 static bool
-reads_as_is(const RecipeInput *in, const PgmlColumn *c)
+reads_as_is(const RecipeInput *in, PgmlKind kind)
 {
-	switch (c->kind)
+	switch (kind)
 	{
 		case PGML_KIND_BOOL:
 			return in->base == RECIPE_NUMBER || in->base == RECIPE_NUMBER_TEXT;
@@ -368,6 +390,58 @@ reads_as_is(const RecipeInput *in, const PgmlColumn *c)
 			return false;
 	}
 }
+
+/* True when the one feature of this input is its number. */
+static bool
+stores_number(const RecipeInput *in)
+{
+	return in->step == RECIPE_NUMBER || in->step == RECIPE_NUMBER_TEXT || in->step == RECIPE_TIME ||
+		   in->step == RECIPE_INTERVAL;
+}
+
+/* Features of n numbers of one kind into columns: what needs no reading is stored at once. */
+static PgmlStatus
+apply_numbers(const PgmlRecipe *recipe, const RecipeInput *in, PgmlKind kind, const double *num,
+			  int64_t n, float *const *col, PgmlError *err)
+{
+	bool as_is = reads_as_is(in, kind);
+	float out[RECIPE_PARTS];
+
+	if (as_is && stores_number(in))
+	{
+		store_numbers(in, num, n, col[0]);
+		return PGML_OK;
+	}
+	for (int64_t row = 0; row < n; row++)
+	{
+		double x = num[row];
+
+		if (!as_is)
+		{
+			PgmlValue v = { .kind = kind, .num = x };
+			PGML_TRY(read_value(recipe, in, &v, &x, err));
+		}
+		store(in, x, out);
+		for (uint32_t j = 0; j < in->n_features; j++)
+			col[j][row] = out[j];
+	}
+	return PGML_OK;
+}
+
+/* See recipe.h. */
+PgmlStatus
+pgml_recipe_apply_numbers(const PgmlRecipe *recipe, int32_t i, PgmlKind kind, const double *num,
+						  int64_t n, float *x, int64_t stride, PgmlError *err)
+{
+	RecipeInput in = recipe_input(recipe, i);
+	float *col[RECIPE_PARTS];
+
+	for (uint32_t j = 0; j < in.n_features; j++)
+		col[j] = x + (in.first_feature + j) * stride;
+	return apply_numbers(recipe, &in, kind, num, n, col, err);
+}
+
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 /* Read each string of a text column once. */
 static PgmlStatus
@@ -404,28 +478,22 @@ apply_text(const PgmlEnv *env, const PgmlRecipe *recipe, const RecipeInput *in, 
 	return PGML_OK;
 }
 
-/* Columns of numbers: what needs no reading is stored at once. */
+/* A column of numbers, as many at a time as go between two looks at the stop flag. */
 static PgmlStatus
-apply_numbers(const PgmlEnv *env, const PgmlRecipe *recipe, const RecipeInput *in,
-			  const PgmlColumn *c, int64_t nrows, float **col)
+apply_number_column(const PgmlEnv *env, const PgmlRecipe *recipe, const RecipeInput *in,
+					const PgmlColumn *c, int64_t nrows, float *const *col)
 {
-	bool as_is = reads_as_is(in, c);
-	float out[RECIPE_PARTS];
+	float *at[RECIPE_PARTS];
 
-	for (int64_t row = 0; row < nrows; row++)
+	for (int64_t from = 0; from < nrows; from += RECIPE_POLL)
 	{
-		double x = c->num[row];
+		int64_t n = nrows - from < RECIPE_POLL ? nrows - from : RECIPE_POLL;
 
-		if (fit_stopped(env, row))
+		if (pgml_stopped(env))
 			return pgml_fail_cancelled(env);
-		if (!as_is)
-		{
-			PgmlValue v = { .kind = c->kind, .num = x };
-			PGML_TRY(read_value(recipe, in, &v, &x, env->error));
-		}
-		store(in, x, out);
 		for (uint32_t j = 0; j < in->n_features; j++)
-			col[j][row] = out[j];
+			at[j] = col[j] + from;
+		PGML_TRY(apply_numbers(recipe, in, c->kind, c->num + from, n, at, env->error));
 	}
 	return PGML_OK;
 }
@@ -441,7 +509,7 @@ apply_column(const PgmlEnv *env, const PgmlRecipe *recipe, int32_t i, const Pgml
 	if (in.n_features == 0)
 		return PGML_OK;
 	if (c->kind != PGML_KIND_TEXT)
-		return apply_numbers(env, recipe, &in, c, table->nrows, col + in.first_feature);
+		return apply_number_column(env, recipe, &in, c, table->nrows, col + in.first_feature);
 	PgmlArena *scratch = pgml_arena_create(env->budget);
 	if (scratch == NULL)
 		return pgml_fail_nomem(env, "the features");

@@ -1,6 +1,6 @@
 /*
  * fuzz_image.c - hostile bytes as a model image: open must refuse or accept them, and what it accepts must score any
- * input without touching memory it does not own.
+ * input without touching memory it does not own, and the same in a block as row by row.
  *
  * The checksum is put right first (it guards against accidents, not against authors), so that the fuzzer reaches
  * the parsers behind it.
@@ -9,12 +9,13 @@
 #include <string.h>
 
 #include "image_bytes.h"
-#include "model/image.h"
+#include "model/scorer.h"
 
 enum
 {
 	MAX_FEATURES = 4096,
-	MAX_OUTPUTS = 4096
+	MAX_OUTPUTS = 4096,
+	ROWS = 8
 };
 
 /* Values that stress every kind of input. */
@@ -31,18 +32,44 @@ value_number(int i)
 	return v;
 }
 
+/* What the scorer says of all rows must be what was said of each. */
 static void
-score(const PgmlImage *image)
+score_block(const PgmlImage *image, PgmlArena *arena, const float *x, const double *expected)
 {
-	int outputs = pgml_image_outputs(image);
-	float *x;
+	PgmlError error = { 0 };
+	PgmlEnv env = { .error = &error };
+	PgmlBlock block = { x, ROWS, ROWS };
+	size_t size = ROWS * (size_t) pgml_image_outputs(image) * sizeof(double);
+	const PgmlScorer *scorer;
+	void *scratch;
 	double *out;
 
-	if (image->recipe.n_features > MAX_FEATURES || outputs > MAX_OUTPUTS)
+	if (pgml_scorer_create(&env, arena, image, &scorer) != PGML_OK)
 		return;
-	x = calloc(image->recipe.n_features + 1, sizeof(float));
-	out = calloc(2 * (size_t) outputs, sizeof(double));
-	for (int round = 0; round < 8; round++)
+	scratch = aligned_alloc(64, (pgml_scorer_scratch(scorer) + 63) / 64 * 64);
+	out = malloc(size);
+	pgml_scorer_predict(scorer, &block, out, scratch);
+	if (memcmp(out, expected, size) != 0)
+		abort();
+	free(scratch);
+	free(out);
+}
+
+static void
+score(const PgmlImage *image, PgmlArena *arena)
+{
+	int outputs = pgml_image_outputs(image);
+	int32_t d = image->recipe.n_features;
+	float *x, *block;
+	double *out, *scratch;
+
+	if (d > MAX_FEATURES || outputs > MAX_OUTPUTS)
+		return;
+	x = calloc(d + 1, sizeof(float));
+	block = calloc((d + 1) * (size_t) ROWS, sizeof(float));
+	out = calloc(ROWS * (size_t) outputs, sizeof(double));
+	scratch = calloc(outputs, sizeof(double));
+	for (int round = 0; round < ROWS; round++)
 	{
 		for (int32_t i = 0; i < image->recipe.n_inputs; i++)
 		{
@@ -50,11 +77,16 @@ score(const PgmlImage *image)
 
 			(void) pgml_recipe_apply_value(&image->recipe, i, &v, x, NULL);
 		}
-		pgml_image_predict(image, x, 1, out, out + outputs);
-		(void) pgml_image_class(image, out);
+		for (int32_t f = 0; f < d; f++)
+			block[f * ROWS + round] = x[f];
+		pgml_image_predict(image, x, 1, out + round * outputs, scratch);
+		(void) pgml_image_class(image, out + round * outputs);
 	}
+	score_block(image, arena, block, out);
 	free(x);
+	free(block);
 	free(out);
+	free(scratch);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -77,7 +109,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	arena = pgml_arena_create(&budget);
 	image = malloc(sizeof(*image));
 	if (pgml_image_open(bytes, size, arena, image, NULL) == PGML_OK)
-		score(image);
+		score(image, arena);
 	pgml_arena_destroy(arena);
 	free(image);
 	free(bytes);

@@ -13,6 +13,7 @@
 #include "golden/rows.h"
 #include "image_bytes.h"
 #include "image_model.h"
+#include "model/scorer.h"
 #include "unit.h"
 
 #define MUTATIONS 50000
@@ -132,6 +133,35 @@ row_major(const ImageModel *m)
 	return x;
 }
 
+/* A scorer gives the same for a block of any size, and touches nothing beyond it. */
+static void
+check_scorer(const ImageModel *m, const PgmlImage *image, const double *expected)
+{
+	int32_t d = m->x.nfeatures;
+	int k = pgml_image_outputs(image);
+	int64_t many = 5 * IMAGE_ROWS;
+	float *x = pgml_array(m->f.arena, (size_t) (many * d), sizeof(float));
+	double *out = pgml_array(m->f.arena, (size_t) (many * k) + 1, sizeof(double));
+	const PgmlScorer *scorer;
+
+	assert_int_equal(pgml_scorer_create(&m->f.env, m->f.arena, image, &scorer), PGML_OK);
+	for (int32_t f = 0; f < d; f++)
+		for (int64_t i = 0; i < many; i++)
+			x[f * many + i] = m->x.col[f][i % IMAGE_ROWS];
+	void *scratch = pgml_alloc(m->f.arena, pgml_scorer_scratch(scorer));
+	for (int64_t n = 0; n <= many; n = n < 3 ? n + 1 : n + 149)
+	{
+		PgmlBlock block = { x, many, n };
+
+		out[n * k] = 42;
+		pgml_scorer_predict(scorer, &block, out, scratch);
+		assert_true(out[n * k] == 42);
+		for (int64_t i = 0; i < n; i++)
+			assert_memory_equal(out + i * k, expected + i % IMAGE_ROWS * k,
+								(size_t) k * sizeof(double));
+	}
+}
+
 /* Each member alone predicts what its learner does; together the weighted average; in blocks the same as one by one. */
 static void
 check_predictions(ImageModel *m)
@@ -175,6 +205,7 @@ check_predictions(ImageModel *m)
 		pgml_image_predict(&image, x + i * m->x.nfeatures, 1, one, one_scratch);
 		assert_memory_equal(one, out + i * k, (size_t) k * sizeof(double));
 	}
+	check_scorer(m, &image, out);
 	free(x);
 	free(mean);
 	free(single);

@@ -606,6 +606,34 @@ same_float(float a, float b)
 	return a == b || (isnan(a) && isnan(b));
 }
 
+/* Whatever the way into a block, its features are those of the table. */
+static void
+check_block(Fixture *f, const Fitted *r, const PgmlMatrix *m)
+{
+	int64_t n = f->table.nrows;
+	int64_t stride = n + 3;
+	float *x = pgml_array(f->arena, (size_t) (stride * m->nfeatures) + 1, sizeof(float));
+
+	for (int i = 0; i < f->table.ncols; i++)
+	{
+		const PgmlColumn *c = &f->table.cols[i];
+		PgmlInput in = pgml_recipe_input(&r->recipe, i);
+
+		if (c->kind != PGML_KIND_TEXT)
+			assert_int_equal(
+				pgml_recipe_apply_numbers(&r->recipe, i, c->kind, c->num, n, x, stride, &f->error),
+				PGML_OK);
+		for (int64_t row = 0; c->kind == PGML_KIND_TEXT && row < n; row++)
+		{
+			PgmlValue v = pgml_table_value(&f->table, i, row);
+			assert_int_equal(pgml_recipe_apply_at(&r->recipe, i, &v, x + row, stride, &f->error),
+							 PGML_OK);
+		}
+		for (int k = in.first_feature; k < in.first_feature + in.n_features; k++)
+			assert_memory_equal(x + k * stride, m->col[k], (size_t) n * sizeof(float));
+	}
+}
+
 static void
 applies_tables_as_values(void **state)
 {
@@ -648,6 +676,7 @@ applies_tables_as_values(void **state)
 						assert_true(out[k] >= 0 && out[k] < (float) m.features[k].n_levels);
 				}
 			}
+			check_block(&f, &r, &m);
 		}
 		else
 			assert_string_equal(f.error.message, "no column can be used as a feature");

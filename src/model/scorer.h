@@ -1,0 +1,39 @@
+/*
+ * scorer.h - a model made ready to score many rows.
+ *
+ * pgml_image_predict() follows the image as it is stored and needs nothing else: it is the way for one row.  A scorer
+ * derives from the same image what blocks of rows need (learner.h: prepare()), once per loaded model; its predictions
+ * are the same to the last bit.  The features of a block lie column by column: the recipe then works on whole columns
+ * of numbers, and trees compare a feature of many rows with one threshold at a time.
+ *
+ *   size_t size = pgml_scorer_scratch(scorer);        a thread's own, aligned to 64 bytes
+ *   x[f * stride + i] = ...                           by pgml_recipe_apply_numbers(), pgml_recipe_apply_at()
+ *   pgml_scorer_predict(scorer, &(PgmlBlock){ x, stride, n }, out, scratch);
+ */
+#ifndef PGML_MODEL_SCORER_H
+#define PGML_MODEL_SCORER_H
+
+#include "model/image.h"
+
+typedef struct PgmlScorer PgmlScorer;
+
+/*
+ * Make a scorer for an open image, in arena; it refers to the image and lives as long as both.  Takes some microseconds
+ * for each 1000 nodes of trees.  PGML_ERR_NOMEM or _LIMIT when memory does not suffice, PGML_ERR_CANCELLED when env->stop is set: then
+ * there is pgml_image_predict(), and what lies in the arena is of no use.
+ */
+extern PgmlStatus pgml_scorer_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *image,
+									 const PgmlScorer **out);
+
+/* Bytes of scratch memory that one call of pgml_scorer_predict() uses, whatever the number of rows. */
+extern size_t pgml_scorer_scratch(const PgmlScorer *scorer);
+
+/*
+ * Predict block->n >= 0 rows of image->recipe.n_features features each; out is n x pgml_image_outputs(), row after row, as
+ * pgml_image_predict() gives them.  Not interruptible: a caller who must be passes some hundred rows at a time, best a
+ * multiple of PGML_BLOCK_ROWS.
+ */
+extern void pgml_scorer_predict(const PgmlScorer *scorer, const PgmlBlock *block, double *out,
+								void *scratch);
+
+#endif
