@@ -85,8 +85,39 @@ is($node->safe_psql('latin', q{
 	FROM (SELECT '"\u20ac"'::json AS j, 1 AS z) a, (SELECT NULL AS j, 1 AS z) b, (SELECT '"\u00e9"'::json AS j, 1 AS z) c, (SELECT chr(233) AS j, 1 AS z) d}),
 	"1\nt|t|t", 'json escapes in a database in LATIN1');
 
+# A prediction view holds the extension; a session that has a model in its cache does not.
+$node->safe_psql('two', q{CREATE TABLE points AS SELECT i AS x FROM generate_series(1, 9) i; SELECT ml.automl_predict_view('m', 'points', 'answers')});
+$session = $node->background_psql('two', on_error_stop => 0);
+$session->query_safe(q{PREPARE ask AS SELECT round(ml.predict_value('m', '{"x": 1}'::jsonb))});
+is($session->query_safe('EXECUTE ask'), 31, 'a session that has the model in its cache');
+($code, $out, $error) = $node->psql('two', 'DROP EXTENSION pgml_auto');
+like($error, qr/view answers depends on function/, 'a prediction view keeps the extension from being dropped');
+is($session->query_safe('EXECUTE ask'), 31, 'all goes on');
+$node->safe_psql('two', 'DROP EXTENSION pgml_auto CASCADE');
+is($node->safe_psql('two', q{SELECT to_regclass('answers')}), '', 'with CASCADE the view goes too');
+$session->query('EXECUTE ask');
+like($session->{stderr}, qr/ERROR:  (?:function|schema) .*does not exist|cache lookup failed/, 'the session is told that the functions are gone');
+unlike($session->{stderr}, qr/cache lookup failed/, 'in words');
+$session->{stderr} = '';
+is($session->query_safe('SELECT 1'), 1, 'and goes on');
+$session->quit;
+
+# A database in which a training runs is dropped by force only, and the training with it.
+create_slow_table($node);
+$node->safe_psql('postgres', 'CREATE EXTENSION pgml_auto');
+$node->safe_psql('postgres', 'CREATE DATABASE busy TEMPLATE postgres');
+$session = $node->background_psql('busy', on_error_stop => 0);
+my $pid = $session->query_safe('SELECT pg_backend_pid()');
+start_in_background($session, 'SELECT version FROM ' . slow_call('slow'));
+ok(wait_for_step($node, $pid, 'gradient_boosting'), 'a training runs');
+($code, $out, $error) = $node->psql('postgres', 'DROP DATABASE busy');
+like($error, qr/database "busy" is being accessed by other users/, 'its database is not dropped');
+is($node->safe_psql('postgres', "SELECT count(*) FROM pgml_auto.progress WHERE pid = $pid"), 1, 'and it goes on');
+is($node->safe_psql('postgres', 'DROP DATABASE busy WITH (FORCE)'), '', 'by force it is');
+ok(wait_until(sub { !-e "/proc/$pid" }), 'and the training ends');
+eval { $session->quit };
+
 # The last thing that is left of a dropped extension is nothing.
-$node->safe_psql('two', 'DROP EXTENSION pgml_auto');
 is($node->safe_psql('two', q{SELECT count(*) FROM pg_namespace WHERE nspname = 'pgml_auto'}), 0, 'dropping leaves no schema');
 is($node->safe_psql('two', q{SELECT count(*) FROM pg_proc WHERE proname LIKE '%predict%' OR proname LIKE 'automl%'}),
 	0, 'and no functions');

@@ -72,7 +72,7 @@ sub json_object
 {
 	my ($keys, $depth) = @_;
 	my $object = '{' . join(',', map { '"' . any(@$keys) =~ s/"/\\"/gr . '":' . json_value($depth) } 1 .. int rand(6)) . '}';
-	substr($object, int rand(length $object), int rand(2), any('{', '}', '"', ',', ':', '\\', "\x01", 'e')) if rand() < 0.05;
+	substr($object, int rand(length $object), int rand(2), any('{', '}', '"', ',', ':', '\\', "\x01", 'e')) if rand() < 0.05 && $object !~ /[^\x00-\x7f]/;
 	return $object;
 }
 
