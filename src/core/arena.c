@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define POISONING 1
@@ -41,6 +42,12 @@
 /* Requests above this share of the next chunk get a chunk of their own. */
 #define OWN_CHUNK_SHARE 4
 
+/* Size and alignment of a large page. */
+#define LARGE_PAGE ((size_t) 2 * 1024 * 1024)
+
+/* The last large page is filled when that takes no more than this part of the memory. */
+#define FILL_SHARE 16
+
 /* The header takes one alignment unit in front of its memory. */
 typedef struct Chunk
 {
@@ -49,12 +56,21 @@ typedef struct Chunk
 	size_t used; /* bytes handed out, with the header */
 } Chunk;
 
+/* Memory that was allocated elsewhere; the record lies in a chunk. */
+typedef struct Adopted
+{
+	struct Adopted *next;
+	void *memory;
+	size_t size;
+} Adopted;
+
 struct PgmlArena
 {
 	PgmlBudget *budget;
 	Chunk *chunks;     /* all of them */
 	Chunk *current;    /* the one small requests are cut from, or NULL */
 	size_t next_chunk; /* size of the next one to cut from */
+	Adopted *adopted;
 };
 
 _Static_assert(sizeof(Chunk) <= 64, "the chunk header must fit into one alignment unit");
@@ -128,6 +144,52 @@ pgml_budget_fault(PgmlBudget *budget)
 	return false;
 }
 
+/* Ask for large pages inside the memory; that they cannot be had is no failure. */
+static void
+ask_for_large_pages(void *memory, size_t size)
+{
+	uintptr_t from = ((uintptr_t) memory + LARGE_PAGE - 1) & ~(uintptr_t) (LARGE_PAGE - 1);
+	uintptr_t upto = ((uintptr_t) memory + size) & ~(uintptr_t) (LARGE_PAGE - 1);
+
+	if (size >= LARGE_PAGE && from < upto)
+		(void) madvise((void *) from, upto - from, MADV_HUGEPAGE);
+}
+
+size_t
+pgml_big_size(size_t size)
+{
+	size_t rest = size % LARGE_PAGE;
+
+	if (size < LARGE_PAGE || rest == 0 || LARGE_PAGE - rest > size / FILL_SHARE ||
+		size > SIZE_MAX - LARGE_PAGE)
+		return size;
+	return size + LARGE_PAGE - rest;
+}
+
+void *
+pgml_big_alloc(size_t align, size_t size)
+{
+	void *memory;
+
+	if (posix_memalign(&memory, size >= LARGE_PAGE ? LARGE_PAGE : align, size) != 0)
+		return NULL;
+	ask_for_large_pages(memory, size);
+	return memory;
+}
+
+void *
+pgml_big_realloc(void *memory, size_t size)
+{
+	void *moved;
+
+	if (memory == NULL && size >= LARGE_PAGE)
+		return pgml_big_alloc(ALIGNMENT, size);
+	moved = realloc(memory, size);
+	if (moved != NULL)
+		ask_for_large_pages(moved, size);
+	return moved;
+}
+
 /* A chunk of size bytes with its header, charged to the budget; NULL when refused. */
 static Chunk *
 chunk_create(PgmlArena *arena, size_t size)
@@ -135,9 +197,11 @@ chunk_create(PgmlArena *arena, size_t size)
 	void *memory;
 	Chunk *chunk;
 
+	size = pgml_big_size(size);
 	if (!pgml_budget_take(arena->budget, size))
 		return NULL;
-	if (posix_memalign(&memory, ALIGNMENT, size) != 0)
+	memory = pgml_big_alloc(ALIGNMENT, size);
+	if (memory == NULL)
 	{
 		pgml_budget_give(arena->budget, size);
 		atomic_store(&arena->budget->refused, 0);
@@ -169,6 +233,7 @@ pgml_arena_create(PgmlBudget *budget)
 	arena->chunks = NULL;
 	arena->current = NULL;
 	arena->next_chunk = FIRST_CHUNK;
+	arena->adopted = NULL;
 	return arena;
 }
 
@@ -177,6 +242,12 @@ pgml_arena_reset(PgmlArena *arena)
 {
 	Chunk *chunk = arena->chunks;
 
+	for (const Adopted *adopted = arena->adopted; adopted != NULL; adopted = adopted->next)
+	{
+		pgml_budget_give(arena->budget, adopted->size);
+		free(adopted->memory);
+	}
+	arena->adopted = NULL;
 	while (chunk != NULL)
 	{
 		Chunk *next = chunk->next;
@@ -256,6 +327,18 @@ pgml_alloc(PgmlArena *arena, size_t size)
 	if (chunk == NULL)
 		return NULL;
 	return chunk_cut(chunk, need, size);
+}
+
+bool
+pgml_arena_adopt(PgmlArena *arena, void *memory, size_t size)
+{
+	Adopted *adopted = pgml_alloc(arena, sizeof(*adopted));
+
+	if (adopted == NULL || !pgml_budget_take(arena->budget, size))
+		return false;
+	*adopted = (Adopted){ arena->adopted, memory, size };
+	arena->adopted = adopted;
+	return true;
 }
 
 void *

@@ -38,6 +38,16 @@ extern void pgml_budget_give(PgmlBudget *budget, size_t size);
 /* Count one allocation for fail_at; true when it must fail. */
 extern bool pgml_budget_fault(PgmlBudget *budget);
 
+/*
+ * Memory of this size or more is worth the operating system's large pages: the first touch of small ones costs more than
+ * what is computed on them.  pgml_big_alloc() is malloc() that asks for large pages where they pay, pgml_big_realloc() is
+ * realloc() of such memory; both are freed by free().  Only whole large pages inside the memory are asked for, so that what
+ * is charged is what can be touched; pgml_big_size() is the size to ask for, a little larger where that fills the last page.
+ */
+extern size_t pgml_big_size(size_t size);
+extern void *pgml_big_alloc(size_t align, size_t size);
+extern void *pgml_big_realloc(void *memory, size_t size);
+
 /* New empty arena, NULL when malloc fails. budget must outlive it. */
 extern PgmlArena *pgml_arena_create(PgmlBudget *budget);
 
@@ -49,6 +59,12 @@ extern void pgml_arena_reset(PgmlArena *arena);
 
 /* size bytes, 64-byte aligned, contents undefined; NULL when malloc fails or the budget is spent. */
 extern void *pgml_alloc(PgmlArena *arena, size_t size);
+
+/*
+ * Take over memory that came from malloc() or pgml_big_alloc(), size bytes of it: it is charged, and freed with the arena.
+ * False when it is refused; then it is still the caller's.
+ */
+extern bool pgml_arena_adopt(PgmlArena *arena, void *memory, size_t size);
 
 /* n elements of size bytes, overflow-checked; pgml_zalloc clears them. */
 extern void *pgml_array(PgmlArena *arena, size_t n, size_t size);

@@ -23,15 +23,26 @@ pgml_buf_free(PgmlBuf *buf)
 	pgml_buf_init(buf, buf->budget);
 }
 
+void *
+pgml_buf_release(PgmlBuf *buf)
+{
+	void *data = buf->data;
+
+	buf->data = NULL;
+	pgml_buf_free(buf);
+	return data;
+}
+
 /* Move to a capacity of cap bytes, charged first; false when refused. */
 static bool
 set_capacity(PgmlBuf *buf, size_t cap)
 {
 	uint8_t *data;
 
+	cap = pgml_big_size(cap);
 	if (!pgml_budget_take(buf->budget, cap - buf->cap))
 		return false;
-	data = realloc(buf->data, cap);
+	data = pgml_big_realloc(buf->data, cap);
 	if (data == NULL)
 	{
 		pgml_budget_give(buf->budget, cap - buf->cap);
@@ -90,18 +101,38 @@ reserve(PgmlBuf *buf, size_t len)
 	return false;
 }
 
+void
+pgml_buf_reserve(PgmlBuf *buf, size_t len)
+{
+	if (buf->failed || buf->cap - buf->len >= len)
+		return;
+	if (len > SIZE_MAX - buf->len || pgml_budget_fault(buf->budget) ||
+		!set_capacity(buf, buf->len + len))
+		buf->failed = true;
+}
+
+uint8_t *
+pgml_buf_extend(PgmlBuf *buf, size_t len)
+{
+	if (!reserve(buf, len))
+		return NULL;
+	buf->len += len;
+	return buf->data + buf->len - len;
+}
+
 size_t
 pgml_buf_put(PgmlBuf *buf, const void *data, size_t len)
 {
 	size_t offset = buf->len;
 
-	if (len == 0 || !reserve(buf, len))
+	uint8_t *to = len == 0 ? NULL : pgml_buf_extend(buf, len);
+
+	if (to == NULL)
 		return offset;
 	if (data != NULL)
-		memcpy(buf->data + offset, data, len);
+		memcpy(to, data, len);
 	else
-		memset(buf->data + offset, 0, len);
-	buf->len += len;
+		memset(to, 0, len);
 	return offset;
 }
 

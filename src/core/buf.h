@@ -23,8 +23,17 @@ typedef struct PgmlBuf
 extern void pgml_buf_init(PgmlBuf *buf, PgmlBudget *budget);
 extern void pgml_buf_free(PgmlBuf *buf);
 
+/* Give the memory away: the caller frees it and it is charged no more; NULL when there is none. The buffer is empty then. */
+extern void *pgml_buf_release(PgmlBuf *buf);
+
 /* Give back what lies beyond the bytes appended; to clear `failed` and cut bytes off, set len first. */
 extern void pgml_buf_trim(PgmlBuf *buf);
+
+/* Make room for exactly len more bytes at once, when it is known how many will come; sets failed when there is none. */
+extern void pgml_buf_reserve(PgmlBuf *buf, size_t len);
+
+/* Append len bytes of undefined content and return them, valid until the next append; NULL when it failed. */
+extern uint8_t *pgml_buf_extend(PgmlBuf *buf, size_t len);
 
 /* Append bytes; returns the offset at which they start. NULL data appends zeros. */
 extern size_t pgml_buf_put(PgmlBuf *buf, const void *data, size_t len);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -433,6 +434,57 @@ test_clocks_advance(void **state)
 	assert_true(pgml_process_cpu() - process > 0.001);
 }
 
+/* Adopted memory is charged and freed with the arena; refused memory stays the caller's. */
+static void
+test_adopted_memory(void **state)
+{
+	PgmlBudget budget;
+	PgmlArena *arena;
+	void *memory = pgml_big_alloc(64, 3 << 20);
+	void *other = malloc(1 << 20);
+
+	(void) state;
+	pgml_budget_init(&budget, 4 << 20);
+	arena = pgml_arena_create(&budget);
+	assert_non_null(memory);
+	assert_non_null(other);
+	memset(memory, 1, 3 << 20);
+	assert_true(pgml_arena_adopt(arena, memory, 3 << 20));
+	assert_true(atomic_load(&budget.used) > 3 << 20);
+	assert_false(pgml_arena_adopt(arena, other, 1 << 20));
+	pgml_arena_reset(arena);
+	assert_int_equal(atomic_load(&budget.used), 0);
+	assert_true(pgml_arena_adopt(arena, other, 1 << 20));
+	pgml_arena_destroy(arena);
+	assert_int_equal(atomic_load(&budget.used), 0);
+}
+
+/* Large memory begins at a large page, keeps its content when it grows, and is rounded up by little. */
+static void
+test_big_memory(void **state)
+{
+	const size_t page = 2 << 20;
+	uint8_t *memory = pgml_big_realloc(NULL, 2 * page);
+
+	(void) state;
+	assert_non_null(memory);
+	assert_int_equal((uintptr_t) memory % page, 0);
+	memset(memory, 7, 2 * page);
+	memory = pgml_big_realloc(memory, 5 * page);
+	assert_non_null(memory);
+	for (size_t i = 0; i < 2 * page; i++)
+		assert_int_equal(memory[i], 7);
+	free(memory);
+	for (size_t size = 1; size < 40 * page; size = size * 5 / 4 + 3)
+	{
+		assert_true(pgml_big_size(size) >= size && pgml_big_size(size) <= size + size / 16);
+		assert_int_equal(pgml_big_size(pgml_big_size(size)), pgml_big_size(size));
+	}
+	assert_int_equal(pgml_big_size(page - 1), page - 1);
+	assert_int_equal(pgml_big_size(2 * page - 5), 2 * page);
+	assert_int_equal(pgml_big_size(SIZE_MAX), SIZE_MAX);
+}
+
 int
 test_arena(void)
 {
@@ -452,6 +504,8 @@ test_arena(void)
 		cmocka_unit_test(test_cut_characters),
 		cmocka_unit_test(test_env),
 		cmocka_unit_test(test_clocks_advance),
+		cmocka_unit_test(test_adopted_memory),
+		cmocka_unit_test(test_big_memory),
 	};
 
 	return cmocka_run_group_tests_name("arena", tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -278,14 +279,50 @@ test_empty_reader(void **state)
 	assert_true(r.failed);
 }
 
+/* Room made before, undefined bytes, and memory given away. */
+static void
+test_room_and_release(void **state)
+{
+	PgmlBudget budget;
+	PgmlBuf buf;
+	uint8_t *p;
+
+	(void) state;
+	pgml_budget_init(&budget, 10000);
+	pgml_buf_init(&buf, &budget);
+	pgml_buf_reserve(&buf, 5000);
+	assert_int_equal(atomic_load(&budget.used), 5000);
+	p = pgml_buf_extend(&buf, 4000);
+	assert_ptr_equal(p, buf.data);
+	memset(p, 3, 4000);
+	assert_ptr_equal(pgml_buf_extend(&buf, 1000), buf.data + 4000);
+	assert_int_equal(atomic_load(&budget.used), 5000);
+	assert_null(pgml_buf_extend(&buf, 6000));
+	assert_true(buf.failed);
+	p = pgml_buf_release(&buf);
+	assert_int_equal(p[3999], 3);
+	assert_int_equal(atomic_load(&budget.used), 0);
+	assert_null(buf.data);
+	assert_null(pgml_buf_release(&buf));
+	free(p);
+	pgml_buf_reserve(&buf, 20000);
+	assert_true(buf.failed);
+	pgml_buf_free(&buf);
+}
+
 int
 test_buf(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_byte_order),
-		cmocka_unit_test(test_overwriting),     cmocka_unit_test(test_faults),
-		cmocka_unit_test(test_limit),           cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_hostile_strings), cmocka_unit_test(test_empty_reader),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_byte_order),
+		cmocka_unit_test(test_overwriting),
+		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_hostile_strings),
+		cmocka_unit_test(test_empty_reader),
+		cmocka_unit_test(test_room_and_release),
 	};
 
 	return cmocka_run_group_tests_name("buf", tests, NULL, NULL);
