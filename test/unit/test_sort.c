@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -64,6 +65,44 @@ test_sorted_and_stable(void **state)
 		}
 }
 
+/* Keys that are hashes, that differ in low bits only, in both ends, or that crowd in few values. */
+static void
+test_kinds_of_keys(void **state)
+{
+	enum
+	{
+		N = 70000
+	};
+	PgmlKeyed *items = malloc(N * sizeof(PgmlKeyed));
+	PgmlKeyed *tmp = malloc(N * sizeof(PgmlKeyed));
+	PgmlEnv env = { 0 };
+	PgmlRng rng;
+
+	(void) state;
+	pgml_rng_init(&rng, 2, 1);
+	for (int kind = 0; kind < 6; kind++)
+	{
+		for (int64_t i = 0; i < N; i++)
+		{
+			uint64_t r = pgml_rng_next(&rng);
+			const uint64_t key[] = { r,
+									 r & 0x3ff,
+									 (r & 3) << 62 | r >> 40,
+									 r << 60,
+									 UINT64_C(1) << 63 | r % 17,
+									 i % 2 == 0 ? r : r >> 33 };
+
+			items[i] = (PgmlKeyed){ key[kind], i };
+		}
+		assert_int_equal(pgml_sort_keyed(&env, items, tmp, N), PGML_OK);
+		for (int64_t i = 1; i < N; i++)
+			assert_true(items[i - 1].key < items[i].key ||
+						(items[i - 1].key == items[i].key && items[i - 1].row < items[i].row));
+	}
+	free(items);
+	free(tmp);
+}
+
 static void
 test_sort_stops(void **state)
 {
@@ -84,6 +123,7 @@ test_sort(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_key_of_double),
 		cmocka_unit_test(test_sorted_and_stable),
+		cmocka_unit_test(test_kinds_of_keys),
 		cmocka_unit_test(test_sort_stops),
 	};
 
