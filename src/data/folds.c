@@ -14,7 +14,7 @@
 typedef struct Deal
 {
 	const PgmlEnv *env;
-	PgmlArena *arena;
+	PgmlArena *arena; /* of the scratch */
 	int k;
 	const int32_t *rows;
 	int64_t n;
@@ -186,22 +186,29 @@ deal_groups(Deal *d)
 }
 
 PgmlStatus
-pgml_folds(const PgmlEnv *env, PgmlArena *arena, int k, const int32_t *rows, int64_t n,
-		   const int32_t *label, const uint64_t *group, const double *time, uint64_t seed,
-		   uint8_t *fold)
+pgml_folds(const PgmlEnv *env, int k, const int32_t *rows, int64_t n, const int32_t *label,
+		   const uint64_t *group, const double *time, uint64_t seed, uint8_t *fold)
 {
-	Deal d = { env, arena, k, rows, n, label, group, time, seed, fold, NULL, NULL };
+	Deal d = { env, NULL, k, rows, n, label, group, time, seed, fold, NULL, NULL };
+	PgmlStatus status;
 
 	if (k < 1 || k > 255)
 		return pgml_fail(env->error, PGML_ERR_BADARG, "number of folds must be between 1 and 255");
 	for (int64_t i = 0; label && i < n; i++)
 		if (label[rows[i]] < 0)
 			return pgml_fail(env->error, PGML_ERR_INTERNAL, "class %d in folds", label[rows[i]]);
-	d.items = pgml_array(arena, (size_t) n + 1, sizeof(PgmlKeyed));
-	d.tmp = pgml_array(arena, (size_t) n + 1, sizeof(PgmlKeyed));
+	d.arena = pgml_arena_create(env->budget);
+	if (d.arena)
+	{
+		d.items = pgml_array(d.arena, (size_t) n + 1, sizeof(PgmlKeyed));
+		d.tmp = pgml_array(d.arena, (size_t) n + 1, sizeof(PgmlKeyed));
+	}
 	if (!d.items || !d.tmp)
-		return pgml_fail_nomem(env, "the folds");
-	if (time)
-		return deal_time(&d);
-	return group ? deal_groups(&d) : deal_rows(&d);
+		status = pgml_fail_nomem(env, "the folds");
+	else if (time)
+		status = deal_time(&d);
+	else
+		status = group ? deal_groups(&d) : deal_rows(&d);
+	pgml_arena_destroy(d.arena);
+	return status;
 }

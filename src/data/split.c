@@ -291,7 +291,8 @@ reserve_twins(Work *w)
 		w->items[i].key = w->in->row_hash[i];
 		w->items[i].row = i;
 	}
-	PGML_TRY(pgml_sort_keyed(w->env, w->items, w->tmp, n));
+	if (!w->in->together)
+		PGML_TRY(pgml_sort_keyed(w->env, w->items, w->tmp, n));
 	for (int64_t i = 0; i < n; i = next)
 	{
 		bool tested = false;

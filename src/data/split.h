@@ -67,6 +67,7 @@ typedef struct PgmlSplitInput
 	const uint64_t
 		*group;         /* group: hash of the group's value (missing groups: the row's own hash) */
 	const double *time; /* time: seconds; NaN rows count as oldest */
+	bool together;      /* rows of equal row_hash lie next to each other */
 } PgmlSplitInput;
 
 /*
@@ -85,10 +86,10 @@ extern PgmlStatus pgml_split(const PgmlEnv *env, PgmlArena *arena, PgmlSplit *sp
  * whole groups (NULL: rows), or consecutive blocks in time, oldest first, rows of one time together (NULL: not; time goes
  * before group).
  * Seeded; rows balance within one per class, groups as well as their sizes and classes allow.  k is 1 to
- * 255; folds stay empty when there are fewer rows.  The arena holds scratch of about 32 bytes a row.
+ * 255; folds stay empty when there are fewer rows.  While it runs it takes about 32 bytes a row.
  */
-extern PgmlStatus pgml_folds(const PgmlEnv *env, PgmlArena *arena, int k, const int32_t *rows,
-							 int64_t n, const int32_t *label, const uint64_t *group,
-							 const double *time, uint64_t seed, uint8_t *fold);
+extern PgmlStatus pgml_folds(const PgmlEnv *env, int k, const int32_t *rows, int64_t n,
+							 const int32_t *label, const uint64_t *group, const double *time,
+							 uint64_t seed, uint8_t *fold);
 
 #endif

@@ -229,7 +229,7 @@ pgml_table_value(const PgmlTable *table, int col, int64_t row)
 
 	if (c->kind != PGML_KIND_TEXT)
 	{
-		v.num = c->num[row];
+		v.num = pgml_column_number(c, row);
 		v.is_null = isnan(v.num);
 	}
 	else if (c->code[row] < 0)

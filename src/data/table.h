@@ -1,7 +1,8 @@
 /*
  * table.h - the raw data of a training: typed columns as they were read.
  *
- * Numeric kinds are doubles with NaN for missing; text is a dictionary code per row, -1 for missing.
+ * Numeric kinds are doubles with NaN for missing, or floats where the source has no more digits; text is a dictionary code
+ * per row, -1 for missing.
  */
 #ifndef PGML_DATA_TABLE_H
 #define PGML_DATA_TABLE_H
@@ -37,7 +38,8 @@ typedef struct PgmlColumn
 	PgmlOrigin origin;
 	bool is_integer; /* NUMBER of an integer type */
 	bool is_key;     /* part of the primary key or the only column of a unique index */
-	double *num;     /* nrows values, every kind but TEXT */
+	double *num;     /* nrows values, every kind but TEXT; NULL when single has them */
+	float *single;   /* nrows values of a NUMBER whose source is single precision, else NULL */
 	int32_t *code;   /* nrows codes, TEXT */
 	PgmlDict *dict;  /* TEXT */
 } PgmlColumn;
@@ -49,6 +51,7 @@ typedef struct PgmlTable
 	int ncols;
 	PgmlColumn *cols;
 	uint64_t *row_hash; /* unsalted identity of each row (key, id columns, or all values) */
+	bool together;      /* rows of one identity lie next to each other */
 } PgmlTable;
 
 /* Index of the column called name, -1 when there is none. */
@@ -59,6 +62,13 @@ extern bool pgml_column_is(const char *column, const char *name);
 
 /* The next column, from index `from` on, that is; -1: none. */
 extern int pgml_table_next(const PgmlTable *table, const char *name, int from);
+
+/* Number of a cell of a column that is not TEXT, NaN when missing. */
+static inline double
+pgml_column_number(const PgmlColumn *column, int64_t row)
+{
+	return column->single ? column->single[row] : column->num[row];
+}
 
 /* Value of a cell (text points into the dictionary). */
 extern PgmlValue pgml_table_value(const PgmlTable *table, int col, int64_t row);

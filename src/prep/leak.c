@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/par.h"
 #include "core/rng.h"
 
 #define MAX_ROWS       20000
@@ -82,8 +83,7 @@ draw_sample(Scan *s, PgmlArena *arena, const double *y, const int32_t *rows, int
 	for (Half *h = &s->fit;; h = &s->test)
 	{
 		h->y = pgml_array(arena, (size_t) h->n + 1, sizeof(*h->y));
-		h->bin = pgml_array(arena, (size_t) h->n + 1, sizeof(*h->bin));
-		if (h->y == NULL || h->bin == NULL)
+		if (h->y == NULL)
 			return pgml_fail_nomem(s->env, "the leak scan");
 		for (int32_t i = 0; i < h->n; i++)
 			h->y[i] = y[h->rows[i]];
@@ -103,6 +103,8 @@ make_room(Scan *s, PgmlArena *arena)
 		if (s->x->features[f].categorical && need > s->room)
 			s->room = need;
 	}
+	s->fit.bin = pgml_array(arena, (size_t) s->fit.n + 1, sizeof(*s->fit.bin));
+	s->test.bin = pgml_array(arena, (size_t) s->test.n + 1, sizeof(*s->test.bin));
 	s->sorted = pgml_array(arena, (size_t) s->fit.n + 1, sizeof(*s->sorted));
 	s->score = pgml_array(arena, s->room, sizeof(*s->score));
 	s->sum = pgml_array(arena, s->room, sizeof(*s->sum));
@@ -110,8 +112,8 @@ make_room(Scan *s, PgmlArena *arena)
 	s->pos = pgml_array(arena, s->room, sizeof(*s->pos));
 	s->all = pgml_array(arena, s->room, sizeof(*s->all));
 	s->order = pgml_array(arena, s->room, sizeof(*s->order));
-	if (s->sorted == NULL || s->score == NULL || s->sum == NULL || s->count == NULL ||
-		s->pos == NULL || s->all == NULL || s->order == NULL)
+	if (s->fit.bin == NULL || s->test.bin == NULL || s->sorted == NULL || s->score == NULL ||
+		s->sum == NULL || s->count == NULL || s->pos == NULL || s->all == NULL || s->order == NULL)
 		return pgml_fail_nomem(s->env, "the leak scan");
 	return PGML_OK;
 }
@@ -443,9 +445,52 @@ score_feature(Scan *s, int32_t f, double *value, double *missing)
 		*missing = score_bins(s);
 }
 
-/* Score column by column and keep the suspects. */
+/* What is found out about each feature, on several threads. */
+typedef struct Findings
+{
+	Scan *scan; /* per thread */
+	double *value;
+	double *missing;
+} Findings;
+
+/* Score one feature. */
 static PgmlStatus
-scan_columns(Scan *s, PgmlLeak *out, int max, int *n_found)
+scan_feature(void *arg, int64_t block, int thread)
+{
+	Findings *found = arg;
+
+	if (pgml_stopped(found->scan[thread].env))
+		return PGML_ERR_CANCELLED;
+	score_feature(&found->scan[thread], (int32_t) block, &found->value[block],
+				  &found->missing[block]);
+	return PGML_OK;
+}
+
+/* Score all features. */
+static PgmlStatus
+scan_features(const Scan *s, PgmlArena *arena, Findings *found)
+{
+	int threads = pgml_pool_threads(s->env->pool);
+	size_t d = (size_t) s->x->nfeatures + 1;
+
+	found->scan = pgml_array(arena, (size_t) threads, sizeof(Scan));
+	found->value = pgml_array(arena, d, sizeof(double));
+	found->missing = pgml_array(arena, d, sizeof(double));
+	if (found->scan == NULL || found->value == NULL || found->missing == NULL)
+		return pgml_fail_nomem(s->env, "the leak scan");
+	for (int t = 0; t < threads; t++)
+	{
+		found->scan[t] = *s;
+		PGML_TRY(make_room(&found->scan[t], arena));
+	}
+	return pgml_par_for(s->env, s->x->nfeatures, scan_feature, found) == PGML_OK ?
+			   PGML_OK :
+			   pgml_fail_cancelled(s->env);
+}
+
+/* Put together what the features of a column tell, and keep the suspects. */
+static void
+keep_suspects(const Scan *s, const Findings *found, PgmlLeak *out, int max, int *n_found)
 {
 	double suspect = s->task == PGML_TASK_REGRESSION ? SUSPECT_R2 : SUSPECT_AUC;
 
@@ -458,10 +503,9 @@ scan_columns(Scan *s, PgmlLeak *out, int max, int *n_found)
 
 		for (; f < s->x->nfeatures && s->x->features[f].source == source; f++)
 		{
-			double value, missing;
-			if (pgml_stopped(s->env))
-				return pgml_fail_cancelled(s->env);
-			score_feature(s, f, &value, &missing);
+			double value = found->value[f];
+			double missing = found->missing[f];
+
 			best_value = value > best_value ? value : best_value;
 			best_missing = missing > best_missing ? missing : best_missing;
 		}
@@ -475,7 +519,6 @@ scan_columns(Scan *s, PgmlLeak *out, int max, int *n_found)
 			continue;
 		keep_leak(out, max, n_found, &leak);
 	}
-	return PGML_OK;
 }
 
 /* See leak.h. */
@@ -492,10 +535,14 @@ pgml_leak_scan(const PgmlEnv *env, const PgmlMatrix *x, const double *y, PgmlTas
 	if (arena == NULL)
 		return pgml_fail_nomem(env, "the leak scan");
 	PgmlStatus status = draw_sample(&s, arena, y, rows, n);
-	if (status == PGML_OK)
-		status = make_room(&s, arena);
 	if (status == PGML_OK && s.fit.n + s.test.n >= MIN_ROWS)
-		status = scan_columns(&s, out, max, n_found);
+	{
+		Findings found;
+
+		status = scan_features(&s, arena, &found);
+		if (status == PGML_OK)
+			keep_suspects(&s, &found, out, max, n_found);
+	}
 	pgml_arena_destroy(arena);
 	return status;
 }

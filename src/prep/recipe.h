@@ -98,7 +98,11 @@ extern PgmlStatus pgml_recipe_apply_numbers(const PgmlRecipe *recipe, int32_t i,
 											const double *num, int64_t n, float *x, int64_t stride,
 											PgmlError *err);
 
-/* Apply to every row of a table whose columns are the recipe's inputs in the same order. Allocates in arena. */
+/*
+ * Apply to every row of a table whose columns are the recipe's inputs in the same order, column by column on the threads of
+ * env->pool. Allocates in arena; a column of single precision that is its feature as it is is not copied, so the table has to
+ * live as long.
+ */
 extern PgmlStatus pgml_recipe_apply_table(const PgmlEnv *env, const PgmlRecipe *recipe,
 										  const PgmlTable *table, PgmlArena *arena,
 										  PgmlMatrix *out);

@@ -6,10 +6,14 @@
  */
 #include <float.h>
 
+#include "core/par.h"
 #include "prep/recipe_internal.h"
 
 /* Bytes of a value shown in an error message. */
 #define SHOWN 40
+
+/* Rows of a column done at a time; divides RECIPE_POLL. */
+#define COLUMN_STEP 1024
 
 /* ---- storing --------------------------------------------------------------------------------- */
 
@@ -478,45 +482,122 @@ apply_text(const PgmlEnv *env, const PgmlRecipe *recipe, const RecipeInput *in, 
 	return PGML_OK;
 }
 
-/* A column of numbers, as many at a time as go between two looks at the stop flag. */
+/* A column of numbers, some at a time, of single precision too. */
 static PgmlStatus
 apply_number_column(const PgmlEnv *env, const PgmlRecipe *recipe, const RecipeInput *in,
 					const PgmlColumn *c, int64_t nrows, float *const *col)
 {
+	double widened[COLUMN_STEP];
 	float *at[RECIPE_PARTS];
 
-	for (int64_t from = 0; from < nrows; from += RECIPE_POLL)
+	for (int64_t from = 0; from < nrows; from += COLUMN_STEP)
 	{
-		int64_t n = nrows - from < RECIPE_POLL ? nrows - from : RECIPE_POLL;
+		int64_t n = nrows - from < COLUMN_STEP ? nrows - from : COLUMN_STEP;
 
-		if (pgml_stopped(env))
+		if (fit_stopped(env, from))
 			return pgml_fail_cancelled(env);
+		for (int64_t i = 0; c->single != NULL && i < n; i++)
+			widened[i] = c->single[from + i];
 		for (uint32_t j = 0; j < in->n_features; j++)
 			at[j] = col[j] + from;
-		PGML_TRY(apply_numbers(recipe, in, c->kind, c->num + from, n, at, env->error));
+		PGML_TRY(apply_numbers(recipe, in, c->kind, c->single != NULL ? widened : c->num + from, n,
+							   at, env->error));
 	}
 	return PGML_OK;
 }
 
+/* Whether the column's numbers are its feature as they are: single precision, not centred, and no infinity to be clipped. */
+static PgmlStatus
+is_feature_itself(const PgmlEnv *env, const RecipeInput *in, const PgmlColumn *c, int64_t nrows,
+				  bool *itself)
+{
+	*itself = c->single != NULL && in->step == RECIPE_NUMBER && in->center == 0;
+	for (int64_t start = 0; *itself && start < nrows; start += RECIPE_POLL)
+	{
+		int64_t upto = start + RECIPE_POLL < nrows ? start + RECIPE_POLL : nrows;
+		int infinite = 0;
+
+		if (pgml_stopped(env))
+			return pgml_fail_cancelled(env);
+		for (int64_t row = start; row < upto; row++)
+			infinite |= fabsf(c->single[row]) == INFINITY;
+		*itself = !infinite;
+	}
+	return PGML_OK;
+}
+
+/* Room for the features of each column, or the column itself. */
+static PgmlStatus
+make_features(const PgmlEnv *env, const PgmlRecipe *recipe, const PgmlTable *table,
+			  PgmlArena *arena, float **col)
+{
+	for (int32_t i = 0; i < recipe->n_inputs; i++)
+	{
+		RecipeInput in = recipe_input(recipe, i);
+		bool itself;
+
+		PGML_TRY(is_feature_itself(env, &in, &table->cols[i], table->nrows, &itself));
+		if (itself)
+			col[in.first_feature] = table->cols[i].single;
+		for (uint32_t k = 0; !itself && k < in.n_features; k++)
+		{
+			float *feature = pgml_array(arena, (size_t) table->nrows + 1, sizeof(float));
+
+			if (feature == NULL)
+				return pgml_fail_nomem(env, "the features");
+			col[in.first_feature + k] = feature;
+		}
+	}
+	return PGML_OK;
+}
+
+/* What applying the columns of a table needs; each has an error of its own. */
+typedef struct Application
+{
+	const PgmlEnv *env;
+	const PgmlRecipe *recipe;
+	const PgmlTable *table;
+	float **col;
+	PgmlError *errors;
+} Application;
+
 /* One column into its features. */
 static PgmlStatus
-apply_column(const PgmlEnv *env, const PgmlRecipe *recipe, int32_t i, const PgmlTable *table,
-			 float **col)
+apply_column(void *arg, int64_t i, int thread)
 {
-	RecipeInput in = recipe_input(recipe, i);
-	const PgmlColumn *c = &table->cols[i];
+	const Application *a = arg;
+	RecipeInput in = recipe_input(a->recipe, (int32_t) i);
+	const PgmlColumn *c = &a->table->cols[i];
+	float **col = a->col + in.first_feature;
+	PgmlEnv env = *a->env;
 
-	if (in.n_features == 0)
+	(void) thread;
+	env.error = &a->errors[i];
+	if (in.n_features == 0 || col[0] == c->single)
 		return PGML_OK;
 	if (c->kind != PGML_KIND_TEXT)
-		return apply_number_column(env, recipe, &in, c, table->nrows, col + in.first_feature);
-	PgmlArena *scratch = pgml_arena_create(env->budget);
+		return apply_number_column(&env, a->recipe, &in, c, a->table->nrows, col);
+	PgmlArena *scratch = pgml_arena_create(env.budget);
 	if (scratch == NULL)
-		return pgml_fail_nomem(env, "the features");
-	PgmlStatus status =
-		apply_text(env, recipe, &in, c, table->nrows, scratch, col + in.first_feature);
+		return pgml_fail_nomem(&env, "the features");
+	PgmlStatus status = apply_text(&env, a->recipe, &in, c, a->table->nrows, scratch, col);
 	pgml_arena_destroy(scratch);
 	return status;
+}
+
+/* Apply column by column; what the first one that failed said is the failure. */
+static PgmlStatus
+apply_columns(Application *a)
+{
+	PgmlStatus status = pgml_par_for(a->env, a->recipe->n_inputs, apply_column, a);
+
+	for (int32_t i = 0; status != PGML_OK && i < a->recipe->n_inputs; i++)
+		if (a->errors[i].status == status)
+		{
+			*a->env->error = a->errors[i];
+			return status;
+		}
+	return status == PGML_ERR_CANCELLED ? pgml_fail_cancelled(a->env) : status;
 }
 
 /* See recipe.h. */
@@ -527,6 +608,7 @@ pgml_recipe_apply_table(const PgmlEnv *env, const PgmlRecipe *recipe, const Pgml
 	size_t d = (size_t) recipe->n_features;
 	PgmlFeature *features = pgml_array(arena, d + 1, sizeof(*features));
 	float **col = pgml_array(arena, d + 1, sizeof(*col));
+	Application a = { .env = env, .recipe = recipe, .table = table, .col = col };
 
 	if (table->ncols != recipe->n_inputs)
 		return pgml_fail(env->error, PGML_ERR_INTERNAL, "the recipe has %d inputs, the table %d",
@@ -534,14 +616,13 @@ pgml_recipe_apply_table(const PgmlEnv *env, const PgmlRecipe *recipe, const Pgml
 	if (features == NULL || col == NULL)
 		return pgml_fail_nomem(env, "the features");
 	for (size_t f = 0; f < d; f++)
-	{
 		features[f] = pgml_recipe_feature(recipe, (int32_t) f);
-		col[f] = pgml_array(arena, (size_t) table->nrows + 1, sizeof(float));
-		if (col[f] == NULL)
-			return pgml_fail_nomem(env, "the features");
-	}
-	for (int32_t i = 0; i < recipe->n_inputs; i++)
-		PGML_TRY(apply_column(env, recipe, i, table, col));
+	PGML_TRY(make_features(env, recipe, table, arena, col));
+	PgmlArena *scratch = pgml_arena_create(env->budget);
+	if (scratch != NULL)
+		a.errors = pgml_zalloc(scratch, (size_t) table->ncols + 1, sizeof(PgmlError));
+	PgmlStatus status = a.errors == NULL ? pgml_fail_nomem(env, "the features") : apply_columns(&a);
+	pgml_arena_destroy(scratch);
 	*out = (PgmlMatrix){ table->nrows, recipe->n_features, features, col };
-	return PGML_OK;
+	return status;
 }

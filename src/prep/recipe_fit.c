@@ -7,7 +7,11 @@
 #include <stdio.h>
 
 #include "core/hash.h"
+#include "core/par.h"
 #include "prep/recipe_internal.h"
+
+/* Rows that are hashed first to tell columns apart. */
+#define HASHED_FIRST 4096
 
 /* Columns whose reason is told when none is usable. */
 #define TOLD 4
@@ -74,9 +78,9 @@ row_value(const ColumnFit *f, Relabel *r, int64_t row)
 	return f->step == RECIPE_MISSING ? isnan(v) : v;
 }
 
-/* Hash of a column's values on the training rows. */
+/* Hash of a column's values on the first n training rows. */
 static PgmlStatus
-hash_column(RecipeFit *fit, ColumnFit *f)
+hash_column(RecipeFit *fit, ColumnFit *f, int64_t n_rows)
 {
 	double block[256];
 	int n = 0;
@@ -84,14 +88,14 @@ hash_column(RecipeFit *fit, ColumnFit *f)
 
 	PGML_TRY(relabel_init(fit, f, &r));
 	f->hash = (uint64_t) family(f);
-	for (int64_t i = 0; i < fit->spec->n; i++)
+	for (int64_t i = 0; i < n_rows; i++)
 	{
 		double v = row_value(f, &r, fit->spec->rows[i]);
 
 		if (fit_stopped(fit->env, i))
 			return pgml_fail_cancelled(fit->env);
 		block[n++] = isnan(v) ? (double) NAN : v + 0.0; /* one NaN, and no -0 */
-		if (n == 256 || i + 1 == fit->spec->n)
+		if (n == 256 || i + 1 == n_rows)
 		{
 			f->hash = pgml_hash64(block, (size_t) n * sizeof(block[0]), f->hash);
 			n = 0;
@@ -123,24 +127,53 @@ same_column(RecipeFit *fit, const ColumnFit *a, const ColumnFit *b, bool *same)
 	return PGML_OK;
 }
 
+/* Whether two columns may hold the same, as far as their hashes tell. */
+static bool
+may_be_same(const ColumnFit *a, const ColumnFit *b)
+{
+	return a->step != RECIPE_DROP && b->step != RECIPE_DROP && family(a) == family(b) &&
+		   a->hash == b->hash;
+}
+
+/* Hash the first rows of all columns, which tells most of them apart, and all rows of those that are alike there. */
+static PgmlStatus
+hash_columns(RecipeFit *fit)
+{
+	int ncols = fit->table->ncols;
+	int64_t first = fit->spec->n < HASHED_FIRST ? fit->spec->n : HASHED_FIRST;
+	bool *alike = pgml_zalloc(fit->arena, (size_t) ncols + 1, sizeof(bool));
+
+	if (alike == NULL)
+		return pgml_fail_nomem(fit->env, "the recipe");
+	for (int i = 0; i < ncols; i++)
+		if (fit->cols[i].step != RECIPE_DROP)
+			PGML_TRY(hash_column(fit, &fit->cols[i], first));
+	for (int i = 0; i < ncols && first < fit->spec->n; i++)
+		for (int j = 0; j < i; j++)
+			if (may_be_same(&fit->cols[i], &fit->cols[j]))
+				alike[i] = alike[j] = true;
+	for (int i = 0; i < ncols; i++)
+		if (alike[i])
+			PGML_TRY(hash_column(fit, &fit->cols[i], fit->spec->n));
+	return PGML_OK;
+}
+
 /* Drop columns that hold the same as an earlier one. */
 static PgmlStatus
 drop_duplicates(RecipeFit *fit)
 {
+	PGML_TRY(hash_columns(fit));
 	for (int i = 0; i < fit->table->ncols; i++)
 	{
 		ColumnFit *f = &fit->cols[i];
 
-		if (f->step == RECIPE_DROP)
-			continue;
-		PGML_TRY(hash_column(fit, f));
 		for (int j = 0; j < i; j++)
 		{
 			const ColumnFit *twin = &fit->cols[j];
 			char reason[200];
 			bool same;
 
-			if (twin->step == RECIPE_DROP || family(twin) != family(f) || twin->hash != f->hash)
+			if (!may_be_same(twin, f))
 				continue;
 			PGML_TRY(same_column(fit, twin, f, &same));
 			if (!same)
@@ -185,22 +218,89 @@ nothing_usable(const RecipeFit *fit)
 	return status;
 }
 
+/* Room to sort so many values in. */
+static PgmlStatus
+make_room(RecipeFit *fit, int64_t most)
+{
+	fit->room = fit->spec->n < most ? fit->spec->n : most;
+	fit->sorted = pgml_array(fit->arena, (size_t) fit->room + 1, sizeof(PgmlKeyed));
+	fit->tmp = pgml_array(fit->arena, (size_t) fit->room + 1, sizeof(PgmlKeyed));
+	return fit->sorted == NULL || fit->tmp == NULL ? pgml_fail_nomem(fit->env, "the recipe") :
+													 PGML_OK;
+}
+
+/* Look at one column that is not text; each thread has its own room and its own error, which can only be the stop. */
+static PgmlStatus
+fit_block(void *arg, int64_t block, int thread)
+{
+	RecipeFit *fit = (RecipeFit *) arg + thread;
+
+	return fit->table->cols[block].kind == PGML_KIND_TEXT ? PGML_OK : fit_column(fit, (int) block);
+}
+
+/* Look at the columns that are not text, side by side. */
+static PgmlStatus
+fit_side_by_side(RecipeFit *fit)
+{
+	int threads = pgml_pool_threads(fit->env->pool);
+	PgmlArena *arena = pgml_arena_create(fit->env->budget);
+	RecipeFit *own = arena ? pgml_array(arena, (size_t) threads, sizeof(RecipeFit)) : NULL;
+	PgmlEnv *env = arena ? pgml_array(arena, (size_t) threads, sizeof(PgmlEnv)) : NULL;
+	PgmlError *error = arena ? pgml_zalloc(arena, (size_t) threads, sizeof(PgmlError)) : NULL;
+	PgmlStatus status = own == NULL || env == NULL || error == NULL ?
+							pgml_fail_nomem(fit->env, "the recipe") :
+							PGML_OK;
+
+	for (int t = 0; status == PGML_OK && t < threads; t++)
+	{
+		own[t] = *fit;
+		own[t].arena = arena;
+		status = make_room(&own[t], RECIPE_SAMPLED);
+		env[t] = *fit->env;
+		env[t].error = &error[t];
+		own[t].env = &env[t];
+	}
+	if (status == PGML_OK)
+	{
+		status = pgml_par_for(fit->env, fit->table->ncols, fit_block, own);
+		for (int t = 0; status != PGML_OK && t < threads; t++)
+			if (error[t].status == status)
+				*fit->env->error = error[t];
+	}
+	pgml_arena_destroy(arena);
+	return status == PGML_ERR_CANCELLED ? pgml_fail_cancelled(fit->env) : status;
+}
+
+/* Look at the columns: text, whose work memory is kept, and what has many values to sort, one after another. */
+static PgmlStatus
+fit_columns(RecipeFit *fit)
+{
+	PGML_TRY(fit_side_by_side(fit));
+	for (int i = 0; i < fit->table->ncols; i++)
+	{
+		bool text = fit->table->cols[i].kind == PGML_KIND_TEXT;
+
+		if (!text && !fit->cols[i].unsorted)
+			continue;
+		if (fit->sorted == NULL)
+			PGML_TRY(make_room(fit, RECIPE_SORTED));
+		PGML_TRY(text ? fit_column(fit, i) : fit_numbers(fit, &fit->cols[i]));
+	}
+	return PGML_OK;
+}
+
 /* The fit, with its work memory at hand. */
 static PgmlStatus
 fit_all(RecipeFit *fit, PgmlBuf *out)
 {
-	size_t n = fit->spec->n < RECIPE_SORTED ? (size_t) fit->spec->n + 1 : RECIPE_SORTED + 1;
 	bool usable = false;
 
 	if (fit->spec->n <= 0)
 		return pgml_fail(fit->env->error, PGML_ERR_DATA, "there are no rows to learn from");
 	fit->cols = pgml_zalloc(fit->arena, (size_t) fit->table->ncols + 1, sizeof(ColumnFit));
-	fit->sorted = pgml_array(fit->arena, n, sizeof(PgmlKeyed));
-	fit->tmp = pgml_array(fit->arena, n, sizeof(PgmlKeyed));
-	if (fit->cols == NULL || fit->sorted == NULL || fit->tmp == NULL)
+	if (fit->cols == NULL)
 		return pgml_fail_nomem(fit->env, "the recipe");
-	for (int i = 0; i < fit->table->ncols; i++)
-		PGML_TRY(fit_column(fit, i));
+	PGML_TRY(fit_columns(fit));
 	PGML_TRY(drop_duplicates(fit));
 	for (int i = 0; i < fit->table->ncols; i++)
 	{

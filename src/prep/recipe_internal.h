@@ -29,6 +29,9 @@
 /* Rows whose values are sorted at most, which bounds the work memory. */
 #define RECIPE_SORTED (1 << 20)
 
+/* The same where a sample tells enough, and so for the columns that are looked at side by side. */
+#define RECIPE_SAMPLED (1 << 17)
+
 /* Cap of category levels when none is given: what a histogram of at most 255 bins can tell apart. */
 #define RECIPE_LEVELS 255
 
@@ -135,6 +138,7 @@ typedef struct ColumnFit
 		n_distinct; /* values (after merging spellings) that are not missing, among those sorted */
 	int64_t n_true; /* boolean */
 	bool whole;     /* every number is an integer */
+	bool unsorted;  /* its values have still to be sorted, with more room */
 	double low, high; /* finite range; dates in seconds */
 	double center;
 	uint32_t parts;
@@ -158,8 +162,9 @@ typedef struct RecipeFit
 	const PgmlTable *table;
 	const PgmlRecipeSpec *spec;
 	PgmlArena *arena;
-	PgmlKeyed *sorted; /* scratch for min(spec->n, RECIPE_SORTED) items, twice */
+	PgmlKeyed *sorted; /* scratch for `room` items, twice */
 	PgmlKeyed *tmp;
+	int64_t room;
 	ColumnFit *cols;
 } RecipeFit;
 
@@ -172,7 +177,7 @@ fit_value(const ColumnFit *f, int64_t row)
 	if (f->col->kind == PGML_KIND_TEXT)
 		v = f->col->code[row] < 0 ? NAN : f->entry[f->col->code[row]];
 	else
-		v = f->col->num[row];
+		v = pgml_column_number(f->col, row);
 	if ((f->base == RECIPE_DATE || f->base == RECIPE_DATE_TEXT) && !(fabs(v) <= PGML_MAX_SECONDS))
 		return NAN;
 	return v;
@@ -191,7 +196,10 @@ extern void fit_drop(ColumnFit *f, const char *reason);
 /* Decide how to treat a column, by its values on the training rows (recipe_profile.c). */
 extern PgmlStatus fit_column(RecipeFit *fit, int i);
 
-/* Range, distinct values, centre and date parts of a column read as numbers (recipe_number.c). */
+/*
+ * Range, distinct values, centre and date parts of a column read as numbers (recipe_number.c).  When that takes sorting more
+ * values than there is room for, only `unsorted` is set.
+ */
 extern PgmlStatus fit_numbers(RecipeFit *fit, ColumnFit *f);
 
 /* Whether the column's name is one that people give to identifiers; weak words may also stand for quantities. */

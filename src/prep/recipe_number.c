@@ -3,7 +3,8 @@
  *
  * Range and missing values come from all training rows. The number of distinct values, the loss by casting to float32, the
  * look of an identifier and the parts of dates that vary are read off the values in order; of more than RECIPE_SORTED rows
- * every k-th is sorted (training rows lie in the order of their hashes, so that these are a random sample).
+ * every k-th is sorted, of more than RECIPE_SAMPLED when the values are no integers (training rows lie in the order of their
+ * hashes, so that these are a random sample).
  */
 #include <float.h>
 
@@ -19,6 +20,13 @@
 #define FIRST_YEAR 1800
 #define LAST_YEAR  2100
 
+/* Integers up to here are the same as floats; doubles from there on have no fraction. */
+#define EXACT_IN_FLOAT         16777216.0
+#define FIRST_WITHOUT_FRACTION 4503599627370496.0
+
+/* Integers are counted by a bit for each of their range when it is at most this many times the rows. */
+#define BITS_PER_ROW 64
+
 /* Values in order, read back from the keys that they were sorted by. */
 static double
 sorted_value(const RecipeFit *fit, int64_t i)
@@ -32,55 +40,71 @@ sorted_value(const RecipeFit *fit, int64_t i)
 	return v;
 }
 
-/* One value that is not missing. */
-static void
-count_value(ColumnFit *f, double v, int64_t *finite)
+/* True for columns whose values are seconds of dates. */
+static bool
+is_date(const ColumnFit *f)
 {
-	f->n_true += v == 1;
-	if (isinf(v))
-	{
-		f->n_infinite++;
-		return;
-	}
-	if (*finite == 0 || v < f->low)
-		f->low = v;
-	if (*finite == 0 || v > f->high)
-		f->high = v;
-	(*finite)++;
+	return f->base == RECIPE_DATE || f->base == RECIPE_DATE_TEXT;
 }
 
-/* Go through the values and sort the finite ones, or a sample of them; *n receives the number sorted. */
-static PgmlStatus
-sort_values(RecipeFit *fit, ColumnFit *f, int64_t *n)
+/* Whether a finite number is an integer: those too large for a fraction are. */
+static inline bool
+is_whole(double v)
 {
-	int64_t step = (fit->spec->n - 1) / RECIPE_SORTED + 1;
-	int64_t finite = 0;
+	return fabs(v) >= FIRST_WITHOUT_FRACTION || v == (double) (int64_t) v;
+}
 
-	*n = 0;
-	f->n_missing = 0;
+/* Go through the values of all rows: how many are missing or infinite, their range, and whether they are integers. */
+static PgmlStatus
+look_at_values(RecipeFit *fit, ColumnFit *f)
+{
+	int64_t missing = 0, infinite = 0, ones = 0;
+	double low = INFINITY, high = -INFINITY;
+	bool whole = true;
+
 	for (int64_t i = 0; i < fit->spec->n; i++)
 	{
 		double v = fit_value(f, fit->spec->rows[i]);
 
 		if (fit_stopped(fit->env, i))
 			return pgml_fail_cancelled(fit->env);
-		if (isnan(v))
+		missing += isnan(v);
+		ones += v == 1;
+		if (!(fabs(v) <= DBL_MAX))
 		{
-			f->n_missing++;
+			infinite += !isnan(v);
 			continue;
 		}
-		count_value(f, v, &finite);
-		if (isfinite(v) && (step == 1 || i % step == 0))
+		low = v < low ? v : low;
+		high = v > high ? v : high;
+		whole = whole && is_whole(v);
+	}
+	f->n_missing = missing;
+	f->n_infinite = infinite;
+	f->n_true = ones;
+	f->whole = whole;
+	f->low = low <= high ? low : 0;
+	f->high = low <= high ? high : 0;
+	return PGML_OK;
+}
+
+/* Sort the finite values, or every k-th of them so that there are at most so many; *n receives the number sorted. */
+static PgmlStatus
+sort_values(RecipeFit *fit, const ColumnFit *f, int64_t most, int64_t *n)
+{
+	int64_t step = (fit->spec->n - 1) / most + 1;
+
+	*n = 0;
+	for (int64_t i = 0; i < fit->spec->n; i += step)
+	{
+		double v = fit_value(f, fit->spec->rows[i]);
+
+		if (fit_stopped(fit->env, i / step))
+			return pgml_fail_cancelled(fit->env);
+		if (isfinite(v))
 			fit->sorted[(*n)++] = (PgmlKeyed){ pgml_key_of_double(v), 0 };
 	}
 	return pgml_sort_keyed(fit->env, fit->sorted, fit->tmp, *n);
-}
-
-/* True for columns whose values are seconds of dates. */
-static bool
-is_date(const ColumnFit *f)
-{
-	return f->base == RECIPE_DATE || f->base == RECIPE_DATE_TEXT;
 }
 
 /* The number that becomes a feature: days for dates. */
@@ -107,7 +131,6 @@ choose_center(RecipeFit *fit, ColumnFit *f, int64_t n)
 	int64_t n_centered = 0;
 
 	f->n_distinct = 0;
-	f->whole = true;
 	for (int64_t i = 0; i < n; i++)
 	{
 		double v = feature_number(f, sorted_value(fit, i));
@@ -119,7 +142,6 @@ choose_center(RecipeFit *fit, ColumnFit *f, int64_t n)
 			f->n_distinct++;
 			n_float += i == 0 || cast(v) != cast(last);
 			n_centered += i == 0 || cast(v - center) != cast(last - center);
-			f->whole &= v == floor(v);
 		}
 		last = v;
 	}
@@ -264,6 +286,63 @@ fit_single(ColumnFit *f)
 		f->step = RECIPE_MISSING;
 }
 
+/*
+ * Count the distinct values of integers without sorting: a bit for each of their range. *n receives how many values there are.
+ */
+static PgmlStatus
+count_integers(RecipeFit *fit, ColumnFit *f, int64_t *n)
+{
+	size_t words = (size_t) (f->high - f->low) / 64 + 1;
+	PgmlArena *arena = pgml_arena_create(fit->env->budget);
+	uint64_t *seen = arena == NULL ? NULL : pgml_zalloc(arena, words, sizeof(uint64_t));
+	PgmlStatus status = seen == NULL ? pgml_fail_nomem(fit->env, "the recipe") : PGML_OK;
+
+	f->n_distinct = 0;
+	for (int64_t i = 0; status == PGML_OK && i < fit->spec->n; i++)
+	{
+		double v = fit_value(f, fit->spec->rows[i]);
+
+		if (fit_stopped(fit->env, i))
+			status = pgml_fail_cancelled(fit->env);
+		else if (isfinite(v))
+			seen[(size_t) (v - f->low) / 64] |= UINT64_C(1) << ((size_t) (v - f->low) % 64);
+	}
+	for (size_t k = 0; status == PGML_OK && k < words; k++)
+		f->n_distinct += __builtin_popcountll(seen[k]);
+	pgml_arena_destroy(arena);
+	*n = f->n - f->n_missing - f->n_infinite;
+	return status;
+}
+
+/*
+ * Distinct values, centre and parts of dates, as far as anything depends on them: numbers that are not integers are no
+ * identifiers, unless the table says so, and a sample tells whether a float holds them.
+ */
+static PgmlStatus
+look_at_order(RecipeFit *fit, ColumnFit *f, int64_t *n)
+{
+	bool exact = f->whole && f->low >= -EXACT_IN_FLOAT && f->high <= EXACT_IN_FLOAT;
+	bool dense = exact && f->high - f->low <= (double) BITS_PER_ROW * (double) f->n;
+	bool may_identify = f->base == RECIPE_NUMBER || f->base == RECIPE_NUMBER_TEXT;
+	bool sampled = !f->whole && !f->col->is_key && !is_date(f);
+	int64_t most = sampled ? RECIPE_SAMPLED : RECIPE_SORTED;
+
+	*n = 0;
+	f->center = 0;
+	if (f->n_missing + f->n_infinite == f->n || (sampled && f->col->single != NULL))
+		return PGML_OK;
+	if (exact && !may_identify && !is_date(f))
+		return PGML_OK;
+	if (dense && !is_date(f))
+		return count_integers(fit, f, n);
+	f->unsorted = fit->room < fit->spec->n && fit->room < most;
+	if (f->unsorted)
+		return PGML_OK;
+	PGML_TRY(sort_values(fit, f, most, n));
+	PGML_TRY(choose_center(fit, f, *n));
+	return is_date(f) && f->low < f->high ? choose_parts(fit, f, *n) : PGML_OK;
+}
+
 /* See recipe_internal.h. Infinite values take the end of the range, so they add no distinct value. */
 PgmlStatus
 fit_numbers(RecipeFit *fit, ColumnFit *f)
@@ -271,14 +350,15 @@ fit_numbers(RecipeFit *fit, ColumnFit *f)
 	int64_t n;
 	bool keep = fit->spec->keep != NULL && fit->spec->keep[f - fit->cols];
 
-	PGML_TRY(sort_values(fit, f, &n));
+	PGML_TRY(look_at_values(fit, f));
 	if (f->n_missing == f->n)
 	{
 		fit_drop(f, "every value is missing");
 		return PGML_OK;
 	}
-	if (n > 0)
-		PGML_TRY(choose_center(fit, f, n));
+	PGML_TRY(look_at_order(fit, f, &n));
+	if (f->unsorted)
+		return PGML_OK;
 	if (f->low == f->high && f->n_infinite > 0)
 	{
 		/* At most one finite value: infinities on either side of it still tell something. */
@@ -286,8 +366,6 @@ fit_numbers(RecipeFit *fit, ColumnFit *f)
 		f->high += 1;
 		return PGML_OK;
 	}
-	if (is_date(f))
-		PGML_TRY(choose_parts(fit, f, n));
 	if (f->low == f->high)
 		fit_single(f);
 	else if (!keep && is_identifier(fit, f, n))

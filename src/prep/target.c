@@ -325,7 +325,7 @@ find_distinct(TargetReading *rd, Distinct *d)
 	*d = (Distinct){ .whole = true };
 	for (int64_t i = 0; i < rd->table->nrows; i++)
 	{
-		double v = rd->col->num[i];
+		double v = pgml_column_number(rd->col, i);
 
 		if (target_stopped(rd, i))
 			return pgml_fail_cancelled(rd->env);
@@ -400,8 +400,8 @@ read_numbers(TargetReading *rd)
 	if (d == NULL)
 		return pgml_fail_nomem(rd->env, "the target");
 	PGML_TRY(find_distinct(rd, d));
-	if (d->rows > 0)
-		memcpy(rd->out->y, rd->col->num, (size_t) rd->table->nrows * sizeof(double));
+	for (int64_t i = 0; d->rows > 0 && i < rd->table->nrows; i++)
+		rd->out->y[i] = pgml_column_number(rd->col, i);
 	rd->out->n_missing = rd->table->nrows - d->rows;
 	if (d->rows == 0)
 		return target_error(rd, "has no value in any row", "Models without a target come later.");

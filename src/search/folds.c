@@ -71,16 +71,15 @@ holdout_share(int64_t n)
 	return share > 0.2 ? 0.2 : share < 0.1 ? 0.1 : share;
 }
 
-/* True when some training rows are of one identity: exact copies, or rows of one entity of id_columns. */
+/* The same when rows of one identity do not lie next to each other. */
 static PgmlStatus
-find_copies(Training *t, bool *found)
+find_scattered_copies(Training *t, bool *found)
 {
 	PgmlArena *scratch = pgml_arena_create(t->env->budget);
 	PgmlKeyed *items = scratch ? pgml_array(scratch, t->n_train, sizeof(PgmlKeyed)) : NULL;
 	PgmlKeyed *tmp = scratch ? pgml_array(scratch, t->n_train, sizeof(PgmlKeyed)) : NULL;
 	PgmlStatus status;
 
-	*found = false;
 	for (int64_t i = 0; items && tmp && i < t->n_train; i++)
 		items[i] = (PgmlKeyed){ t->table->row_hash[t->train[i]], i };
 	status = items && tmp ? pgml_sort_keyed(t->env, items, tmp, t->n_train) :
@@ -89,6 +88,20 @@ find_copies(Training *t, bool *found)
 		*found |= items[i].key == items[i - 1].key;
 	pgml_arena_destroy(scratch);
 	return status;
+}
+
+/* True when some training rows are of one identity: exact copies, or rows of one entity of id_columns. */
+static PgmlStatus
+find_copies(Training *t, bool *found)
+{
+	const uint64_t *hash = t->table->row_hash;
+
+	*found = false;
+	if (!t->table->together)
+		return find_scattered_copies(t, found);
+	for (int64_t i = 1; i < t->n_train; i++)
+		*found |= hash[t->train[i]] == hash[t->train[i - 1]];
+	return PGML_OK;
 }
 
 /* How the training rows are dealt: all inputs of pgml_folds, and what came out. */
@@ -106,8 +119,8 @@ typedef struct Dealing
 static PgmlStatus
 deal(Training *t, Dealing *d)
 {
-	PGML_TRY(pgml_folds(t->env, t->arena, d->parts, t->train, t->n_train, d->label, d->group,
-						d->time, t->env->seed, t->fold));
+	PGML_TRY(pgml_folds(t->env, d->parts, t->train, t->n_train, d->label, d->group, d->time,
+						t->env->seed, t->fold));
 	memset(d->size, 0, sizeof(d->size));
 	for (int64_t i = 0; i < t->n_train; i++)
 		d->size[t->fold[i]]++;

@@ -63,7 +63,7 @@ read_weights(Training *t)
 		return pgml_fail_nomem(t->env, "the weights");
 	for (int64_t i = 0; i < t->table->nrows; i++)
 	{
-		double w = c->num[i];
+		double w = pgml_column_number(c, i);
 
 		if (w < 0 || isinf(w))
 			return weight_error(
@@ -142,7 +142,7 @@ read_time(Training *t)
 		return PGML_OK;
 	PGML_TRY(training_find_column(t, t->options->time_column, "time_column", &col));
 	c = &t->table->cols[col];
-	if (c->kind != PGML_KIND_TEXT && c->kind != PGML_KIND_BOOL)
+	if (c->num && c->kind != PGML_KIND_BOOL)
 	{
 		t->time = c->num;
 		return PGML_OK;
@@ -157,7 +157,7 @@ read_time(Training *t)
 	{
 		PgmlValue v = pgml_table_value(t->table, col, i);
 
-		t->time[i] = NAN;
+		t->time[i] = c->single ? c->single[i] : NAN;
 		if (c->kind == PGML_KIND_TEXT && !v.is_null && !pgml_is_missing_marker(v.str, v.len) &&
 			!pgml_parse_date(v.str, v.len, split->day_first, &t->time[i]))
 			return no_date(t, c->name, &v);
@@ -245,6 +245,7 @@ split_rows(Training *t, const int32_t *rows, int64_t n)
 	else if (!split->fixed)
 		split->n_classes = 1;
 	in.row_hash = hash;
+	in.together = t->table->together;
 	in.group = group;
 	in.time = time;
 	in.label = split->method == PGML_SPLIT_STRATIFIED ? label : NULL;

@@ -43,10 +43,8 @@ test_folds_stratified(void **state)
 			Lent l;
 
 			lend(&l);
-			assert_int_equal(pgml_folds(&l.env, l.arena, k, rows, n, label, NULL, NULL, 1, fold),
-							 PGML_OK);
-			assert_int_equal(pgml_folds(&l.env, l.arena, k, rows, n, label, NULL, NULL, 2, other),
-							 PGML_OK);
+			assert_int_equal(pgml_folds(&l.env, k, rows, n, label, NULL, NULL, 1, fold), PGML_OK);
+			assert_int_equal(pgml_folds(&l.env, k, rows, n, label, NULL, NULL, 2, other), PGML_OK);
 			assert_int_equal(memcmp(fold, other, (size_t) n) == 0, k == 1);
 			for (int c = -1; c < (with_labels ? 7 : 0); c++) /* -1: all rows */
 			{
@@ -86,9 +84,9 @@ test_folds_groups(void **state)
 		lend(&l);
 		for (int64_t i = 0; i < n; i++)
 			w->label[i] = w->group[i] % 16 == 3 && w->label[i];
-		assert_int_equal(pgml_folds(&l.env, l.arena, 5, rows, n, with_labels ? w->label : NULL,
-									w->group, NULL, 1, fold),
-						 PGML_OK);
+		assert_int_equal(
+			pgml_folds(&l.env, 5, rows, n, with_labels ? w->label : NULL, w->group, NULL, 1, fold),
+			PGML_OK);
 		for (int64_t i = 0; i < n; i++)
 		{
 			count[fold[i]]++;
@@ -121,7 +119,7 @@ test_folds_time(void **state)
 
 	(void) state;
 	lend(&l);
-	assert_int_equal(pgml_folds(&l.env, l.arena, 4, rows, 10, NULL, NULL, time, 1, fold), PGML_OK);
+	assert_int_equal(pgml_folds(&l.env, 4, rows, 10, NULL, NULL, time, 1, fold), PGML_OK);
 	for (int i = 0; i < 10; i++)
 		count[fold[i]]++;
 	assert_memory_equal(fold, expected, 10);
@@ -141,20 +139,16 @@ test_folds_edges(void **state)
 
 	(void) state;
 	lend(&l);
-	assert_int_equal(pgml_folds(&l.env, l.arena, 0, rows, 2, NULL, NULL, NULL, 1, fold),
-					 PGML_ERR_BADARG);
-	assert_int_equal(pgml_folds(&l.env, l.arena, 256, rows, 2, NULL, NULL, NULL, 1, fold),
-					 PGML_ERR_BADARG);
+	assert_int_equal(pgml_folds(&l.env, 0, rows, 2, NULL, NULL, NULL, 1, fold), PGML_ERR_BADARG);
+	assert_int_equal(pgml_folds(&l.env, 256, rows, 2, NULL, NULL, NULL, 1, fold), PGML_ERR_BADARG);
 	assert_string_equal(l.error.message, "number of folds must be between 1 and 255");
-	assert_int_equal(pgml_folds(&l.env, l.arena, 5, rows, 2, label, NULL, NULL, 1, fold),
-					 PGML_ERR_INTERNAL);
+	assert_int_equal(pgml_folds(&l.env, 5, rows, 2, label, NULL, NULL, 1, fold), PGML_ERR_INTERNAL);
 	for (int g = 0; g < 2; g++)
-		assert_int_equal(
-			pgml_folds(&l.env, l.arena, 5, rows, 0, NULL, g ? group : NULL, NULL, 1, fold),
-			PGML_OK);
-	assert_int_equal(pgml_folds(&l.env, l.arena, 255, rows, 2, NULL, NULL, NULL, 1, fold), PGML_OK);
+		assert_int_equal(pgml_folds(&l.env, 5, rows, 0, NULL, g ? group : NULL, NULL, 1, fold),
+						 PGML_OK);
+	assert_int_equal(pgml_folds(&l.env, 255, rows, 2, NULL, NULL, NULL, 1, fold), PGML_OK);
 	assert_int_equal(fold[0] + fold[1], 1);
-	assert_int_equal(pgml_folds(&l.env, l.arena, 5, rows, 2, NULL, group, NULL, 1, fold), PGML_OK);
+	assert_int_equal(pgml_folds(&l.env, 5, rows, 2, NULL, group, NULL, 1, fold), PGML_OK);
 	assert_int_equal(fold[0], fold[1]);
 	give_back(&l);
 }
@@ -171,7 +165,7 @@ deal(World *w, bool grouped, bool timed, int64_t at, int stop)
 	lend(&l);
 	l.budget.fail_at = at;
 	l.stop = stop;
-	status = pgml_folds(&l.env, l.arena, 3, rows, n, w->label, grouped ? w->group : NULL,
+	status = pgml_folds(&l.env, 3, rows, n, w->label, grouped ? w->group : NULL,
 						timed ? w->time : NULL, 1, w->role);
 	assert_int_equal(l.error.status, status);
 	give_back(&l);

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "core/par.h"
 #include "core/rng.h"
 #include "make_table.h"
 #include "prep/leak.h"
@@ -84,6 +85,19 @@ finds_leaks_of_two_classes(void **state)
 	assert_int_equal(scan(&d, PGML_TASK_BINARY, 2, leak, 1), 1);
 	assert_int_equal(leak[0].source, 3);
 	assert_int_equal(scan(&d, PGML_TASK_BINARY, 2, leak, 0), 0);
+	/* The same on several threads. */
+	PgmlLeak other[8];
+	d.f.env.pool = pgml_pool_create(3);
+	assert_int_equal(scan(&d, PGML_TASK_BINARY, 2, other, 8), 3);
+	assert_int_equal(scan(&d, PGML_TASK_BINARY, 2, leak, 8), 3);
+	pgml_pool_destroy(d.f.env.pool);
+	d.f.env.pool = NULL;
+	assert_int_equal(scan(&d, PGML_TASK_BINARY, 2, leak, 8), 3);
+	for (int i = 0; i < 3; i++)
+	{
+		assert_int_equal(leak[i].source, other[i].source);
+		assert_true(leak[i].strength == other[i].strength);
+	}
 	fixture_done(&d.f);
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "core/buf.h"
+#include "core/par.h"
 #include "core/rng.h"
 #include "make_table.h"
 #include "prep/recipe.h"
@@ -436,6 +437,124 @@ samples_very_many_rows(void **state)
 	expect(&r, 1, "number", "number from -7 to 1000000");
 	expect(&r, 2, "date",
 		   "date from 1970-01-04 to 1970-01-06; used as days; more than 99.9 % missing");
+	done(&f, &r);
+}
+
+/* Columns of single precision are read as the same numbers in doubles are, and are their own features. */
+static void
+reads_single_precision(void **state)
+{
+	const int n = 3000;
+	Fixture f;
+	Fitted r;
+	PgmlMatrix x;
+
+	(void) state;
+	fixture_init(&f, n);
+	for (int k = 0; k < 4; k++)
+	{
+		PgmlColumn *single = add_numbers(&f, "a", PGML_KIND_NUMBER);
+		PgmlColumn *wide = add_numbers(&f, "b", PGML_KIND_NUMBER);
+
+		single->single = pgml_array(f.arena, n, sizeof(float));
+		for (int i = 0; i < n; i++)
+		{
+			float v = (float) ((i * 7919) % 3001) * 0.37f;
+
+			v = k == 1 && i % 5 == 0 ? NAN : k == 2 && i % 9 == 0 ? INFINITY : v;
+			single->single[i] = k == 3 ? (float) (i % 40) : v;
+			wide->num[i] = single->single[i] * (k == 3 ? -1 : 2);
+		}
+		single->num = NULL;
+	}
+	fit(&f, &r);
+	expect(&r, 0, "number", "number from 0 to 1110");
+	expect(&r, 2, "number", "number from 0.3700000047683716 to 1110; 20 % missing");
+	expect(&r, 6, "number", "number from 0 to 39");
+	assert_int_equal(pgml_recipe_apply_table(&f.env, &r.recipe, &f.table, f.arena, &x), PGML_OK);
+	for (int k = 0; k < 4; k++)
+	{
+		const PgmlColumn *single = &f.cols[2 * k];
+
+		assert_int_equal(x.col[2 * k] == single->single, k != 2);
+		for (int i = 0; i < n; i++)
+		{
+			PgmlValue v = num(PGML_KIND_NUMBER, single->single[i]);
+			float one = apply(&r, 2 * k, v);
+
+			assert_true(x.col[2 * k][i] == one || (isnan(x.col[2 * k][i]) && isnan(one)));
+		}
+	}
+	done(&f, &r);
+}
+
+/* The bytes do not depend on the number of threads; columns that differ only behind the first rows are no duplicates. */
+static void
+fits_columns_side_by_side(void **state)
+{
+	const int n = 150000;
+	Fixture f;
+	Fitted alone, threads;
+
+	(void) state;
+	fixture_init(&f, n);
+	for (int k = 0; k < 8; k++)
+	{
+		PgmlColumn *c = add_numbers(&f, "c", k == 6 ? PGML_KIND_TIMESTAMP : PGML_KIND_NUMBER);
+
+		for (int i = 0; i < n; i++)
+		{
+			double noise = ((int64_t) i * 7919 % 100003) / 99991.0;
+			const double v[] = { noise,
+								 i % 8 == 0 ? NAN : floor(noise * 1000),
+								 1e9 + i % 5000,
+								 i < 100000 ? 1 : noise,
+								 i < 100000 ? 1 : -noise,
+								 i < 100000 ? 1 : noise,
+								 1.7e9 + i * 3601.0,
+								 i * 1e6 };
+
+			c->num[i] = v[k];
+		}
+	}
+	fit(&f, &alone);
+	expect(&alone, 4, "number", "number from -1.00010000900081 to 1");
+	expect(&alone, 5, "drop", "same content as \"c\"");
+	f.env.pool = pgml_pool_create(3);
+	fit(&f, &threads);
+	assert_int_equal(alone.bytes.len, threads.bytes.len);
+	assert_memory_equal(alone.bytes.data, threads.bytes.data, alone.bytes.len);
+	pgml_pool_destroy(f.env.pool);
+	pgml_buf_free(&alone.bytes);
+	done(&f, &threads);
+}
+
+/* Integers are distinct values whether they are counted by bits or in order. */
+static void
+counts_integers(void **state)
+{
+	const int n = 2000;
+	Fixture f;
+	Fitted r;
+
+	(void) state;
+	fixture_init(&f, n);
+	PgmlColumn *bits = add_numbers(&f, "bits id", PGML_KIND_NUMBER);
+	PgmlColumn *order = add_numbers(&f, "order id", PGML_KIND_NUMBER);
+	PgmlColumn *few = add_numbers(&f, "few id", PGML_KIND_NUMBER);
+	PgmlColumn *spread = add_numbers(&f, "spread id", PGML_KIND_NUMBER);
+	for (int i = 0; i < n; i++)
+	{
+		bits->num[i] = i * 7 - 5000;
+		order->num[i] = i * 8192.0 - 5000; /* beyond what has a bit each */
+		few->num[i] = i % 1700;
+		spread->num[i] = i % 1700 * 8192.0;
+	}
+	fit(&f, &r);
+	expect(&r, 0, "drop", "identifier: every value is different");
+	expect(&r, 1, "drop", "identifier: every value is different");
+	expect(&r, 2, "number", "number from 0 to 1699");
+	expect(&r, 3, "number", "number from 0 to 13918208");
 	done(&f, &r);
 }
 
@@ -1006,6 +1125,9 @@ test_recipe(void)
 										cmocka_unit_test(keeps_large_numbers_apart),
 										cmocka_unit_test(clips_infinities_and_huge_numbers),
 										cmocka_unit_test(samples_very_many_rows),
+										cmocka_unit_test(reads_single_precision),
+										cmocka_unit_test(fits_columns_side_by_side),
+										cmocka_unit_test(counts_integers),
 										cmocka_unit_test(takes_dates_apart),
 										cmocka_unit_test(coerces_or_names_the_column),
 										cmocka_unit_test(applies_tables_as_values),

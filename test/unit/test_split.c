@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "core/hash.h"
 #include "data/split.h"
 #include "unit.h"
 #include "world.h"
@@ -43,7 +44,7 @@ shuffle(World *w)
 static PgmlSplitInput
 input_of(const World *w)
 {
-	PgmlSplitInput in = { w->n, w->id, w->label, w->group, w->time };
+	PgmlSplitInput in = { w->n, w->id, w->label, w->group, w->time, false };
 
 	return in;
 }
@@ -380,6 +381,32 @@ test_duplicates(void **state)
 	}
 }
 
+/* Rows of one identity that are known to lie together are found without sorting: the places are the same. */
+static void
+test_together(void **state)
+{
+	World *w = new_world(5, 1200, 3);
+	PgmlSplit first = new_split(PGML_SPLIT_STRATIFIED, 2, 0.3, 3);
+	PgmlSplit second = first;
+	uint8_t *role = malloc((size_t) w->n);
+	PgmlSplitInput in;
+	Lent l;
+
+	(void) state;
+	lend(&l);
+	for (int64_t i = 0; i < w->n; i++)
+		w->id[i] = pgml_hash64(&(uint64_t){ (uint64_t) i / 40 }, sizeof(uint64_t), 0);
+	split_world(&l, &first, w);
+	in = input_of(w);
+	in.together = true;
+	assert_int_equal(pgml_split(&l.env, l.arena, &second, &in, role), PGML_OK);
+	assert_memory_equal(role, w->role, w->n);
+	assert_true(count_role(w, PGML_ROLE_RESERVED) > 0);
+	give_back(&l);
+	free(role);
+	free(w);
+}
+
 /* The rule is stored with models: these places must never change. */
 static void
 test_stable_for_ever(void **state)
@@ -470,7 +497,7 @@ check_times(const double *time, int64_t n, double test_size, const uint8_t *expe
 {
 	uint64_t hash[16] = { 0 };
 	uint8_t role[16];
-	PgmlSplitInput in = { n, hash, NULL, NULL, time };
+	PgmlSplitInput in = { n, hash, NULL, NULL, time, false };
 	PgmlSplit split = new_split(PGML_SPLIT_TIME, 1, test_size, 0);
 	Lent l;
 
@@ -508,7 +535,7 @@ test_windows(void **state)
 	static const double time[] = { 1, 2, 3, 4, 5, 6, 7, 8, NAN };
 	static const uint8_t expected[] = { 0, 2, 2, 0, 2, 0, 1, 1, 0 };
 	PgmlWindow earlier[] = { { 2, 3 }, { 5, 5 }, { 6.5, 6.5 } };
-	PgmlSplitInput in = { 9, NULL, NULL, NULL, time };
+	PgmlSplitInput in = { 9, NULL, NULL, NULL, time, false };
 	PgmlSplit split = new_split(PGML_SPLIT_TIME, 1, 0.2, 0);
 	uint8_t role[9];
 	Lent l;
@@ -533,7 +560,7 @@ static void
 test_windows_of_fewer_rows(void **state)
 {
 	static double time[1000];
-	PgmlSplitInput in = { 1000, NULL, NULL, NULL, time };
+	PgmlSplitInput in = { 1000, NULL, NULL, NULL, time, false };
 	PgmlSplit split = new_split(PGML_SPLIT_TIME, 1, 0.2, 0);
 	static uint8_t role[1000];
 	Lent l;
@@ -567,7 +594,7 @@ test_split_refused(void **state)
 	static const uint64_t hash[] = { 1, 2, 3 };
 	static const int32_t label[] = { 0, 1, -1 };
 	uint64_t all = UINT64_MAX;
-	PgmlSplitInput in = { 3, hash, label, NULL, same };
+	PgmlSplitInput in = { 3, hash, label, NULL, same, false };
 	PgmlSplit split = new_split(PGML_SPLIT_TIME, 1, 0.2, 0);
 	uint8_t role[3];
 	Lent l;
@@ -669,6 +696,7 @@ test_split(void)
 		cmocka_unit_test(test_fixed_thresholds),
 		cmocka_unit_test(test_tiny_classes),
 		cmocka_unit_test(test_duplicates),
+		cmocka_unit_test(test_together),
 		cmocka_unit_test(test_stable_for_ever),
 		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_large_group),
