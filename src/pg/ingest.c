@@ -54,6 +54,16 @@ reserve_values(Ingest *ingest)
 	ingest->max_values = 2 * n;
 }
 
+/* What the stage keeps of a column's values. */
+static StageCell
+cell_of(const PgmlTypeReader *reader)
+{
+	if (reader->kind == PGML_KIND_TEXT)
+		return STAGE_CODE;
+	return (reader->array ? reader->element : reader->type) == FLOAT4OID ? STAGE_SINGLE :
+																		   STAGE_DOUBLE;
+}
+
 /* The first array of a column says how many columns its elements take. */
 static void
 set_width(Ingest *ingest, Input *input, int width)
@@ -63,7 +73,7 @@ set_width(Ingest *ingest, Input *input, int width)
 	input->first = ingest->stage->ncolumns;
 	input->width = width;
 	for (int i = 0; i < width; i++)
-		stage_add_column(ingest->stage, false);
+		stage_add_column(ingest->stage, cell_of(&input->reader));
 	reserve_values(ingest);
 	MemoryContextSwitchTo(old);
 }
@@ -120,18 +130,15 @@ read_input(Ingest *ingest, Input *input, Datum datum, bool isnull)
 		input->structures++;
 }
 
-/* One row from the executor. */
-static bool
-receive_row(TupleTableSlot *slot, DestReceiver *self)
+/* Take a row value by value. */
+static void
+receive_values(Ingest *ingest, TupleTableSlot *slot)
 {
-	Ingest *ingest = (Ingest *) self;
-	MemoryContext old;
+	MemoryContext old = MemoryContextSwitchTo(ingest->row_context);
 	uint64 hash;
 	uint64 class = 0;
 
-	CHECK_FOR_INTERRUPTS();
 	slot_getallattrs(slot);
-	old = MemoryContextSwitchTo(ingest->row_context);
 	for (int i = 0; i < ingest->ninputs; i++)
 		read_input(ingest, &ingest->inputs[i], slot->tts_values[i], slot->tts_isnull[i]);
 	hash = ingest_hash_row(ingest, slot->tts_values);
@@ -141,12 +148,25 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	stage_add_row(ingest->stage, ingest->values, hash, class);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(ingest->row_context);
-	if (ingest->stage->nrows_total % PROGRESS_ROWS == 0)
+}
+
+/* One row from the executor. */
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *self)
+{
+	Ingest *ingest = (Ingest *) self;
+
+	CHECK_FOR_INTERRUPTS();
+	if (ingest->block != NULL)
+		ingest_block_add(ingest, slot);
+	else
+		receive_values(ingest, slot);
+	if (ingest->stage->nrows_total >= ingest->reported + PROGRESS_ROWS)
 	{
 		char step[64];
 
-		snprintf(step, sizeof(step), "reading data, " INT64_FORMAT " rows",
-				 ingest->stage->nrows_total);
+		ingest->reported = ingest->stage->nrows_total;
+		snprintf(step, sizeof(step), "reading data, " INT64_FORMAT " rows", ingest->reported);
 		pgml_progress_report(0, step);
 	}
 	return true;
@@ -186,7 +206,7 @@ set_up_inputs(Ingest *ingest, const PgmlStatement *statement)
 		pgml_type_reader(att->atttypid, att->atttypmod, &input->reader);
 		if (input->reader.supported && !input->reader.array)
 		{
-			input->first = stage_add_column(ingest->stage, input->reader.kind == PGML_KIND_TEXT);
+			input->first = stage_add_column(ingest->stage, cell_of(&input->reader));
 			input->width = 1;
 		}
 	}
@@ -214,6 +234,8 @@ set_up(Ingest *ingest, const PgmlStatement *statement)
 		ingest->target = -1;
 	ingest->stage->stratified = ingest->target >= 0;
 	ingest->rls_active = statement->rls_active;
+	ingest->block = ingest_block_create(ingest);
+	stage_expect(ingest->stage, pgml_source_expected_rows(statement));
 	MemoryContextSwitchTo(old);
 }
 
@@ -224,9 +246,7 @@ static void
 run_statement(Ingest *ingest, const char *query)
 {
 	PgmlStatement statement;
-	SPIExecuteOptions options = { .read_only = ingest->request->keep_order,
-								  .must_return_tuples = true,
-								  .dest = &ingest->receiver };
+	SPIExecuteOptions options = { .must_return_tuples = true, .dest = &ingest->receiver };
 	int rc;
 
 	SPI_connect();
@@ -238,6 +258,8 @@ run_statement(Ingest *ingest, const char *query)
 	if (rc < 0)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
 						errmsg("could not run the data query: %s", SPI_result_code_string(rc))));
+	if (ingest->block != NULL)
+		ingest_block_flush(ingest);
 	SPI_finish();
 }
 
@@ -286,10 +308,9 @@ run_read_only(Ingest *ingest, const char *query)
 
 /* ---- the table ----------------------------------------------------------------------------- */
 
-/* Describe and fill the columns of one input; returns the next free one. */
-static PgmlColumn *
-emit_input(Ingest *ingest, const Input *input, const int64 *order, int64 nrows, PgmlArena *arena,
-		   PgmlColumn *out)
+/* Describe the columns of one input. */
+static void
+describe_input(const Input *input, PgmlArena *arena, PgmlColumn *out)
 {
 	for (int i = 0; i < input->width; i++, out++)
 	{
@@ -304,9 +325,7 @@ emit_input(Ingest *ingest, const Input *input, const int64 *order, int64 nrows, 
 		out->is_key = input->is_key;
 		if (out->name == NULL || out->type_name == NULL)
 			stage_fail_limit();
-		stage_emit(ingest->stage, input->first + i, order, nrows, arena, out);
 	}
-	return out;
 }
 
 /* Make the table of the staged rows, freeing the stage's columns on the way. */
@@ -314,24 +333,26 @@ static PgmlTable *
 make_table(Ingest *ingest, PgmlArena *arena)
 {
 	PgmlTable *table = pgml_zalloc(arena, 1, sizeof(PgmlTable));
-	int64 nrows;
-	int64 *order = stage_order(ingest->stage, &nrows);
-	PgmlColumn *column;
+	int *columns;
+	int n = 0;
 
 	if (table == NULL)
 		stage_fail_limit();
-	table->nrows = nrows;
 	table->nrows_total = ingest->stage->nrows_total;
 	table->ncols = ingest->stage->ncolumns;
 	table->cols = pgml_zalloc(arena, Max(table->ncols, 1), sizeof(PgmlColumn));
-	table->row_hash = pgml_array(arena, Max(nrows, 1), sizeof(uint64_t));
-	if (table->cols == NULL || table->row_hash == NULL)
+	if (table->cols == NULL)
 		stage_fail_limit();
-	for (int64 i = 0; i < nrows; i++)
-		table->row_hash[i] = stage_hash(ingest->stage, order[i]);
-	column = table->cols;
+	columns = palloc((table->ncols + 1) * sizeof(int));
 	for (int i = 0; i < ingest->ninputs; i++)
-		column = emit_input(ingest, &ingest->inputs[i], order, nrows, arena, column);
+	{
+		const Input *input = &ingest->inputs[i];
+
+		describe_input(input, arena, &table->cols[n]);
+		for (int k = 0; k < input->width; k++)
+			columns[n++] = input->first + k;
+	}
+	stage_emit(ingest->stage, columns, arena, table);
 	return table;
 }
 
@@ -430,7 +451,7 @@ read_table(Ingest *ingest, const char *query, PgmlArena *arena)
 	PgmlTable *volatile table = NULL;
 	bool shown = pgml_progress_active();
 
-	ingest->stage = stage_create(request->keep_order, false, request->max_bytes, request->salt);
+	ingest->stage = stage_create(request->max_bytes, request->salt);
 	PG_TRY();
 	{
 		pgml_progress_report(0, "reading data");

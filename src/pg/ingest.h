@@ -42,9 +42,6 @@ typedef struct PgmlIngest
 	Oid source_owner;  /* whose code alone the source may run; InvalidOid: anybody's */
 	uint64_t salt;     /* orders rows: hash order, and the sample is the smallest hashes */
 	int64_t max_bytes; /* bound of what reading takes, the table included; 0 = none */
-	bool
-		keep_order; /* prediction: rows stay in the order read, nothing is sampled (53400 beyond the
-                                   * bound), and the calling statement's snapshot is used */
 } PgmlIngest;
 
 /* What was read. */

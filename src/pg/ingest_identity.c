@@ -30,9 +30,8 @@ hash_digits(Oid type, Datum datum)
 	return pgml_hash64(digits, strlen(digits), PGML_KIND_NUMBER);
 }
 
-/* Hash of a value; the same in another server, for an integer column made bigint, for -0 and 0. */
-static uint64
-hash_value(const PgmlTypeReader *reader, Datum datum, const PgmlValue *value)
+uint64
+ingest_hash_value(const PgmlTypeReader *reader, Datum datum, const PgmlValue *value)
 {
 	double num = value->num;
 
@@ -58,7 +57,7 @@ ingest_hash_input(Ingest *ingest, const Input *input, Datum datum)
 	{
 		const PgmlValue *value = &ingest->values[input->first + i];
 
-		hash = pgml_hash_combine(hash, hash_value(&input->reader, datum, value));
+		hash = pgml_hash_combine(hash, ingest_hash_value(&input->reader, datum, value));
 		missing = missing && (value->is_null || isnan(value->num));
 	}
 	/* How many elements a missing array would have is known only once one has been read. */

@@ -5,6 +5,7 @@
 #define PGML_PG_INGEST_INTERNAL_H
 
 #include "postgres.h"
+#include "executor/tuptable.h"
 #include "tcop/dest.h"
 
 #include "pg/ingest.h"
@@ -38,6 +39,8 @@ typedef struct Ingest
 	PgmlValue *values; /* of the current row, per column of the stage */
 	int max_values;
 	bool rls_active;
+	struct RowBlock *block; /* NULL: rows are read value by value */
+	int64 reported;         /* rows that progress has told of */
 } Ingest;
 
 /* Input of that name, -1 when there is none. */
@@ -51,6 +54,9 @@ extern int ingest_find_input(const Ingest *ingest, const char *name);
  */
 extern void ingest_choose_identity(Ingest *ingest, const PgmlStatement *statement);
 
+/* Hash of one value; the same in another server, for an integer column made bigint, for -0 and 0. */
+extern uint64 ingest_hash_value(const PgmlTypeReader *reader, Datum datum, const PgmlValue *value);
+
 /* Hash of one input of a row whose values have been read. */
 extern uint64 ingest_hash_input(Ingest *ingest, const Input *input, Datum datum);
 
@@ -59,5 +65,14 @@ extern uint64 ingest_hash_row(Ingest *ingest, const Datum *datums);
 
 /* The chosen columns, palloc'ed in the current context. */
 extern PgmlIdentity ingest_describe_identity(const Ingest *ingest);
+
+/* ---- ingest_block.c: rows of numbers, many at a time ---- */
+
+/* For statements all of whose usable columns are numbers, booleans, dates or times held by value; NULL for others. */
+extern struct RowBlock *ingest_block_create(const Ingest *ingest);
+
+/* Take a row; and hand the rows taken to the stage, which has to be done once after the last one. */
+extern void ingest_block_add(Ingest *ingest, TupleTableSlot *slot);
+extern void ingest_block_flush(Ingest *ingest);
 
 #endif

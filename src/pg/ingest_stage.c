@@ -3,11 +3,7 @@
  *
  * How many rows will come is not known, and arenas cannot grow an array in place: until the end, each column is a
  * buffer that grows by realloc (which moves pages, not bytes, for large ones) and each text column has a dictionary in an
- * arena of its own.  At the end the columns are written into the caller's arena one after another, in the order of
- * the result, each freed at once, so that memory holds one column twice at most.
- *
- * Dictionaries are made anew on the way: codes count from the first appearance in the order of the result, which does
- * not depend on where rows lie in the table, and strings of rows that were sampled away are gone.
+ * arena of its own.  At the end ingest_emit.c writes them into the caller's arena, in the order of the result.
  */
 #include "postgres.h"
 
@@ -23,17 +19,20 @@
 #define FIRST_ROWS 64
 #define MORE_ROWS  8192
 
+/* Without a bound, room is made for so many rows before they come. */
+#define UNBOUNDED_ROWS 1e6
+
 /* Stages larger than this are given back to the operating system at once. */
 #define TRIM_BYTES (16 * 1024 * 1024)
 
 /* About what a string costs in a dictionary besides its bytes. */
 #define STRING_OVERHEAD 40
 
-/* Bytes of a row besides its cells: identity, class, and its place in the order (a key and a row number, twice). */
-#define ROW_OVERHEAD (8 + 2 + 24)
-
-/* Makes sample keys independent of the hashes that split rows into training and test. */
-#define SAMPLE_STREAM UINT64CONST(0x73616d706c65)
+/*
+ * Bytes of a row besides its cells: identity, class, and what finding its place in the order takes (a key and a row number,
+ * twice, and its number), of which stage_too_big() counts a cell of the table that comes after.
+ */
+#define ROW_OVERHEAD (8 + 2 + 36 - 8)
 
 /* ---- memory -------------------------------------------------------------------------------- */
 
@@ -54,19 +53,15 @@ fail_nomem(void)
 void
 stage_fail_limit(void)
 {
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED), errmsg("the data does not fit into memory"),
-		 errhint("Read fewer columns or rows, or let a superuser raise pgml_auto.max_memory.")));
+	ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED), errmsg(STAGE_NO_ROOM),
+					errhint(STAGE_NO_ROOM_HINT)));
 }
 
 Stage *
-stage_create(bool keep_order, bool stratified, int64 max_bytes, uint64 salt)
+stage_create(int64 max_bytes, uint64 salt)
 {
 	Stage *stage = palloc0(sizeof(Stage));
 
-	stage->keep_order = keep_order;
-	stage->stratified = stratified;
 	stage->max_bytes = max_bytes;
 	stage->salt = salt;
 	stage->row_bytes = ROW_OVERHEAD;
@@ -78,8 +73,8 @@ stage_create(bool keep_order, bool stratified, int64 max_bytes, uint64 salt)
 	return stage;
 }
 
-static void
-free_column(StageColumn *column)
+void
+stage_free_column(StageColumn *column)
 {
 	pgml_buf_free(&column->cells);
 	pgml_arena_destroy(column->arena);
@@ -91,7 +86,7 @@ void
 stage_free(Stage *stage)
 {
 	for (int i = 0; i < stage->ncolumns; i++)
-		free_column(&stage->columns[i]);
+		stage_free_column(&stage->columns[i]);
 	pgml_buf_free(&stage->hashes);
 	pgml_buf_free(&stage->classes);
 	pgml_arena_destroy(stage->retired);
@@ -103,9 +98,15 @@ stage_free(Stage *stage)
 /* ---- columns ------------------------------------------------------------------------------- */
 
 static double *
-numbers(const StageColumn *column)
+doubles(const StageColumn *column)
 {
 	return (double *) column->cells.data;
+}
+
+static float *
+singles(const StageColumn *column)
+{
+	return (float *) column->cells.data;
 }
 
 static int32 *
@@ -114,28 +115,29 @@ codes(const StageColumn *column)
 	return (int32 *) column->cells.data;
 }
 
-static Size
-cell_size(const StageColumn *column)
-{
-	return column->is_text ? sizeof(int32) : sizeof(double);
-}
-
 /* Room for n more elements of the given size. */
 static void
 extend(PgmlBuf *buf, int64 n, Size size)
 {
-	pgml_buf_put(buf, NULL, n * size);
-	if (buf->failed)
+	if (n > 0 && pgml_buf_extend(buf, n * size) == NULL)
 		fail_nomem();
 }
 
 static void
 set_missing(StageColumn *column, int64 row)
 {
-	if (column->is_text)
-		codes(column)[row] = -1;
-	else
-		numbers(column)[row] = NAN;
+	switch (column->cell)
+	{
+		case STAGE_DOUBLE:
+			doubles(column)[row] = NAN;
+			break;
+		case STAGE_SINGLE:
+			singles(column)[row] = NAN;
+			break;
+		case STAGE_CODE:
+			codes(column)[row] = -1;
+			break;
+	}
 }
 
 /* A new, empty dictionary in a new arena. */
@@ -150,7 +152,7 @@ create_dict(Stage *stage, StageColumn *column)
 }
 
 int
-stage_add_column(Stage *stage, bool is_text)
+stage_add_column(Stage *stage, StageCell cell)
 {
 	StageColumn *column;
 
@@ -166,38 +168,19 @@ stage_add_column(Stage *stage, bool is_text)
 	}
 	column = &stage->columns[stage->ncolumns];
 	memset(column, 0, sizeof(*column));
-	column->is_text = is_text;
+	column->cell = cell;
 	pgml_buf_init(&column->cells, &stage->budget);
 	stage->ncolumns++;
-	stage->row_bytes += cell_size(column);
-	if (is_text)
+	stage->row_bytes += stage_cell_size(column);
+	if (cell == STAGE_CODE)
 		create_dict(stage, column);
-	extend(&column->cells, stage->capacity, cell_size(column));
+	extend(&column->cells, stage->capacity, stage_cell_size(column));
 	for (int64 i = 0; i < stage->nrows; i++)
 		set_missing(column, i);
 	return stage->ncolumns - 1;
 }
 
 /* ---- rows ---------------------------------------------------------------------------------- */
-
-/* Where a row with this identity stands: in the sample and in the order. */
-uint64
-stage_key_of_hash(const Stage *stage, uint64 hash)
-{
-	return pgml_hash_combine(pgml_hash_combine(hash, SAMPLE_STREAM), stage->salt);
-}
-
-uint64
-stage_hash(const Stage *stage, int64 row)
-{
-	return ((const uint64 *) stage->hashes.data)[row];
-}
-
-uint64
-stage_key(const Stage *stage, int64 row)
-{
-	return stage_key_of_hash(stage, stage_hash(stage, row));
-}
 
 /* Whether the rows held, and what making a table of them takes, exceed the bound. */
 bool
@@ -228,65 +211,86 @@ add_string(Stage *stage, StageColumn *column, const char *s, uint32 len)
 	return code;
 }
 
-/* Room for at least one more row. */
-static void
-reserve_rows(Stage *stage)
+void
+stage_reserve(Stage *stage, int64 n)
 {
-	int64 n;
-
-	if (stage->nrows < stage->capacity)
+	if (stage->capacity - stage->nrows >= n)
 		return;
-	n = Min(Max(stage->nrows, FIRST_ROWS), MORE_ROWS);
+	n = Max(n, Min(Max(stage->nrows, FIRST_ROWS), MORE_ROWS));
 	for (int i = 0; i < stage->ncolumns; i++)
-		extend(&stage->columns[i].cells, n, cell_size(&stage->columns[i]));
+		extend(&stage->columns[i].cells, n, stage_cell_size(&stage->columns[i]));
 	extend(&stage->hashes, n, sizeof(uint64));
 	extend(&stage->classes, n, sizeof(uint16));
 	stage->capacity += n;
 }
 
-/* Store a row behind the others. */
+void
+stage_expect(Stage *stage, double nrows)
+{
+	int64 n = (int64) Min(nrows, stage->max_bytes > 0 ? stage->max_bytes / stage->row_bytes :
+														UNBOUNDED_ROWS);
+
+	for (int i = 0; i < stage->ncolumns; i++)
+		pgml_buf_reserve(&stage->columns[i].cells, n * stage_cell_size(&stage->columns[i]));
+	pgml_buf_reserve(&stage->hashes, n * sizeof(uint64));
+	pgml_buf_reserve(&stage->classes, n * sizeof(uint16));
+}
+
+int
+stage_admit(Stage *stage, uint64 hash, uint64 class_hash)
+{
+	int class;
+
+	stage->nrows_total++;
+	class = stage_class_of(stage, class_hash);
+	stage->class[class].seen++;
+	if (stage->class[class].threshold < UINT64_MAX &&
+		stage_key_of_hash(stage, hash) > stage->class[class].threshold)
+		return -1;
+	return class;
+}
+
+void
+stage_take(Stage *stage, const uint64 *hashes, const uint16 *classes, int64 n)
+{
+	memcpy((uint64 *) stage->hashes.data + stage->nrows, hashes, n * sizeof(uint64));
+	if (stage->stratified)
+		memcpy((uint16 *) stage->classes.data + stage->nrows, classes, n * sizeof(uint16));
+	else
+		memset((uint16 *) stage->classes.data + stage->nrows, 0, n * sizeof(uint16));
+	stage->nrows += n;
+	if (stage_too_big(stage))
+		stage_shrink(stage);
+}
+
+/* Write a value into the row behind the others. */
 static void
-append_row(Stage *stage, const PgmlValue *values, uint64 hash, int class)
+append_value(Stage *stage, StageColumn *column, const PgmlValue *value)
 {
 	int64 row = stage->nrows;
 
-	reserve_rows(stage);
-	for (int i = 0; i < stage->ncolumns; i++)
-	{
-		StageColumn *column = &stage->columns[i];
-		const PgmlValue *value = &values[i];
-
-		if (value->is_null)
-			set_missing(column, row);
-		else if (column->is_text)
-			codes(column)[row] = add_string(stage, column, value->str, value->len);
-		else
-			numbers(column)[row] = value->num;
-	}
-	((uint64 *) stage->hashes.data)[row] = hash;
-	((uint16 *) stage->classes.data)[row] = class;
-	stage->nrows++;
+	if (value->is_null)
+		set_missing(column, row);
+	else if (column->cell == STAGE_CODE)
+		codes(column)[row] = add_string(stage, column, value->str, value->len);
+	else if (column->cell == STAGE_SINGLE)
+		singles(column)[row] = (float) value->num;
+	else
+		doubles(column)[row] = value->num;
 }
 
 void
 stage_add_row(Stage *stage, const PgmlValue *values, uint64 hash, uint64 class_hash)
 {
-	int class = 0;
+	int class = stage_admit(stage, hash, class_hash);
+	uint16 held_class = class;
 
-	stage->nrows_total++;
-	if (!stage->keep_order)
-	{
-		class = stage_class_of(stage, class_hash);
-		stage->class[class].seen++;
-		if (stage_key_of_hash(stage, hash) > stage->class[class].threshold)
-			return;
-	}
-	append_row(stage, values, hash, class);
-	if (!stage_too_big(stage))
+	if (class < 0)
 		return;
-	if (stage->keep_order)
-		stage_fail_limit();
-	stage_shrink(stage);
+	stage_reserve(stage, 1);
+	for (int i = 0; i < stage->ncolumns; i++)
+		append_value(stage, &stage->columns[i], &values[i]);
+	stage_take(stage, &hash, &held_class, 1);
 }
 
 /* Move the cells of kept rows of a column together; a dictionary is made anew with the strings still used. */
@@ -296,12 +300,14 @@ keep_cells(Stage *stage, StageColumn *column, const bool *keep)
 	StageColumn old = *column;
 	int64 n = 0;
 
-	if (!column->is_text)
+	if (column->cell != STAGE_CODE)
 	{
+		Size size = stage_cell_size(column);
+
 		for (int64 i = 0; i < stage->nrows; i++)
 		{
 			if (keep[i])
-				numbers(column)[n++] = numbers(column)[i];
+				memcpy(column->cells.data + n++ * size, column->cells.data + i * size, size);
 		}
 		return;
 	}
@@ -351,64 +357,4 @@ stage_keep_rows(Stage *stage, const bool *keep)
 		}
 	}
 	stage->nrows = n;
-}
-
-/* ---- the result ---------------------------------------------------------------------------- */
-
-static void
-emit_numbers(StageColumn *column, const int64 *order, int64 nrows, PgmlArena *arena,
-			 PgmlColumn *out)
-{
-	const double *from = numbers(column);
-
-	out->num = pgml_array(arena, Max(nrows, 1), sizeof(double));
-	if (out->num == NULL)
-		stage_fail_limit();
-	for (int64 i = 0; i < nrows; i++)
-		out->num[i] = from[order[i]];
-}
-
-static void
-emit_codes(StageColumn *column, const int64 *order, int64 nrows, PgmlArena *arena, PgmlColumn *out)
-{
-	const int32 *from = codes(column);
-	int32 size = pgml_dict_size(column->dict);
-	int32 *renumbered = stage_array(size, sizeof(int32));
-
-	memset(renumbered, 0xff, size * sizeof(int32));
-	out->dict = pgml_dict_create(arena);
-	out->code = pgml_array(arena, Max(nrows, 1), sizeof(int32));
-	if (out->dict == NULL || out->code == NULL)
-		stage_fail_limit();
-	for (int64 i = 0; i < nrows; i++)
-	{
-		int32 code = from[order[i]];
-
-		if (code >= 0 && renumbered[code] < 0)
-		{
-			uint32 len;
-			const char *s = pgml_dict_get(column->dict, code, &len);
-
-			CHECK_FOR_INTERRUPTS();
-			renumbered[code] = pgml_dict_add(out->dict, s, len);
-			if (renumbered[code] < 0)
-				stage_fail_limit();
-		}
-		out->code[i] = code < 0 ? -1 : renumbered[code];
-	}
-	pfree(renumbered);
-}
-
-void
-stage_emit(Stage *stage, int column, const int64 *order, int64 nrows, PgmlArena *arena,
-		   PgmlColumn *out)
-{
-	StageColumn *staged = &stage->columns[column];
-
-	CHECK_FOR_INTERRUPTS();
-	if (staged->is_text)
-		emit_codes(staged, order, nrows, arena, out);
-	else
-		emit_numbers(staged, order, nrows, arena, out);
-	free_column(staged);
 }

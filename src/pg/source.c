@@ -335,3 +335,17 @@ pgml_source_prepare(const char *query)
 	find_keys(&statement, parsed);
 	return statement;
 }
+
+double
+pgml_source_expected_rows(const PgmlStatement *statement)
+{
+	CachedPlan *plan = SPI_plan_get_cached_plan(statement->plan);
+	double rows = 0;
+
+	if (plan == NULL)
+		return 0;
+	if (list_length(plan->stmt_list) == 1)
+		rows = linitial_node(PlannedStmt, plan->stmt_list)->planTree->plan_rows;
+	ReleaseCachedPlan(plan, NULL);
+	return rows;
+}

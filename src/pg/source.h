@@ -39,6 +39,9 @@ extern PgmlSource pgml_source_resolve(const char *data);
  */
 extern PgmlStatement pgml_source_prepare(const char *query);
 
+/* Rows that the planner expects of the statement; planning may already run functions that are in it. */
+extern double pgml_source_expected_rows(const PgmlStatement *statement);
+
 /*
  * Whether reading the relation may run functions, of views, policies or other tables, in a session that has temporary objects
  * for them to find.

@@ -75,6 +75,49 @@ SELECT same_model('SELECT (p).* FROM (SELECT p FROM points AS p) AS whole', 'exp
 CREATE FUNCTION rows_of() RETURNS SETOF points LANGUAGE plpgsql AS $$ BEGIN RETURN QUERY SELECT * FROM points; END $$;
 SELECT same_model('SELECT * FROM rows_of()', 'a function');
 
+-- Rows of fixed width are read as they lie in their pages, others value by value: the model is the same.
+CREATE TABLE expected_points AS TABLE expected;
+CREATE TABLE wide (id bigint PRIMARY KEY, a real, b smallint, c boolean, d float8, e date, f timestamptz, g money, h int, y int);
+INSERT INTO wide SELECT (i * 7919) % 1009 * 9007199254740993, sin(i * i), i % 77, i % 3 = 0, cos(i) * 1e9, date '2020-01-01' + i % 300,
+    timestamptz '2021-05-05 12:00+00' + i * interval '37 minutes', (i % 50)::money, 16000000 + i, (i % 7 + sin(i * i) * 4 > 3)::int
+FROM generate_series(1, 1000) i;
+UPDATE wide SET a = 'NaN' WHERE h % 50 = 1;
+UPDATE wide SET a = 'infinity' WHERE h % 101 = 5;
+CREATE TABLE holes AS TABLE wide;
+ALTER TABLE holes ADD PRIMARY KEY (id);
+UPDATE holes SET a = NULL, c = NULL WHERE h % 10 = 3;
+UPDATE holes SET b = NULL WHERE h % 97 = 3;
+UPDATE holes SET e = NULL, g = NULL WHERE h % 31 = 3;
+CREATE TABLE domains (id bigint PRIMARY KEY, a real, b smallint, c boolean, d float8, e date, f timestamptz, g money, h int);
+INSERT INTO domains SELECT id, a, b, c, d, e, f, g, h FROM wide;
+ALTER TABLE domains ADD y int;
+UPDATE domains SET y = wide.y FROM wide WHERE wide.id = domains.id AND wide.y = 1;
+ALTER TABLE domains ADD zero int DEFAULT 0;
+
+UPDATE expected SET crc = image_of('wide');
+SELECT same_model('SELECT * FROM wide WHERE id IS NOT NULL', 'values in their pages: the same with a condition');
+SELECT same_model('SELECT id, a, b, c, d, e, f, g, h, y FROM wide OFFSET 0', 'behind a subquery');
+SELECT same_model('SELECT id, a, b, c, d, e, f, g, h, y + 0 AS y FROM wide', 'with an expression');
+SELECT same_model('SELECT id, a, b, c, d, e, f, g, h, COALESCE(y, zero) AS y FROM domains', 'columns added later');
+UPDATE expected SET crc = image_of('holes');
+SELECT same_model('SELECT id, a, b, c, d, e, f, g, h, y + 0 AS y FROM holes', 'values that are missing');
+CREATE TABLE scattered AS SELECT * FROM holes ORDER BY random();
+ALTER TABLE scattered ADD PRIMARY KEY (id);
+SELECT same_model('scattered', 'in another order');
+-- The same columns beside one of text, which is read value by value, and left out.
+CREATE FUNCTION predictions_of(data text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answers text;
+BEGIN
+    PERFORM automl_train('answers', predictions_of.data, 'y', algorithms => '{gradient_boosting}', max_trials => 1,
+                         hyperparams => '{"n_estimators": 5}', exclude => '{h}', id_columns => '{id}');
+    SELECT md5(string_agg(predict_proba('answers', holes)::text, ',' ORDER BY id)) INTO answers FROM holes;
+    PERFORM automl_drop('answers');
+    RETURN answers;
+END $$;
+SELECT is(predictions_of('SELECT id, a, b, c, d, e, f, g, h::text, y FROM holes'), predictions_of('holes'), 'beside a text');
+UPDATE expected SET crc = (SELECT crc FROM expected_points);
+
 -- In parallel workers, where the planner is told that they cost nothing.
 SET LOCAL parallel_setup_cost = 0;
 SET LOCAL parallel_tuple_cost = 0;
