@@ -312,6 +312,16 @@ option_int(const char *key, const JsonbValue *value, int min, int max)
 	return (int) number;
 }
 
+/* A boolean from `options`. */
+static bool
+option_bool(const char *key, const JsonbValue *value)
+{
+	if (value->type != jbvBool)
+		bad_argument(psprintf("options: \"%s\" must be true or false", key),
+					 "For example options => '{\"refit\": false}'.");
+	return value->val.boolean;
+}
+
 /* A list of column names. */
 static const char **
 option_list(const char *key, JsonbValue *value, int *n)
@@ -340,11 +350,13 @@ read_options(const Jsonb *settings, PgmlTrainOptions *options)
 			options->ensemble = option_int(key, &value, 1, 4);
 		else if (strcmp(key, "max_levels") == 0)
 			options->max_levels = option_int(key, &value, 2, 10000);
+		else if (strcmp(key, "refit") == 0)
+			options->no_refit = !option_bool(key, &value);
 		else if (strcmp(key, "keep") == 0)
 			options->keep = option_list(key, &value, &options->n_keep);
 		else
 			bad_argument(psprintf("unrecognized key \"%s\" in options", key),
-						 "Known keys: ensemble, folds, keep, max_levels.");
+						 "Known keys: ensemble, folds, keep, max_levels, refit.");
 	}
 }
 

@@ -184,12 +184,18 @@ search_seconds(const Search *s)
 	return training_seconds_left(t) - fmax(reserved, end);
 }
 
+/* What the best setting takes in the end, as a share of its trial: one part is followed by a refit. */
+static double
+refit_cost(const Training *t)
+{
+	return t->folds == 1 && !t->options->no_refit ? PGML_REFIT_COST : 0;
+}
+
 /* The share of the search's time that a trial of the learner may take. */
 static double
 share_of(const Training *t, const PgmlLearner *learner)
 {
-	/* One part is followed by a refit. */
-	double share = t->folds == 1 ? 1 / (1 + PGML_REFIT_COST) : 1;
+	double share = 1 / (1 + refit_cost(t));
 
 	/* Boosting nearly always wins: the others may not take its time. */
 	if (learner != &pgml_learner_gradient_boosting &&
@@ -248,8 +254,7 @@ may_go_on(const Search *s)
 	if (s->t->result->n_trials >= PGML_MAX_TRIALS)
 		return false;
 	return o->time_budget <= 0 ||
-		   search_seconds(s) >
-			   WORTH_BEGINNING * s->longest * (s->t->folds == 1 ? 1 + PGML_REFIT_COST : 1);
+		   search_seconds(s) > WORTH_BEGINNING * s->longest * (1 + refit_cost(s->t));
 }
 
 /* A metric that is undefined for the constant predictor could not tell one trial from another. */

@@ -49,6 +49,7 @@ typedef struct PgmlTrainOptions
 	const PgmlHyperparam *hyperparams;
 	int n_hyperparams;
 	int folds;                /* 0 = choose; 1 = one holdout part; k >= 2 = cross-validation */
+	bool no_refit;            /* one holdout part: the model that was validated is the model */
 	int ensemble;             /* trials that may predict together; 0 = default, 1 = only the best */
 	int max_levels;           /* 0 = default */
 	const char *blas_library; /* NULL = libopenblas.so.0 */

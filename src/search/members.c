@@ -68,7 +68,7 @@ worth_refitting(const Training *t, const TrialModel *winner)
 {
 	if (winner->trial->learner == &pgml_learner_constant)
 		return true;
-	if (t->folds > 1)
+	if (t->folds > 1 || t->options->no_refit)
 		return false;
 	return training_seconds_left(t) > PGML_REFIT_COST * winner->trial->fit_wall +
 										  training_evaluation_seconds(t, winner->seconds_per_row);

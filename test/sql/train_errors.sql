@@ -78,6 +78,7 @@ SELECT refusal($call$automl_train('m', 't', 'y', hyperparams => '{"num_leaves": 
 SELECT refusal($call$automl_train('m', 't', 'y', hyperparams => '[1]')$call$);
 SELECT refusal($call$automl_train('m', 't', 'y', options => '{"fold": 3}')$call$);
 SELECT refusal($call$automl_train('m', 't', 'y', options => '{"folds": 2.5}')$call$);
+SELECT refusal($call$automl_train('m', 't', 'y', options => '{"refit": 0}')$call$);
 SELECT refusal($call$automl_train('m', 't', 'y', options => '3')$call$);
 
 -- data

@@ -591,6 +591,36 @@ no_test_rows(void **state)
 		}
 }
 
+/* With one part, the model is fitted again on all training rows, unless that is not wanted; folds are never fitted again. */
+static void
+refit_can_be_left_out(void **state)
+{
+	(void) state;
+	for (int folds = 1; folds <= 3; folds += 2)
+	{
+		People *p = people_new(300, PGML_TASK_REGRESSION);
+		Run again, once;
+
+		run_init(&again);
+		run_init(&once);
+		again.options.folds = once.options.folds = folds;
+		again.options.ensemble = once.options.ensemble = 1;
+		again.options.max_trials = once.options.max_trials = 1;
+		once.options.no_refit = true;
+		run_train(&again, p);
+		run_train(&once, p);
+		assert_true(again.result.trials[1].validation_score ==
+					once.result.trials[1].validation_score);
+		assert_int_equal(
+			again.result.image.len == once.result.image.len &&
+				memcmp(again.result.image.data, once.result.image.data, once.result.image.len) == 0,
+			folds > 1);
+		run_done(&again);
+		run_done(&once);
+		people_free(p);
+	}
+}
+
 int
 test_automl(void)
 {
@@ -612,6 +642,7 @@ test_automl(void)
 		cmocka_unit_test(columns_that_were_chosen),
 		cmocka_unit_test(leaking_column_is_told),
 		cmocka_unit_test(no_test_rows),
+		cmocka_unit_test(refit_can_be_left_out),
 	};
 
 	return cmocka_run_group_tests_name("automl", tests, NULL, NULL);
