@@ -12,6 +12,7 @@
 
 #include "core/hash.h"
 #include "core/rng.h"
+#include "learner/gbm_block.h"
 #include "learner/gbm_hist.h"
 #include "learner/gbm_loss.h"
 #include "learner/gbm_payload.h"
@@ -565,4 +566,7 @@ const PgmlLearner pgml_learner_gradient_boosting = {
 	.fit = fit,
 	.verify = pgml_gbm_verify,
 	.predict = pgml_gbm_predict,
+	.prepare = pgml_gbm_prepare,
+	.scratch = pgml_gbm_scratch,
+	.predict_block = pgml_gbm_predict_block,
 };

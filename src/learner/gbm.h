@@ -7,7 +7,7 @@
  *   gbm_hist.c     histograms;  gbm_pool.c: which of them are kept
  *   gbm_split.c    best split of one feature: numeric;  gbm_category.c: categorical
  *   gbm_tree.c     leaf-wise growth of one tree
- *   gbm_payload.c  the stored form: encode, verify, predict
+ *   gbm_payload.c  the stored form: encode, verify;  gbm_score.c: predict;  gbm_block.c: predict blocks of rows
  *
  * Gradients are integers.  Before a tree is grown, g and h of every row are rounded to multiples of units
  * (powers of two) so small that rounding is far below float32's, yet the sum over all rows cannot overflow 64

@@ -1,15 +1,10 @@
 /*
- * gbm_payload.c - the stored form of a boosted model: encode, verify, predict.
+ * gbm_payload.c - the stored form of a boosted model: encode, verify.
  */
 #include "learner/gbm_payload.h"
 
 #include <math.h>
 #include <string.h>
-
-#include "learner/gbm_loss.h"
-
-#define PREDICT_ROWS 128 /* rows that pass through the trees together */
-#define ABREAST      4   /* rows, or trees, that are walked in step */
 
 void
 pgml_gbm_forest_init(PgmlGbmForest *forest, PgmlBudget *budget)
@@ -37,15 +32,6 @@ pgml_gbm_forest_size(const PgmlGbmForest *forest)
 	return (int64_t) (forest->end.len / (2 * sizeof(uint32_t)));
 }
 
-/* Words of a set over the bins of a feature with that many levels. */
-static uint32_t
-set_words(int32_t n_levels, uint32_t max_bin)
-{
-	uint32_t levels = (uint32_t) n_levels < max_bin ? (uint32_t) n_levels : max_bin;
-
-	return levels / 32 + 1;
-}
-
 PgmlStatus
 pgml_gbm_forest_add(const PgmlEnv *env, PgmlGbmForest *forest, const PgmlGbmTree *tree,
 					const PgmlBins *bins)
@@ -59,7 +45,8 @@ pgml_gbm_forest_add(const PgmlEnv *env, PgmlGbmForest *forest, const PgmlGbmTree
 
 		if (from->categorical)
 		{
-			uint32_t words = set_words(bins->n_bins[from->feature] - 1, (uint32_t) bins->max_bin);
+			uint32_t words =
+				pgml_gbm_set_words(bins->n_bins[from->feature] - 1, (uint32_t) bins->max_bin);
 
 			node.feature |= PGML_GBM_CATEGORICAL;
 			node.u.word = (uint32_t) (forest->word.len / sizeof(uint32_t));
@@ -156,23 +143,11 @@ pgml_gbm_encode(const PgmlEnv *env, PgmlGbmForest *forest, int64_t n_trees, int 
 	return PGML_OK;
 }
 
-/* Pointers into a payload. */
-typedef struct View
-{
-	const PgmlGbmHeader *header;
-	const double *init;
-	const uint32_t *first;
-	const PgmlGbmNode16 *node;
-	const double *value;
-	const uint32_t *word;
-	uint64_t len; /* that the header asks for */
-} View;
-
 /* Follow the header's counts; with 32-bit counts no sum overflows 64 bits. */
-static View
-open_view(const uint8_t *payload)
+PgmlGbmView
+pgml_gbm_view(const uint8_t *payload)
 {
-	View v = { .header = (const PgmlGbmHeader *) payload };
+	PgmlGbmView v = { .header = (const PgmlGbmHeader *) payload };
 	uint64_t at = sizeof(PgmlGbmHeader);
 
 	v.init = (const double *) (payload + at);
@@ -208,7 +183,7 @@ child_is_bounded(int32_t child, int64_t node, int64_t m)
 
 /* Bound one node of a tree of m nodes. */
 static PgmlStatus
-verify_node(const View *v, const PgmlGbmNode16 *node, int64_t number, int64_t m,
+verify_node(const PgmlGbmView *v, const PgmlGbmNode16 *node, int64_t number, int64_t m,
 			const PgmlShape *shape, PgmlError *err)
 {
 	uint32_t f = node->feature & PGML_GBM_FEATURE;
@@ -222,15 +197,16 @@ verify_node(const View *v, const PgmlGbmNode16 *node, int64_t number, int64_t m,
 		return corrupt(err, "a node has a child out of bounds");
 	if (!categorical && isnan(node->u.threshold))
 		return corrupt(err, "a threshold is not a number");
-	if (categorical && (uint64_t) node->u.word + set_words(shape->n_levels[f], v->header->max_bin) >
-						   v->header->n_words)
+	if (categorical &&
+		(uint64_t) node->u.word + pgml_gbm_set_words(shape->n_levels[f], v->header->max_bin) >
+			v->header->n_words)
 		return corrupt(err, "a set of levels lies out of bounds");
 	return PGML_OK;
 }
 
 /* Bound the header, the directory of trees and all numbers. */
 static PgmlStatus
-verify_frame(const View *v, size_t len, const PgmlShape *shape, PgmlError *err)
+verify_frame(const PgmlGbmView *v, size_t len, const PgmlShape *shape, PgmlError *err)
 {
 	const PgmlGbmHeader *h = v->header;
 
@@ -258,11 +234,11 @@ verify_frame(const View *v, size_t len, const PgmlShape *shape, PgmlError *err)
 PgmlStatus
 pgml_gbm_verify(const uint8_t *payload, size_t len, const PgmlShape *shape, PgmlError *err)
 {
-	View v;
+	PgmlGbmView v;
 
 	if (len < sizeof(PgmlGbmHeader) || (uintptr_t) payload % 8 != 0)
 		return corrupt(err, "the payload is too short or not aligned");
-	v = open_view(payload);
+	v = pgml_gbm_view(payload);
 	PGML_TRY(verify_frame(&v, len, shape, err));
 	for (uint32_t t = 0; t < v.header->n_trees; t++)
 	{
@@ -273,200 +249,4 @@ pgml_gbm_verify(const uint8_t *payload, size_t len, const PgmlShape *shape, Pgml
 			PGML_TRY(verify_node(&v, &node[i], i, m, shape, err));
 	}
 	return PGML_OK;
-}
-
-/* ---- predict ---- */
-
-/* Does x go left at a categorical node?  Bins are those of data/bins.h. */
-static inline bool
-level_goes_left(const View *v, const PgmlGbmNode16 *node, const PgmlShape *shape, uint32_t f,
-				float x)
-{
-	uint32_t last = v->header->max_bin - 1;
-	uint32_t bin = 0;
-
-	if (x >= 0 && x < (float) shape->n_levels[f])
-		bin = ((uint32_t) x < last ? (uint32_t) x : last) + 1;
-	return v->word[node->u.word + bin / 32] >> (bin % 32) & 1;
-}
-
-/* Does the row x go left? `mixed` (a constant) tells whether there are categorical nodes. */
-static inline __attribute__((always_inline)) bool
-goes_left(const View *v, const PgmlGbmNode16 *node, const PgmlShape *shape, const float *x,
-		  bool mixed)
-{
-	uint32_t f = node->feature & PGML_GBM_FEATURE;
-
-	if (mixed && (node->feature & PGML_GBM_CATEGORICAL))
-		return level_goes_left(v, node, shape, f, x[f]);
-	return (x[f] <= node->u.threshold) |
-		   ((x[f] != x[f]) & ((node->feature & PGML_GBM_MISSING_LEFT) != 0));
-}
-
-/*
- * Leaves that ABREAST walkers, each with a tree and a row of its own, fall into: they walk in step, so that the processor
- * works on one's node while it waits for the others'; nothing branches.  Who has arrived goes on from the root in vain.
- */
-static inline __attribute__((always_inline)) void
-find_leaves(const View *v, const PgmlGbmNode16 *const *tree, const PgmlShape *shape,
-			const float *const *x, bool mixed, int32_t *at)
-{
-	int32_t walking;
-
-	memset(at, 0, ABREAST * sizeof(*at));
-	do
-	{
-		walking = -1;
-		for (int w = 0; w < ABREAST; w++)
-		{
-			int32_t arrived = at[w] >> 31;
-			const PgmlGbmNode16 *node = &tree[w][at[w] & ~arrived];
-			int32_t left = -(int32_t) goes_left(v, node, shape, x[w], mixed);
-			int32_t next = node->right ^ ((node->left ^ node->right) & left);
-
-			at[w] = (at[w] & arrived) | (next & ~arrived);
-			walking &= at[w];
-		}
-	} while (walking >= 0);
-}
-
-/* A tree without nodes is one leaf. */
-static inline bool
-is_leaf(const View *v, uint32_t t)
-{
-	return v->first[t] == v->first[t + 1];
-}
-
-static inline const double *
-leaf_values(const View *v, uint32_t t)
-{
-	return v->value + v->first[t] + t;
-}
-
-/* Add all trees to the scores of one row, ABREAST at a time; in order, so that the sum is the same to the last bit. */
-static inline __attribute__((always_inline)) void
-add_to_row(const View *v, const PgmlShape *shape, const float *x, double *score, bool mixed)
-{
-	uint32_t outputs = v->header->n_outputs;
-	uint32_t n = v->header->n_trees;
-	const PgmlGbmNode16 *tree[ABREAST];
-	const float *row[ABREAST];
-	int32_t at[ABREAST];
-
-	for (int w = 0; w < ABREAST; w++)
-		row[w] = x;
-	for (uint32_t t = 0; t < n; t += ABREAST)
-	{
-		uint32_t size = n - t < ABREAST ? n - t : ABREAST;
-		const PgmlGbmNode16 *some = NULL; /* for walkers that have no tree */
-
-		for (uint32_t w = 0; w < size; w++)
-		{
-			tree[w] = is_leaf(v, t + w) ? NULL : v->node + v->first[t + w];
-			some = tree[w] ? tree[w] : some;
-		}
-		for (uint32_t w = 0; w < ABREAST; w++)
-			if (w >= size || !tree[w])
-				tree[w] = some;
-		if (some)
-			find_leaves(v, tree, shape, row, mixed, at);
-		for (uint32_t w = 0; w < size; w++)
-			score[(t + w) % outputs] += leaf_values(v, t + w)[is_leaf(v, t + w) ? 0 : ~at[w]];
-	}
-}
-
-/* Add one tree to the scores of n rows, a multiple of ABREAST. */
-static inline __attribute__((always_inline)) void
-add_tree(const View *v, uint32_t t, const PgmlShape *shape, const float *x, int64_t n,
-		 double *score, bool mixed)
-{
-	uint32_t outputs = v->header->n_outputs;
-	const double *value = leaf_values(v, t);
-	const PgmlGbmNode16 *tree[ABREAST];
-	const float *row[ABREAST];
-	int32_t at[ABREAST];
-
-	memset(at, -1, sizeof(at)); /* leaf 0 */
-	for (int w = 0; w < ABREAST; w++)
-		tree[w] = v->node + v->first[t];
-	for (int64_t i = 0; i < n; i += ABREAST)
-	{
-		for (int w = 0; w < ABREAST; w++)
-			row[w] = x + (i + w) * shape->nfeatures;
-		if (!is_leaf(v, t))
-			find_leaves(v, tree, shape, row, mixed, at);
-		for (int w = 0; w < ABREAST; w++)
-			score[(i + w) * outputs] += value[~at[w]];
-	}
-}
-
-/* Add all trees to the scores of n rows: tree by tree, so that each is fetched once, as far as rows fill the step. */
-static inline __attribute__((always_inline)) void
-add_trees(const View *v, const PgmlShape *shape, const float *x, int64_t n, double *score,
-		  bool mixed)
-{
-	uint32_t outputs = v->header->n_outputs;
-	int64_t in_step = n - n % ABREAST;
-
-	for (uint32_t t = 0; in_step > 0 && t < v->header->n_trees; t++)
-		add_tree(v, t, shape, x, in_step, score + t % outputs, mixed);
-	for (int64_t i = in_step; i < n; i++)
-		add_to_row(v, shape, x + i * shape->nfeatures, score + i * outputs, mixed);
-}
-
-/* Turn the scores of one row into probabilities. */
-static void
-softmax(double *score, uint32_t k)
-{
-	double highest = score[0], sum = 0;
-
-	for (uint32_t i = 1; i < k; i++)
-		highest = score[i] > highest ? score[i] : highest;
-	for (uint32_t i = 0; i < k; i++)
-		sum += score[i] = pgml_gbm_exp(score[i] - highest);
-	for (uint32_t i = 0; i < k; i++)
-		score[i] /= sum;
-}
-
-void
-pgml_gbm_link(PgmlTask task, int n_outputs, const double *init, int64_t n, double *out)
-{
-	for (int64_t i = 0; i < n; i++)
-	{
-		if (task == PGML_TASK_REGRESSION)
-			out[i] += init[0];
-		else if (task == PGML_TASK_BINARY)
-			out[i] = pgml_gbm_sigmoid(out[i]);
-		else
-			softmax(out + i * n_outputs, (uint32_t) n_outputs);
-	}
-}
-
-/* Predict a block of rows. */
-static void
-predict_block(const View *v, const PgmlShape *shape, const float *x, int64_t n, double *out)
-{
-	uint32_t outputs = v->header->n_outputs;
-
-	if (shape->task == PGML_TASK_REGRESSION)
-		memset(out, 0, (size_t) n * sizeof(double));
-	for (int64_t i = 0; shape->task != PGML_TASK_REGRESSION && i < n; i++)
-		memcpy(out + i * outputs, v->init, outputs * sizeof(double));
-	if (v->header->n_words > 0)
-		add_trees(v, shape, x, n, out, true);
-	else
-		add_trees(v, shape, x, n, out, false);
-	pgml_gbm_link(shape->task, (int) outputs, v->init, n, out);
-}
-
-void
-pgml_gbm_predict(const uint8_t *payload, const PgmlShape *shape, const float *x, int64_t n,
-				 double *out)
-{
-	View v = open_view(payload);
-
-	for (int64_t from = 0; from < n; from += PREDICT_ROWS)
-		predict_block(&v, shape, x + from * shape->nfeatures,
-					  n - from < PREDICT_ROWS ? n - from : PREDICT_ROWS,
-					  out + from * v.header->n_outputs);
 }

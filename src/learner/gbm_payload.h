@@ -46,6 +46,49 @@ typedef struct PgmlGbmNode16
 	int32_t right;
 } PgmlGbmNode16;
 
+/* Pointers into a payload. */
+typedef struct PgmlGbmView
+{
+	const PgmlGbmHeader *header;
+	const double *init;
+	const uint32_t *first;
+	const PgmlGbmNode16 *node;
+	const double *value;
+	const uint32_t *word;
+	uint64_t len; /* that the header asks for */
+} PgmlGbmView;
+
+/* Nodes of tree t, and its leaf values: one more than nodes. */
+static inline uint32_t
+pgml_gbm_tree_nodes(const PgmlGbmView *v, uint32_t t)
+{
+	return v->first[t + 1] - v->first[t];
+}
+
+static inline const double *
+pgml_gbm_leaf_values(const PgmlGbmView *v, uint32_t t)
+{
+	return v->value + v->first[t] + t;
+}
+
+/* Bin of a categorical value: those of data/bins.h, so 0 for what is missing or no level. */
+static inline uint32_t
+pgml_gbm_level_bin(float x, int32_t n_levels, uint32_t max_bin)
+{
+	if (!(x >= 0 && x < (float) n_levels))
+		return 0;
+	return ((uint32_t) x < max_bin - 1 ? (uint32_t) x : max_bin - 1) + 1;
+}
+
+/* Words of a set over these bins: at most PGML_GBM_SET_WORDS. */
+static inline uint32_t
+pgml_gbm_set_words(int32_t n_levels, uint32_t max_bin)
+{
+	uint32_t levels = (uint32_t) n_levels < max_bin ? (uint32_t) n_levels : max_bin;
+
+	return levels / 32 + 1;
+}
+
 /* Trees on their way to a payload. */
 typedef struct PgmlGbmForest
 {
@@ -73,6 +116,9 @@ extern PgmlStatus pgml_gbm_forest_add(const PgmlEnv *env, PgmlGbmForest *forest,
  */
 extern PgmlStatus pgml_gbm_encode(const PgmlEnv *env, PgmlGbmForest *forest, int64_t n_trees,
 								  int max_bin, PgmlBuf *out);
+
+/* Follow a payload's header.  Of a payload that was not verified only len may be used. */
+extern PgmlGbmView pgml_gbm_view(const uint8_t *payload);
 
 /* Turn the scores of n rows, row by row, into predictions. */
 extern void pgml_gbm_link(PgmlTask task, int n_outputs, const double *init, int64_t n, double *out);

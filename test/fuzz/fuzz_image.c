@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "image_bytes.h"
+#include "learner/gbm_block.h"
 #include "model/scorer.h"
 
 enum
@@ -55,6 +56,39 @@ score_block(const PgmlImage *image, PgmlArena *arena, const float *x, const doub
 	free(out);
 }
 
+/* The trees of a member must say the same with all kernels. */
+static void
+score_trees(const PgmlImage *image, const PgmlMember *member, PgmlArena *arena, const float *x)
+{
+	PgmlError error = { 0 };
+	PgmlEnv env = { .error = &error };
+	PgmlBlock block = { x, ROWS, ROWS };
+	size_t size = ROWS * (size_t) pgml_image_outputs(image) * sizeof(double);
+	double *first = malloc(size);
+	double *out = malloc(size);
+	int n;
+	const PgmlGbmKernel *const *kernels = pgml_gbm_kernels(&n);
+
+	for (int i = n - 1; i >= 0; i--)
+	{
+		const void *prepared;
+		void *scratch;
+
+		if (!kernels[i]->runs_here() ||
+			pgml_gbm_prepare_for(&env, arena, kernels[i], member->payload, &image->shape,
+								 &prepared) != PGML_OK ||
+			prepared == NULL)
+			continue;
+		scratch = aligned_alloc(64, (pgml_gbm_scratch(prepared) + 63) / 64 * 64);
+		pgml_gbm_predict_block(prepared, &block, i == n - 1 ? first : out, scratch);
+		if (i < n - 1 && memcmp(first, out, size) != 0)
+			abort();
+		free(scratch);
+	}
+	free(first);
+	free(out);
+}
+
 static void
 score(const PgmlImage *image, PgmlArena *arena)
 {
@@ -83,6 +117,9 @@ score(const PgmlImage *image, PgmlArena *arena)
 		(void) pgml_image_class(image, out + round * outputs);
 	}
 	score_block(image, arena, block, out);
+	for (int i = 0; i < image->n_members; i++)
+		if (image->members[i].learner == &pgml_learner_gradient_boosting)
+			score_trees(image, &image->members[i], arena, block);
 	free(x);
 	free(block);
 	free(out);

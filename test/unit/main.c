@@ -37,6 +37,7 @@ static const Module modules[] = {
 	{ "boosting", test_boosting },
 	{ "params", test_params },
 	{ "image", test_image },
+	{ "scoring", test_scoring },
 	{ "automl", test_automl },
 	{ "automl_errors", test_automl_errors },
 	{ "automl_faults", test_automl_faults },

@@ -27,6 +27,7 @@ extern int test_gradient_boosting(void);
 extern int test_boosting(void);
 extern int test_params(void);
 extern int test_image(void);
+extern int test_scoring(void);
 extern int test_automl(void);
 extern int test_automl_errors(void);
 extern int test_automl_faults(void);
