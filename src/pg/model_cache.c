@@ -87,6 +87,7 @@ static int model_cache_size = 64 * 1024; /* kB */
 static MemoryContext cache_context; /* parent of everything below */
 static HTAB *models;
 static HTAB *references;
+static ReferenceEntry *last_reference; /* the one asked for last, for sessions that use one model */
 static dlist_head lru = DLIST_STATIC_INIT(lru);
 static int64 total_bytes;
 static uint64 last_serial;
@@ -352,16 +353,38 @@ load_model(const CatalogVersion *version, Oid registry, const char *reference)
 	return model;
 }
 
+/*
+ * The model of a version, NULL when it is not loaded.  The one used last is looked at first: with many sessions
+ * on a machine a hash table that was used a while ago is no longer in the processor's cache.
+ */
+static PgmlModel *
+find_model(const ModelKey *key)
+{
+	ModelEntry *entry;
+
+	if (!dlist_is_empty(&lru))
+	{
+		PgmlModel *model = dlist_head_element(PgmlModel, lru, &lru);
+		ModelKey last = model_key(&model->version, model->registry);
+
+		if (memcmp(&last, key, sizeof(last)) == 0)
+			return model;
+	}
+	entry = hash_search(models, key, HASH_FIND, NULL);
+	return entry != NULL ? entry->model : NULL;
+}
+
 /* The loaded model of a version, pinned; read from the registry when the cache does not have it. */
 static PgmlModel *
 acquire_model(const CatalogVersion *version, Oid registry, const char *reference)
 {
 	ModelKey key = model_key(version, registry);
-	ModelEntry *entry = hash_search(models, &key, HASH_FIND, NULL);
-	PgmlModel *model;
+	PgmlModel *model = find_model(&key);
 
-	if (entry == NULL)
+	if (model == NULL)
 	{
+		ModelEntry *entry;
+
 		model = load_model(version, registry, reference);
 		entry = hash_search(models, &key, HASH_ENTER, NULL);
 		entry->model = model;
@@ -373,7 +396,6 @@ acquire_model(const CatalogVersion *version, Oid registry, const char *reference
 	}
 	else
 	{
-		model = entry->model;
 		model->refs++;
 		dlist_move_head(&lru, &model->lru);
 	}
@@ -417,6 +439,15 @@ not_before(const PgmlResolved *a, const PgmlResolved *b)
 		   (a->xmax == b->xmax && a->running <= b->running);
 }
 
+/* The shared answer for a reference, NULL when there is none; the one asked for last is looked at first. */
+static ReferenceEntry *
+find_answer(const ReferenceKey *key)
+{
+	if (last_reference == NULL || memcmp(&last_reference->key, key, sizeof(*key)) != 0)
+		last_reference = hash_search(references, key, HASH_FIND, NULL);
+	return last_reference;
+}
+
 /* Whether a shared answer holds for the active snapshot; invalidations have been accepted. */
 static bool
 shared_answer_holds(const ReferenceEntry *entry, const PgmlResolved *now)
@@ -457,6 +488,7 @@ share_answer(const ReferenceKey *key, const PgmlResolved *state, const CatalogVe
 	{
 		hash_destroy(references);
 		references = NULL;
+		last_reference = NULL;
 		create_caches();
 	}
 	entry = hash_search(references, key, HASH_ENTER, NULL);
@@ -486,7 +518,7 @@ resolve_reference(const char *reference, Size length, PgmlResolved *state)
 
 		key.user = GetUserId();
 		memcpy(key.reference, reference, length);
-		entry = hash_search(references, &key, HASH_FIND, NULL);
+		entry = find_answer(&key);
 		if (entry != NULL && shared_answer_holds(entry, state))
 		{
 			entry->used = *state;

@@ -41,7 +41,7 @@
 
 #define TRANCHE          "pgml_auto_images"
 #define SLOTS            128
-#define MIN_SHARED_BYTES (256 * 1024) /* below, a copy costs less than a segment */
+#define MIN_SHARED_BYTES (32 * 1024) /* below, a copy costs less than a segment */
 #define DEFAULT_SIZE_KB  (1024 * 1024)
 #define MAX_WAIT_MS      30000 /* for a loader, which may wait for a lock that we hold */
 
