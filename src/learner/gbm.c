@@ -128,7 +128,7 @@ typedef struct Boost
 	PgmlGbmTarget valid; /* n = 0: no early stopping */
 	PgmlGbmGrower *grower;
 	PgmlGbmForest forest;
-	PgmlGbmSum *sum;
+	PgmlGbmGradients gradients;
 	double *init;      /* the forest's */
 	int32_t *index;    /* rows of the tree being grown */
 	int32_t *drawn;    /* rows of the round, ascending; NULL: all */
@@ -283,13 +283,13 @@ prepare(Boost *b)
 
 	pgml_buf_put(&b->forest.init, NULL, outputs * sizeof(double));
 	b->init = (double *) b->forest.init.data;
-	b->sum = pgml_array(b->arena, n, sizeof(PgmlGbmSum));
+	b->gradients.sum = pgml_array(b->arena, n, sizeof(PgmlGbmSum));
 	b->index = pgml_array(b->arena, n, sizeof(int32_t));
 	b->drawn = bagging ? pgml_array(b->arena, n, sizeof(int32_t)) : NULL;
 	b->left_out = bagging ? pgml_array(b->arena, n, sizeof(int32_t)) : NULL;
 	b->usable = pgml_array(b->arena, nf, sizeof(int32_t));
 	b->features = pgml_array(b->arena, nf, sizeof(int32_t));
-	if (!b->init || !b->sum || !b->index || (bagging && (!b->drawn || !b->left_out)) ||
+	if (!b->init || !b->gradients.sum || !b->index || (bagging && (!b->drawn || !b->left_out)) ||
 		!b->usable || !b->features)
 		return pgml_fail_nomem(env, "training rows");
 	PGML_TRY(prepare_rows(b));
@@ -358,9 +358,9 @@ boost_output(Boost *b, int round, int k, bool *split)
 	uint64_t seed = pgml_hash_combine(env->seed, (uint64_t) STREAM_TREES << 32 | (uint64_t) number);
 	double *score = t->score + k * t->n;
 	const PgmlGbmTree *tree;
-	PgmlGbmScale scale;
-	PgmlGbmGrowth growth = { .scale = &scale,
-							 .sum = b->sum,
+	PgmlGbmGrowth growth = { .gradients = &b->gradients,
+							 .target = t,
+							 .output = k,
 							 .index = b->index,
 							 .n = b->n_drawn,
 							 .features = b->features,
@@ -371,7 +371,7 @@ boost_output(Boost *b, int round, int k, bool *split)
 	growth.n_features = b->n_features;
 	for (int64_t i = 0; i < b->n_drawn; i++)
 		b->index[i] = b->drawn ? b->drawn[i] : (int32_t) i;
-	PGML_TRY(pgml_gbm_gradients(env, t, k, &scale, b->sum));
+	PGML_TRY(pgml_gbm_gradients(env, t, k, seed, &b->gradients));
 	PGML_TRY(pgml_gbm_grow(b->grower, &growth, &tree, &complete));
 	if (!complete)
 	{

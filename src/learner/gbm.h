@@ -4,16 +4,19 @@
  *   gbm.c          settings, the boosting loop, the learner struct
  *   gbm_loss.c     scores, gradients, losses
  *   gbm_rows.c     row-major bins, parting rows
- *   gbm_hist.c     histograms;  gbm_pool.c: which of them are kept
+ *   gbm_hist.c     histograms;  gbm_packed.c: of packed gradients;  gbm_pool.c: which of them are kept
  *   gbm_split.c    best split of one feature: numeric;  gbm_category.c: categorical
  *   gbm_tree.c     leaf-wise growth of one tree
  *   gbm_payload.c  the stored form: encode, verify;  gbm_score.c: predict;  gbm_block.c: predict blocks of rows
  *
  * Gradients are integers.  Before a tree is grown, g and h of every row are rounded to multiples of units
- * (powers of two) so small that rounding is far below float32's, yet the sum over all rows cannot overflow 64
- * bits.  Integer sums do not depend on their order: histograms are the same for any number of threads and any
+ * (powers of two).  Integer sums do not depend on their order: histograms are the same for any number of threads and any
  * cut into blocks, parent minus child equals the sibling exactly, and a histogram that was thrown away for want of
  * memory is rebuilt to the same bits.  The row count shares a word with h.
+ *
+ * With few rows the units are so small that rounding is far below float32's, yet the sum over all rows cannot
+ * overflow 64 bits.  With many rows, which need no such digits, a row's g and h are packed into 32 bits
+ * (gbm_packed.h): histograms are built in half the memory and twice as fast.
  */
 #ifndef PGML_LEARNER_GBM_H
 #define PGML_LEARNER_GBM_H
@@ -72,6 +75,18 @@ typedef struct PgmlGbmScale
 	int count_bits;
 } PgmlGbmScale;
 
+/*
+ * Gradients of all rows for one tree: in `sum`, or, when `packed` is not NULL, there.  With unit_hessian the packed
+ * h of every row is 1.
+ */
+typedef struct PgmlGbmGradients
+{
+	PgmlGbmScale scale; /* of the sums in histograms, whichever it is */
+	PgmlGbmSum *sum;
+	int32_t *packed;
+	bool unit_hessian;
+} PgmlGbmGradients;
+
 /* Sum of g as a number. */
 static inline double
 pgml_gbm_g(const PgmlGbmScale *scale, PgmlGbmSum sum)
@@ -108,12 +123,16 @@ extern PgmlStatus pgml_gbm_fit(const PgmlEnv *env, const PgmlDataset *data,
 							   const PgmlParams *params, PgmlFit *fit, double *margins);
 
 /*
- * Kernels are compiled for plain x86-64 and for AVX2, and chosen at load time; neither fuses multiply and add, so
- * they give equal results.  Sanitised builds keep the plain one: resolvers run before the sanitiser is ready.
+ * Kernels are compiled for plain x86-64, for AVX2 and for AVX-512, and chosen at load time; none fuses multiply and
+ * add, so they give equal results.  Sanitised builds keep the plain one: resolvers run before the sanitiser is ready.
  */
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__OPTIMIZE__) &&                      \
 	!defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+#if __GNUC__ >= 12
+#define PGML_GBM_CLONES __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
+#else
 #define PGML_GBM_CLONES __attribute__((target_clones("default", "avx2")))
+#endif
 #else
 #define PGML_GBM_CLONES
 #endif

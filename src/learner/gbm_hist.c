@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/par.h"
+#include "learner/gbm_packed.h"
 
 #define CHUNK 256
 
@@ -108,13 +109,19 @@ count_groups(int32_t n_features)
 	return (n_features + PGML_GBM_GROUP - 1) / PGML_GBM_GROUP;
 }
 
+/* The first feature of group number g, as a place in the job's list. */
+static int32_t
+first_of_group(const PgmlGbmHistJob *job, int32_t g)
+{
+	return (int32_t) (job->n_features * (int64_t) g / count_groups(job->n_features));
+}
+
 /* Set up group number g of the job's features over hist, and clear its histograms. */
 static void
 open_group(const PgmlGbmHistJob *job, int32_t g, PgmlGbmSum *hist, Group *group)
 {
-	int64_t groups = count_groups(job->n_features);
-	int32_t from = (int32_t) (job->n_features * (int64_t) g / groups);
-	int32_t upto = (int32_t) (job->n_features * (int64_t) (g + 1) / groups);
+	int32_t from = first_of_group(job, g);
+	int32_t upto = first_of_group(job, g + 1);
 
 	group->n = upto - from;
 	for (int32_t j = 0; j < group->n; j++)
@@ -146,9 +153,12 @@ build_range(const PgmlEnv *env, const PgmlGbmHistJob *job, int32_t g0, int32_t g
 {
 	Group group[OPEN_GROUPS];
 	SumVector gathered[CHUNK];
-	const SumVector *sum = (const SumVector *) job->sum;
+	const SumVector *sum = (const SumVector *) job->gradients->sum;
 	const PgmlGbmRows *rows = job->rows;
 
+	if (job->gradients->packed)
+		return pgml_gbm_packed_build(env, job, first_of_group(job, g0), first_of_group(job, g1),
+									 from, upto, hist);
 	for (int32_t g = g0; g < g1; g++)
 		open_group(job, g, hist, &group[g - g0]);
 	for (; from < upto; from += CHUNK)

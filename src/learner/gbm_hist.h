@@ -17,12 +17,12 @@ typedef struct PgmlGbmLayout
 extern PgmlStatus pgml_gbm_layout_create(const PgmlEnv *env, PgmlArena *arena, const PgmlBins *bins,
 										 PgmlGbmLayout *out);
 
-/* What to build: sums of sum[row] over the n rows listed in `index`, for the listed features (ascending). */
+/* What to build: sums of gradients over the n rows listed in `index`, for the listed features (ascending). */
 typedef struct PgmlGbmHistJob
 {
 	const PgmlGbmRows *rows;
 	const PgmlGbmLayout *layout;
-	const PgmlGbmSum *sum;
+	const PgmlGbmGradients *gradients;
 	const int32_t *index;
 	int64_t n;
 	const int32_t *features;

@@ -6,6 +6,7 @@
 #include "learner/gbm_loss.h"
 
 #include "core/par.h"
+#include "learner/gbm_packed.h"
 
 #define BLOCK     4096
 #define POLL_ROWS ((int64_t) 1 << 20) /* a few milliseconds */
@@ -178,15 +179,32 @@ pgml_gbm_prepare_round(const PgmlEnv *env, PgmlGbmTarget *target)
 	return pgml_par_for(env, count_blocks(target->n), prepare_block, target);
 }
 
-typedef struct GradientJob
+/* g and h of class 1's log-odds s. */
+static inline void
+logistic_gradient(double s, double y, double *g, double *h)
 {
-	PgmlGbmTarget *target;
-	int k;
-	int count_bits;
-	double g_per_unit; /* 1 / g_unit, a power of two */
-	double h_per_unit;
-	PgmlGbmSum *sum;
-} GradientJob;
+	double p = pgml_gbm_sigmoid(s);
+
+	*g = p - y;
+	*h = p * (1 - p);
+}
+
+/* h of a class in softmax over p (1 - p): its diagonal, scaled as if one class were the reference (Friedman 2001). */
+static inline double
+softmax_factor(const PgmlGbmTarget *t)
+{
+	return (double) t->n_outputs / (t->n_outputs - 1);
+}
+
+/* g and h of class k in softmax; s is its score less the row's highest, inverse and factor as prepared. */
+static inline void
+softmax_gradient(double s, double inverse, double factor, bool is_k, double *g, double *h)
+{
+	double p = pgml_gbm_exp(s) * inverse;
+
+	*g = p - (is_k ? 1.0 : 0.0);
+	*h = factor * p * (1 - p);
+}
 
 /* g and h of n rows at weight 1. */
 PGML_GBM_CLONES static void
@@ -206,35 +224,62 @@ raw_gradients(const PgmlGbmTarget *t, int k, int64_t from, int n, double *g, dou
 	else if (t->task == PGML_TASK_BINARY)
 	{
 		for (int i = 0; i < n; i++)
-		{
-			double p = pgml_gbm_sigmoid(s[i]);
-
-			g[i] = p - y[i];
-			h[i] = p * (1 - p);
-		}
+			logistic_gradient(s[i], y[i], &g[i], &h[i]);
 	}
 	else
 	{
-		/* The diagonal of softmax's hessian, scaled as if one class were the reference (Friedman 2001). */
-		double factor = (double) t->n_outputs / (t->n_outputs - 1);
+		double factor = softmax_factor(t);
 
 		for (int i = 0; i < n; i++)
-		{
-			double p = pgml_gbm_exp(s[i] - t->highest[from + i]) * t->inverse[from + i];
-
-			g[i] = p - (y[i] == k ? 1.0 : 0.0);
-			h[i] = factor * p * (1 - p);
-		}
+			softmax_gradient(s[i] - t->highest[from + i], t->inverse[from + i], factor, y[i] == k,
+							 &g[i], &h[i]);
 	}
 }
 
+PgmlStatus
+pgml_gbm_exact_sums(const PgmlEnv *env, const PgmlGbmTarget *t, int k, const int32_t *index,
+					int64_t n, double *g, double *h)
+{
+	const double *score = t->score + k * t->n;
+	double factor = t->n_outputs > 1 ? softmax_factor(t) : 1;
+
+	*g = *h = 0;
+	for (int64_t i = 0; i < n; i++)
+	{
+		int32_t row = index[i];
+		double w = t->w ? t->w[row] : 1;
+		double row_g = score[row] - t->y[row], row_h = 1;
+
+		if (i % BLOCK == 0 && pgml_stopped(env))
+			return PGML_ERR_CANCELLED;
+		if (t->task == PGML_TASK_BINARY)
+			logistic_gradient(score[row], t->y[row], &row_g, &row_h);
+		else if (t->task == PGML_TASK_MULTICLASS)
+			softmax_gradient(score[row] - t->highest[row], t->inverse[row], factor, t->y[row] == k,
+							 &row_g, &row_h);
+		*g += w * row_g;
+		*h += w * row_h;
+	}
+	return PGML_OK;
+}
+
+typedef struct GradientJob
+{
+	PgmlGbmTarget *target;
+	int k;
+	const PgmlGbmGradients *out;
+	double g_per_unit; /* 1 / g_unit, a power of two */
+	double h_per_unit;
+	uint32_t seed;
+} GradientJob;
+
 /* Round to integers by adding 1.5 * 2^52; |g| and h are below 2^51 units. */
 PGML_GBM_CLONES static void
-pack(const GradientJob *job, const double *g, const double *h, int n, PgmlGbmSum *sum)
+round_to_sums(const GradientJob *job, const double *g, const double *h, int n, PgmlGbmSum *sum)
 {
 	const double round = 6755399441055744.0;
 	int64_t base;
-	int bits = job->count_bits;
+	int bits = job->out->scale.count_bits;
 
 	memcpy(&base, &round, sizeof(base));
 	for (int i = 0; i < n; i++)
@@ -250,7 +295,50 @@ pack(const GradientJob *job, const double *g, const double *h, int n, PgmlGbmSum
 	}
 }
 
-/* Gradients of one block. */
+/* 32 random bits of a row. */
+static inline uint32_t
+row_noise(uint32_t row, uint32_t seed)
+{
+	uint32_t x = row * UINT32_C(0x9E3779B1) + seed;
+
+	x = (x ^ x >> 16) * UINT32_C(0x85EBCA6B);
+	x = (x ^ x >> 13) * UINT32_C(0xC2B2AE35);
+	return x ^ x >> 16;
+}
+
+/* Pack rows from `from` on: a value between two units becomes either, so that its expectation is the value. */
+PGML_GBM_CLONES static void
+pack(const GradientJob *job, int64_t from, const double *g, const double *h, int n, int32_t *packed)
+{
+	const double share = 1.0 / 65536;
+	double g_per_unit = job->g_per_unit, h_per_unit = job->h_per_unit;
+	uint32_t row = (uint32_t) from, seed = job->seed;
+
+	if (job->out->unit_hessian)
+	{
+		for (int i = 0; i < n; i++)
+		{
+			double noise = (double) (int32_t) (row_noise(row + (uint32_t) i, seed) >> 16) * share;
+
+			packed[i] = (int32_t) (g[i] * g_per_unit + (PGML_GBM_PACKED_G_ONLY + noise)) -
+						PGML_GBM_PACKED_G_ONLY;
+		}
+		return;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		uint32_t random = row_noise(row + (uint32_t) i, seed);
+		double g_noise = (double) (int32_t) (random >> 16) * share;
+		double h_noise = (double) (int32_t) (random & 0xffff) * share;
+		int32_t gi =
+			(int32_t) (g[i] * g_per_unit + (PGML_GBM_PACKED_G + g_noise)) - PGML_GBM_PACKED_G;
+		int32_t hi = (int32_t) (h[i] * h_per_unit + h_noise);
+
+		packed[i] = gi * 65536 + hi;
+	}
+}
+
+/* Gradients of one block; the sum of g^2 is the block's partial result. */
 static PgmlStatus
 gradient_block(void *arg, int64_t block, int thread)
 {
@@ -259,6 +347,7 @@ gradient_block(void *arg, int64_t block, int thread)
 	int64_t from = block * BLOCK;
 	int n = block_rows(t->n, block);
 	double g[BLOCK], h[BLOCK];
+	double part[4] = { 0, 0, 0, 0 };
 
 	(void) thread;
 	raw_gradients(t, job->k, from, n, g, h);
@@ -270,7 +359,15 @@ gradient_block(void *arg, int64_t block, int thread)
 			h[i] *= t->w[from + i];
 		}
 	}
-	pack(job, g, h, n, job->sum + from);
+	if (job->out->packed == NULL)
+	{
+		round_to_sums(job, g, h, n, job->out->sum + from);
+		return PGML_OK;
+	}
+	pack(job, from, g, h, n, job->out->packed + from);
+	for (int i = 0; i < n; i++)
+		part[i % 4] += g[i] * g[i];
+	t->partial[block] = (part[0] + part[1]) + (part[2] + part[3]);
 	return PGML_OK;
 }
 
@@ -328,11 +425,48 @@ unit_for(double bound, int64_t n, int sum_bits)
 	return ldexp(1, value_bits - (sum_bits - row_bits < 50 ? sum_bits - row_bits : 50));
 }
 
-PgmlStatus
-pgml_gbm_gradients(const PgmlEnv *env, PgmlGbmTarget *target, int k, PgmlGbmScale *scale,
-				   PgmlGbmSum *sum)
+/* The smallest power of two of which `most` are not below the bound. */
+static double
+packed_unit(double bound, int most)
 {
-	GradientJob job = { .target = target, .k = k, .sum = sum };
+	int exponent;
+
+	if (!(bound > 0))
+		return 1;
+	return ldexp(1, frexp(bound / most, &exponent) == 0.5 ? exponent - 1 : exponent);
+}
+
+/* Compute packed gradients; *fine: rounding them does no harm. */
+static PgmlStatus
+pack_all(const PgmlEnv *env, GradientJob *job, double bound, PgmlGbmGradients *out, bool *fine)
+{
+	PgmlGbmTarget *t = job->target;
+	PgmlGbmScale *scale = &out->scale;
+	double h_bound = t->task == PGML_TASK_REGRESSION ? 1 : t->task == PGML_TASK_BINARY ? 0.25 : 0.5;
+	double squares = 0;
+
+	out->packed = (int32_t *) out->sum;
+	out->unit_hessian = t->task == PGML_TASK_REGRESSION && t->w == NULL;
+	scale->g_unit =
+		packed_unit(bound, out->unit_hessian ? PGML_GBM_PACKED_G_ONLY : PGML_GBM_PACKED_G);
+	scale->h_unit =
+		out->unit_hessian ? 1 : packed_unit(h_bound * t->max_weight, PGML_GBM_PACKED_H);
+	job->g_per_unit = 1 / scale->g_unit;
+	job->h_per_unit = 1 / scale->h_unit;
+	PGML_TRY(pgml_par_for(env, count_blocks(t->n), gradient_block, job));
+	for (int64_t b = 0; b < count_blocks(t->n); b++)
+		squares += t->partial[b];
+	/* A rounded value's variance is at most a quarter of the unit's square. */
+	*fine = (double) t->n * scale->g_unit * scale->g_unit / 4 <= 1e-4 * squares;
+	return PGML_OK;
+}
+
+PgmlStatus
+pgml_gbm_gradients(const PgmlEnv *env, PgmlGbmTarget *target, int k, uint64_t seed,
+				   PgmlGbmGradients *out)
+{
+	GradientJob job = { .target = target, .k = k, .out = out };
+	PgmlGbmScale *scale = &out->scale;
 	double bound;
 	/* Largest h at weight 1: p (1 - p), twice that with two classes in softmax. */
 	double h_bound = target->task == PGML_TASK_REGRESSION ? 1 : 0.5;
@@ -343,8 +477,20 @@ pgml_gbm_gradients(const PgmlEnv *env, PgmlGbmTarget *target, int k, PgmlGbmScal
 		target->max_weight < 1e-120)
 		return pgml_fail(env->error, PGML_ERR_NUMERIC,
 						 "the target's values or the weights are too large or too small");
+	job.seed = (uint32_t) (seed ^ seed >> 32);
 	frexp((double) target->n, &scale->count_bits); /* n < 2^count_bits */
-	job.count_bits = scale->count_bits;
+	if (target->n >= PGML_GBM_PACKED_MIN_ROWS && target->n < PGML_GBM_PACKED_MAX_ROWS &&
+		!target->never_pack)
+	{
+		bool fine;
+
+		PGML_TRY(pack_all(env, &job, bound, out, &fine));
+		if (fine)
+			return PGML_OK;
+		target->never_pack = true;
+	}
+	out->packed = NULL;
+	out->unit_hessian = false;
 	scale->g_unit = unit_for(bound, target->n, 61);
 	scale->h_unit = unit_for(target->max_weight * h_bound, target->n, 62 - scale->count_bits);
 	job.g_per_unit = 1 / scale->g_unit;

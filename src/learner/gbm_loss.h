@@ -28,6 +28,7 @@ typedef struct PgmlGbmTarget
 	double *inverse; /* softmax: 1 / sum of exp(score - highest) */
 	double *partial; /* one number per block, for reductions */
 	double first_g;  /* squared error: largest |g| before the first tree */
+	bool never_pack; /* packed gradients were too coarse once */
 } PgmlGbmTarget;
 
 /* Bytes that pgml_gbm_target_create() takes for n rows. */
@@ -54,11 +55,17 @@ extern void pgml_gbm_set_scores(PgmlGbmTarget *target, const double *init);
 extern PgmlStatus pgml_gbm_prepare_round(const PgmlEnv *env, PgmlGbmTarget *target);
 
 /*
- * Gradients and hessians of output k for all rows, as integers; *scale says in which units.  PGML_ERR_NUMERIC when
- * they are too large for double precision.
+ * Gradients and hessians of output k for all rows, as integers, into out->sum, which is given, or packed into the same
+ * memory; the rest of out is set.  They are packed when there are many rows, unless rounding would add
+ * more than a ten-thousandth to the variance of g.  seed is of the rounding.  PGML_ERR_NUMERIC when they are too large for
+ * double precision.
  */
 extern PgmlStatus pgml_gbm_gradients(const PgmlEnv *env, PgmlGbmTarget *target, int k,
-									 PgmlGbmScale *scale, PgmlGbmSum *sum);
+									 uint64_t seed, PgmlGbmGradients *out);
+
+/* Sums of g and h of output k over n listed rows, in double precision. */
+extern PgmlStatus pgml_gbm_exact_sums(const PgmlEnv *env, const PgmlGbmTarget *target, int k,
+									  const int32_t *index, int64_t n, double *g, double *h);
 
 /* Weighted mean loss of the scores. */
 extern PgmlStatus pgml_gbm_loss(const PgmlEnv *env, PgmlGbmTarget *target, double *loss);

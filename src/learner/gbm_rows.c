@@ -10,7 +10,6 @@
 
 #define TRANSPOSE_ROWS 2048
 #define PARTITION_ROWS 16384
-#define PREFETCH_AHEAD 32
 
 /*
  * Bytes from row to row: rows that share few cache lines are worth some padding, so the number of features is
@@ -67,8 +66,13 @@ pgml_gbm_rows_create(const PgmlEnv *env, PgmlArena *arena, const PgmlBins *bins,
 					 const int32_t *rows, int64_t n, PgmlGbmRows *out)
 {
 	CopyJob job = { bins, rows, out };
+	bool all = true;
 
+	for (int64_t i = 0; i < n && all; i++)
+		all = rows[i] == i;
 	out->n = n;
+	out->column = bins->bin;
+	out->number = all ? NULL : rows;
 	out->stride = stride_of(bins->nfeatures);
 	out->bin = pgml_array(arena, (size_t) n, (size_t) out->stride);
 	if (out->bin == NULL)
@@ -90,8 +94,8 @@ pgml_gbm_partition_create(const PgmlEnv *env, PgmlArena *arena, int64_t n, PgmlG
 typedef struct PartitionJob
 {
 	const PgmlGbmPartition *partition;
-	int64_t stride;
-	const uint8_t *bin; /* of the feature in row 0 */
+	const uint8_t *column;
+	const int32_t *number;
 	int32_t *index;
 	int64_t n;
 	int64_t left_total;
@@ -107,21 +111,19 @@ partition_block(void *arg, int64_t block, int thread)
 	int64_t upto = from + PARTITION_ROWS < job->n ? from + PARTITION_ROWS : job->n;
 	int32_t *left = job->partition->to_left + from;
 	int32_t *right = job->partition->to_right + from;
-	int64_t stride = job->stride;
-	int64_t nl = 0, nr = 0;
+	const int32_t *number = job->number;
+	const uint8_t *column = job->column;
+	int64_t nl = 0;
 
 	(void) thread;
 	for (int64_t i = from; i < upto; i++)
 	{
 		int32_t row = job->index[i];
-		int64_t soon = i + PREFETCH_AHEAD < upto ? i + PREFETCH_AHEAD : i;
-		uint8_t go = job->goes_left[job->bin[row * stride]];
+		uint8_t go = job->goes_left[column[number ? number[row] : row]];
 
-		__builtin_prefetch(job->bin + job->index[soon] * stride);
 		left[nl] = row;
-		right[nr] = row;
+		right[i - from - nl] = row;
 		nl += go;
-		nr += !go;
 	}
 	job->partition->n_left[block] = nl;
 	return PGML_OK;
@@ -151,8 +153,8 @@ pgml_gbm_part_rows(const PgmlEnv *env, const PgmlGbmPartition *partition, const 
 				   int32_t f, const uint32_t *set, int32_t *index, int64_t n, int64_t n_left)
 {
 	PartitionJob job = { .partition = partition,
-						 .stride = rows->stride,
-						 .bin = rows->bin + f,
+						 .column = rows->column[f],
+						 .number = rows->number,
 						 .index = index,
 						 .n = n,
 						 .left_total = n_left };

@@ -6,18 +6,23 @@
 
 #include "learner/gbm.h"
 
-/* Bins of n rows; row i begins at bin + i * stride and has a byte per feature. */
+/*
+ * Bins of n rows, twice: row i begins at bin + i * stride and has a byte per feature, for histograms; row i of feature
+ * f is also column[f][number ? number[i] : i], for parting: a single column stays in the cache.
+ */
 typedef struct PgmlGbmRows
 {
 	int64_t n;
 	int32_t stride;
 	uint8_t *bin;
+	uint8_t *const *column;
+	const int32_t *number;
 } PgmlGbmRows;
 
 /* Bytes that pgml_gbm_rows_create() takes. */
 extern int64_t pgml_gbm_rows_size(int64_t n, int32_t nfeatures);
 
-/* Copy the bins of some rows of the matrix. */
+/* Copy the bins of some rows of the matrix; bins and the row numbers must live as long. */
 extern PgmlStatus pgml_gbm_rows_create(const PgmlEnv *env, PgmlArena *arena, const PgmlBins *bins,
 									   const int32_t *rows, int64_t n, PgmlGbmRows *out);
 

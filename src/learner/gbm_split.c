@@ -30,11 +30,9 @@ pgml_gbm_loss_gain(const PgmlGbmNode *node, PgmlGbmSum sum, double lambda_l2)
 }
 
 double
-pgml_gbm_leaf_value(const PgmlGbmConfig *config, const PgmlGbmScale *scale, PgmlGbmSum sum,
-					double lambda_l2)
+pgml_gbm_leaf_value(const PgmlGbmConfig *config, double g, double h, double lambda_l2)
 {
-	double g = pgml_gbm_g(scale, sum);
-	double d = pgml_gbm_h(scale, sum) + lambda_l2;
+	double d = h + lambda_l2;
 
 	return d > 0 ? -copysign(shrink(g, config->lambda_l1), g) / d : 0;
 }

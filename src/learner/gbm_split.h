@@ -34,9 +34,9 @@ typedef struct PgmlGbmSplit
 /* L(G, H) of the sums. */
 extern double pgml_gbm_loss_gain(const PgmlGbmNode *node, PgmlGbmSum sum, double lambda_l2);
 
-/* Value that minimises the loss of a leaf, before shrinkage. */
-extern double pgml_gbm_leaf_value(const PgmlGbmConfig *config, const PgmlGbmScale *scale,
-								  PgmlGbmSum sum, double lambda_l2);
+/* Value that minimises the loss of a leaf with sums g and h, before shrinkage. */
+extern double pgml_gbm_leaf_value(const PgmlGbmConfig *config, double g, double h,
+								  double lambda_l2);
 
 /* Smallest sum of h that a child may have: what was asked for, and more than nothing. */
 extern double pgml_gbm_min_hessian(const PgmlGbmNode *node);

@@ -251,7 +251,7 @@ open_child(PgmlGbmGrower *g, const PgmlGbmGrowth *growth, int c, int32_t id, uin
 
 	child->leaf = leaf;
 	child->node = (PgmlGbmNode){
-		.config = g->config, .scale = growth->scale, .total = leaf->total, .seed = seed
+		.config = g->config, .scale = &growth->gradients->scale, .total = leaf->total, .seed = seed
 	};
 	child->hist = pgml_gbm_pool_hist(&g->pool, leaf->slot);
 	child->sibling = NULL;
@@ -315,7 +315,7 @@ build(PgmlGbmGrower *g, const PgmlGbmGrowth *growth, const Leaf *leaf)
 {
 	PgmlGbmHistJob job = { .rows = g->rows,
 						   .layout = &g->layout,
-						   .sum = growth->sum,
+						   .gradients = growth->gradients,
 						   .index = growth->index + leaf->begin,
 						   .n = leaf->n,
 						   .features = growth->features,
@@ -334,7 +334,7 @@ splittable(const PgmlGbmGrower *g, const PgmlGbmGrowth *growth, const Leaf *leaf
 
 	return leaf->n >= 2 * config->min_data &&
 		   (config->max_depth == 0 || leaf->depth < config->max_depth) &&
-		   pgml_gbm_h(growth->scale, leaf->total) >= 2 * config->min_hessian;
+		   pgml_gbm_h(&growth->gradients->scale, leaf->total) >= 2 * config->min_hessian;
 }
 
 /* The root: all rows in one leaf, searched. */
@@ -450,7 +450,7 @@ part_rows(PgmlGbmGrower *g, const PgmlGbmGrowth *growth, const Leaf *leaf)
 {
 	return pgml_gbm_part_rows(g->env, &g->partition, g->rows, leaf->best.feature, leaf->best.set,
 							  growth->index + leaf->begin, leaf->n,
-							  pgml_gbm_count(growth->scale, leaf->best.left));
+							  pgml_gbm_count(&growth->gradients->scale, leaf->best.left));
 }
 
 /* Split the best leaf. */
@@ -462,7 +462,7 @@ split_best(PgmlGbmGrower *g, const PgmlGbmGrowth *growth)
 	int32_t slot = pgml_gbm_pool_find(&g->pool, g->leaf[left].slot, left);
 
 	PGML_TRY(part_rows(g, growth, &g->leaf[left]));
-	replace_leaf(g, left, growth->scale);
+	replace_leaf(g, left, &growth->gradients->scale);
 	if (g->tree.n_leaves == g->max_leaves)
 		return PGML_OK;
 	if (!splittable(g, growth, &g->leaf[left]) && !splittable(g, growth, &g->leaf[right]))
@@ -476,18 +476,52 @@ split_best(PgmlGbmGrower *g, const PgmlGbmGrowth *growth)
 	return search_children(g, growth, left, right, slot);
 }
 
-/* Leaf values; a tree without a split changes nothing. */
-static void
-set_values(PgmlGbmGrower *g, const PgmlGbmScale *scale)
+/*
+ * Is the sum of packed h too small for a value?  Random rounding adds at most a quarter of a unit's square for each row, and at
+ * most h times the unit, to its variance: a standard deviation above a hundredth of the sum is too much.
+ */
+static bool
+too_coarse(const PgmlGbmGradients *gradients, const Leaf *leaf)
 {
-	g->tree.value[0] = 0;
-	for (int32_t i = 0; g->tree.n_leaves > 1 && i < g->tree.n_leaves; i++)
-	{
-		const Leaf *leaf = &g->leaf[i];
+	double h = pgml_gbm_h(&gradients->scale, leaf->total) / gradients->scale.h_unit;
 
-		g->tree.value[i] = g->config->learning_rate *
-						   pgml_gbm_leaf_value(g->config, scale, leaf->total, leaf->lambda_l2);
-	}
+	return gradients->packed && !gradients->unit_hessian && fmin((double) leaf->n / 4, h) >= 1e-4 * h * h;
+}
+
+typedef struct ValueJob
+{
+	PgmlGbmGrower *g;
+	const PgmlGbmGrowth *growth;
+} ValueJob;
+
+/* Value of one leaf. */
+static PgmlStatus
+set_value(void *arg, int64_t block, int thread)
+{
+	const ValueJob *job = arg;
+	const PgmlGbmGrower *g = job->g;
+	const PgmlGbmGradients *gradients = job->growth->gradients;
+	const Leaf *leaf = &g->leaf[block];
+	double sum_g = pgml_gbm_g(&gradients->scale, leaf->total);
+	double sum_h = pgml_gbm_h(&gradients->scale, leaf->total);
+
+	(void) thread;
+	if (too_coarse(gradients, leaf))
+		PGML_TRY(pgml_gbm_exact_sums(g->env, job->growth->target, job->growth->output,
+									 job->growth->index + leaf->begin, leaf->n, &sum_g, &sum_h));
+	g->tree.value[block] = g->config->learning_rate *
+						   pgml_gbm_leaf_value(g->config, sum_g, sum_h, leaf->lambda_l2);
+	return PGML_OK;
+}
+
+/* Leaf values; a tree without a split changes nothing. */
+static PgmlStatus
+set_values(PgmlGbmGrower *g, const PgmlGbmGrowth *growth)
+{
+	ValueJob job = { g, growth };
+
+	g->tree.value[0] = 0;
+	return g->tree.n_leaves > 1 ? pgml_par_for(g->env, g->tree.n_leaves, set_value, &job) : PGML_OK;
 }
 
 PgmlStatus
@@ -505,7 +539,7 @@ pgml_gbm_grow(PgmlGbmGrower *grower, const PgmlGbmGrowth *growth, const PgmlGbmT
 			return PGML_OK;
 		PGML_TRY(split_best(grower, growth));
 	}
-	set_values(grower, growth->scale);
+	PGML_TRY(set_values(grower, growth));
 	*complete = true;
 	return PGML_OK;
 }

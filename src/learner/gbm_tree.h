@@ -6,6 +6,7 @@
 
 #include "learner/gbm.h"
 #include "learner/gbm_hist.h"
+#include "learner/gbm_loss.h"
 #include "learner/gbm_split.h"
 
 /* An inner node. A child >= 0 is a node (always after its parent), else leaf number ~child. */
@@ -45,9 +46,10 @@ extern PgmlStatus pgml_gbm_grower_create(const PgmlEnv *env, PgmlArena *arena,
 /* What a tree is grown from. */
 typedef struct PgmlGbmGrowth
 {
-	const PgmlGbmScale *scale;
-	const PgmlGbmSum *sum; /* gradients per row */
-	int32_t *index;        /* rows to learn from, in ascending order; reordered by leaf */
+	const PgmlGbmGradients *gradients;
+	const PgmlGbmTarget *target; /* what they are the gradients of, and its output */
+	int output;
+	int32_t *index; /* rows to learn from, in ascending order; reordered by leaf */
 	int64_t n;
 	const int32_t *features; /* features that may be used, ascending */
 	int32_t n_features;

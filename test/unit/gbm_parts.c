@@ -21,8 +21,7 @@ typedef struct Parts
 	PgmlGbmRows rows;
 	PgmlGbmLayout layout;
 	PgmlGbmTarget target;
-	PgmlGbmScale scale;
-	PgmlGbmSum *sum;
+	PgmlGbmGradients gradients;
 	PgmlGbmConfig config;
 } Parts;
 
@@ -43,9 +42,9 @@ parts_new(Data *d)
 		pgml_gbm_target_create(&d->env, p->arena, &d->set, d->rows, d->set.n, &p->target), PGML_OK);
 	pgml_gbm_initial_scores(&p->target, init);
 	pgml_gbm_set_scores(&p->target, init);
-	p->sum = pgml_array(p->arena, (size_t) d->set.n, sizeof(PgmlGbmSum));
+	p->gradients.sum = pgml_array(p->arena, (size_t) d->set.n, sizeof(PgmlGbmSum));
 	assert_int_equal(pgml_gbm_prepare_round(&d->env, &p->target), PGML_OK);
-	assert_int_equal(pgml_gbm_gradients(&d->env, &p->target, 0, &p->scale, p->sum), PGML_OK);
+	assert_int_equal(pgml_gbm_gradients(&d->env, &p->target, 0, 7, &p->gradients), PGML_OK);
 	p->config = (PgmlGbmConfig){
 		.min_data = 1, .max_cat_threshold = 32, .max_cat_to_onehot = 4, .min_data_per_group = 1
 	};
@@ -67,7 +66,7 @@ build(Parts *p, const int32_t *index, int64_t n, const int32_t *features, int n_
 	PgmlGbmSum *hist = pgml_zalloc(p->arena, p->layout.total, sizeof(PgmlGbmSum));
 	PgmlGbmHistJob job = { .rows = &p->rows,
 						   .layout = &p->layout,
-						   .sum = p->sum,
+						   .gradients = &p->gradients,
 						   .index = index,
 						   .n = n,
 						   .features = features,
@@ -120,9 +119,9 @@ gradients_are_those_of_the_loss(void **state)
 			double g = t == 0 ? s - p->target.y[i] : share - (t == 1 ? d->y[i] : d->y[i] == 0);
 			double h = t == 0 ? 1 : share * (1 - share) * (t == 2 ? 1.5 : 1);
 
-			assert_true(fabs(pgml_gbm_g(&p->scale, p->sum[i]) - w * g) < 1e-11);
-			assert_true(fabs(pgml_gbm_h(&p->scale, p->sum[i]) - w * h) < 1e-9);
-			assert_int_equal(pgml_gbm_count(&p->scale, p->sum[i]), 1);
+			assert_true(fabs(pgml_gbm_g(&p->gradients.scale, p->gradients.sum[i]) - w * g) < 1e-11);
+			assert_true(fabs(pgml_gbm_h(&p->gradients.scale, p->gradients.sum[i]) - w * h) < 1e-9);
+			assert_int_equal(pgml_gbm_count(&p->gradients.scale, p->gradients.sum[i]), 1);
 		}
 		parts_free(p);
 	}
@@ -137,7 +136,7 @@ initial_scores_are_optimal(void **state)
 
 	(void) state;
 	for (int i = 0; i < 3000; i++)
-		total += pgml_gbm_g(&p->scale, p->sum[i]);
+		total += pgml_gbm_g(&p->gradients.scale, p->gradients.sum[i]);
 	assert_true(fabs(total) < 1e-6);
 	parts_free(p);
 }
@@ -155,8 +154,8 @@ histograms_equal_plain_sums(void **state)
 
 		for (int i = 0; i < 4000; i++)
 		{
-			plain[p->bins->bin[f][i]].g += p->sum[i].g;
-			plain[p->bins->bin[f][i]].hc += p->sum[i].hc;
+			plain[p->bins->bin[f][i]].g += p->gradients.sum[i].g;
+			plain[p->bins->bin[f][i]].hc += p->gradients.sum[i].hc;
 		}
 		assert_memory_equal(plain, hist + p->layout.offset[f],
 							(size_t) p->bins->n_bins[f] * sizeof(PgmlGbmSum));
@@ -223,8 +222,8 @@ left_sum(const Parts *p, int f, const uint32_t *set)
 	{
 		if (!pgml_gbm_in_set(set, p->bins->bin[f][i]))
 			continue;
-		sum.g += p->sum[i].g;
-		sum.hc += p->sum[i].hc;
+		sum.g += p->gradients.sum[i].g;
+		sum.hc += p->gradients.sum[i].hc;
 	}
 	return sum;
 }
@@ -232,12 +231,12 @@ left_sum(const Parts *p, int f, const uint32_t *set)
 static PgmlGbmNode
 root_of(const Parts *p)
 {
-	PgmlGbmNode node = { .config = &p->config, .scale = &p->scale, .seed = 5 };
+	PgmlGbmNode node = { .config = &p->config, .scale = &p->gradients.scale, .seed = 5 };
 
 	for (int64_t i = 0; i < p->d->set.n; i++)
 	{
-		node.total.g += p->sum[i].g;
-		node.total.hc += p->sum[i].hc;
+		node.total.g += p->gradients.sum[i].g;
+		node.total.hc += p->gradients.sum[i].hc;
 	}
 	return node;
 }
@@ -277,8 +276,8 @@ numeric_search_equals_brute_force(void **state)
 
 				pgml_gbm_split_close(&s);
 				left = left_sum(p, f, s.set);
-				if (pgml_gbm_count(&p->scale, left) >= 100 &&
-					pgml_gbm_count(&p->scale, left) <= 2900)
+				if (pgml_gbm_count(&p->gradients.scale, left) >= 100 &&
+					pgml_gbm_count(&p->gradients.scale, left) <= 2900)
 					best = fmax(best, gain_of(&node, left, 2));
 			}
 		}
@@ -378,8 +377,8 @@ small_pools_grow_the_same_tree(void **state)
 		int64_t slot = p->layout.total * (int64_t) sizeof(PgmlGbmSum);
 		int32_t *index = pgml_array(p->arena, 5000, sizeof(int32_t));
 		PgmlGbmGrower *grower;
-		PgmlGbmGrowth growth = { .scale = &p->scale,
-								 .sum = p->sum,
+		PgmlGbmGrowth growth = { .gradients = &p->gradients,
+								 .target = &p->target,
 								 .index = index,
 								 .n = 5000,
 								 .features = every_feature,

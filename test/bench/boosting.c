@@ -1,0 +1,159 @@
+/*
+ * boosting.c - fit gradient boosting to a table in a file and predict other rows of it; started by boosting.py.
+ *
+ * boosting FILE THREADS [NAME=VALUE ...]: the settings are those of the learner.  FILE is little-endian: int64 rows to learn
+ * from, rows to predict, features, classes (1: regression); int64 levels of each feature (0: numeric); the columns one after
+ * another, float32; the targets of the rows to learn from, float64.  Prints the seconds of the fit, CPU and wall, cutting
+ * into bins included, and writes the predictions to FILE.out, float64.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/par.h"
+#include "learner/learner.h"
+
+/* The table and what is learned from it. */
+typedef struct Bench
+{
+	int64_t head[4]; /* rows to learn from, to predict, features, classes */
+	PgmlFeature *features;
+	bool *categorical;
+	int32_t *n_levels;
+	float **col;
+	double *y;
+	int32_t *rows;
+	PgmlMatrix x;
+} Bench;
+
+/* Leave with a message. */
+static void
+give_up(const char *what)
+{
+	fprintf(stderr, "boosting: %s\n", what);
+	exit(1);
+}
+
+/* Read exactly so many bytes into new memory. */
+static void *
+read_bytes(FILE *file, size_t bytes)
+{
+	void *to = malloc(bytes + 1);
+
+	if (to == NULL || fread(to, 1, bytes, file) != bytes)
+		give_up("cannot read the table");
+	return to;
+}
+
+static void
+read_table(const char *name, Bench *b)
+{
+	FILE *file = fopen(name, "rb");
+	int64_t *head, *levels;
+	size_t n, nf;
+
+	if (file == NULL)
+		give_up("cannot open the table");
+	head = read_bytes(file, sizeof(b->head));
+	memcpy(b->head, head, sizeof(b->head));
+	n = (size_t) (head[0] + head[1]);
+	nf = (size_t) head[2];
+	levels = read_bytes(file, nf * sizeof(int64_t));
+	b->features = calloc(nf, sizeof(PgmlFeature));
+	b->categorical = calloc(nf, sizeof(bool));
+	b->n_levels = calloc(nf, sizeof(int32_t));
+	b->col = calloc(nf, sizeof(float *));
+	b->rows = calloc(n, sizeof(int32_t));
+	for (size_t f = 0; f < nf; f++)
+	{
+		b->categorical[f] = b->features[f].categorical = levels[f] > 0;
+		b->n_levels[f] = b->features[f].n_levels = (int32_t) levels[f];
+		b->features[f].name = "x";
+		b->col[f] = read_bytes(file, n * sizeof(float));
+	}
+	b->y = read_bytes(file, (size_t) head[0] * sizeof(double));
+	for (size_t i = 0; i < n; i++)
+		b->rows[i] = (int32_t) i;
+	b->x = (PgmlMatrix){ (int64_t) n, (int32_t) nf, b->features, b->col };
+	free(head);
+	free(levels);
+	fclose(file);
+}
+
+/* Predict the rows after those learned from and write the predictions. */
+static void
+write_predictions(const char *name, const Bench *b, const PgmlShape *shape, const PgmlFit *fit)
+{
+	const PgmlLearner *learner = &pgml_learner_gradient_boosting;
+	int64_t n = b->head[1], nf = b->head[2];
+	size_t outputs = b->head[3] > 2 ? (size_t) b->head[3] : 1;
+	float *x = malloc((size_t) (n * nf) * sizeof(float) + 1);
+	double *out = malloc((size_t) n * outputs * sizeof(double) + 1);
+	char path[4096];
+	FILE *file;
+
+	for (int64_t i = 0; i < n; i++)
+		for (int64_t f = 0; f < nf; f++)
+			x[i * nf + f] = b->col[f][b->head[0] + i];
+	learner->predict(fit->payload.data, shape, x, n, out);
+	snprintf(path, sizeof(path), "%s.out", name);
+	file = fopen(path, "wb");
+	if (file == NULL || fwrite(out, sizeof(double) * outputs, (size_t) n, file) != (size_t) n)
+		give_up("cannot write the predictions");
+	fclose(file);
+	free(x);
+	free(out);
+}
+
+int
+main(int argc, char **argv)
+{
+	const PgmlLearner *learner = &pgml_learner_gradient_boosting;
+	Bench b;
+	PgmlBudget budget;
+	PgmlError error = { 0 };
+	PgmlEnv env = { .budget = &budget, .error = &error, .seed = 1 };
+	PgmlParams params;
+	PgmlFit fit = { 0 };
+	double cpu, wall;
+
+	if (argc < 3)
+		give_up("usage: boosting FILE THREADS [NAME=VALUE ...]");
+	read_table(argv[1], &b);
+	PgmlTask task = b.head[3] == 1	 ? PGML_TASK_REGRESSION
+					: b.head[3] == 2 ? PGML_TASK_BINARY
+									 : PGML_TASK_MULTICLASS;
+	PgmlDataset set = { .x = &b.x,
+						.y = b.y,
+						.task = task,
+						.n_classes = (int) b.head[3],
+						.rows = b.rows,
+						.n = b.head[0] };
+	PgmlShape shape = { task, (int) b.head[3], (int32_t) b.head[2], b.categorical, b.n_levels };
+
+	pgml_budget_init(&budget, 0);
+	pgml_params_default(learner, &params);
+	for (int i = 3; i < argc; i++)
+	{
+		char *value = strchr(argv[i], '=');
+
+		if (value == NULL)
+			give_up("a setting is NAME=VALUE");
+		*value++ = 0;
+		if (strcmp(argv[i], "seed") == 0)
+			env.seed = strtoull(value, NULL, 10);
+		else if (pgml_params_set(learner, &params, argv[i], strtod(value, NULL), &error))
+			give_up(error.message);
+	}
+	env.pool = pgml_pool_create(atoi(argv[2]));
+	pgml_buf_init(&fit.payload, &budget);
+	cpu = pgml_process_cpu();
+	wall = pgml_now();
+	if (learner->fit(&env, &set, &params, &fit))
+		give_up(error.message);
+	printf("%.4f %.4f\n", pgml_process_cpu() - cpu, pgml_now() - wall);
+	write_predictions(argv[1], &b, &shape, &fit);
+	pgml_buf_free(&fit.payload);
+	pgml_pool_destroy(env.pool);
+	return 0;
+}
