@@ -1,8 +1,15 @@
 -- Predictions.  Each verb takes a row (columns are found by name), a jsonb or json object, or the text of one; the text form also
 -- settles what an untyped literal means.  NULL for the model or the input gives NULL.
 
+-- Called by the planner; it loads the library early enough for plans to be scored in blocks.
+CREATE FUNCTION pgml_auto.predict_support(internal) RETURNS internal
+    LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'pgml_auto_support';
+REVOKE ALL ON FUNCTION pgml_auto.predict_support(internal) FROM PUBLIC;
+COMMENT ON FUNCTION pgml_auto.predict_support(internal) IS
+'planner support of the functions that predict for a row';
+
 CREATE FUNCTION @extschema@.predict(model text, input record, type anyelement DEFAULT NULL::text) RETURNS anyelement
-    LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100
+    LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100 SUPPORT pgml_auto.predict_support
     AS 'MODULE_PATHNAME', 'pgml_auto_predict';
 COMMENT ON FUNCTION @extschema@.predict(text, record, anyelement) IS
 'predicted class or number for a row, as text or in the type of the third argument: predict(''churn'', t), predict(''churn'', t, NULL::boolean)';
@@ -26,7 +33,7 @@ COMMENT ON FUNCTION @extschema@.predict(text, text) IS
 'predicted class or number for a JSON object in text whose keys are column names';
 
 CREATE FUNCTION @extschema@.predict_value(model text, input record) RETURNS double precision
-    LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100
+    LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100 SUPPORT pgml_auto.predict_support
     AS 'MODULE_PATHNAME', 'pgml_auto_predict_value';
 COMMENT ON FUNCTION @extschema@.predict_value(text, record) IS
 'predicted number for a row; for regression models';
@@ -50,7 +57,7 @@ COMMENT ON FUNCTION @extschema@.predict_value(text, text) IS
 'predicted number for a JSON object in text whose keys are column names; for regression models';
 
 CREATE FUNCTION @extschema@.predict_proba(model text, input record, class text DEFAULT NULL) RETURNS double precision
-    LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100
+    LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100 SUPPORT pgml_auto.predict_support
     AS 'MODULE_PATHNAME', 'pgml_auto_predict_proba';
 COMMENT ON FUNCTION @extschema@.predict_proba(text, record, text) IS
 'probability of a class for a row; with two classes the default is the positive one';
@@ -74,7 +81,7 @@ COMMENT ON FUNCTION @extschema@.predict_proba(text, text, text) IS
 'probability of a class for a JSON object in text whose keys are column names; with two classes the default is the positive one';
 
 CREATE FUNCTION @extschema@.predict_probs(model text, input record) RETURNS jsonb
-    LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100
+    LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT COST 100 SUPPORT pgml_auto.predict_support
     AS 'MODULE_PATHNAME', 'pgml_auto_predict_probs';
 COMMENT ON FUNCTION @extschema@.predict_probs(text, record) IS
 'probabilities of all classes for a row, as an object with the classes as keys';

@@ -36,6 +36,14 @@
 #define pgml_my_lxid() (MyProc->lxid)
 #endif
 
+/* 18: ExecutorRun() and its hook lost their last argument. */
+#if PG_VERSION_NUM >= 180000
+#define pgml_executor_run(run, query, direction, count, once)                                      \
+	((void) (once), (run) (query, direction, count))
+#else
+#define pgml_executor_run(run, query, direction, count, once) (run)(query, direction, count, once)
+#endif
+
 /* 17: intervals may be infinite. */
 #if PG_VERSION_NUM < 170000
 #define INTERVAL_IS_NOBEGIN(i) false

@@ -179,14 +179,17 @@ model_key(const CatalogVersion *version, Oid registry)
 }
 
 /*
- * Context callback of a model: deleting the context alone would leak its arena, which is malloc'ed,
- * and keep the mapping.
+/*
+ * Context callback of a model: deleting the context alone would leak its arenas, which are
+ * malloc'ed, and keep the mapping.
  */
 static void
 destroy_model(void *arg)
 {
 	PgmlModel *model = arg;
 
+	pgml_arena_destroy(model->scorer_arena);
+	model->scorer_arena = NULL;
 	pgml_arena_destroy(model->arena);
 	model->arena = NULL;
 	if (model->segment != NULL)
@@ -401,6 +404,25 @@ acquire_model(const CatalogVersion *version, Oid registry, const char *reference
 	}
 	sweep_shared_models();
 	return model;
+}
+
+/* Without a budget of its own: it is some times the size of the image, which has its bound. */
+const PgmlScorer *
+pgml_model_scorer(PgmlModel *model)
+{
+	PgmlError error;
+	PgmlEnv env = { .budget = &model->scorer_budget, .error = &error };
+
+	if (model->scorer_arena != NULL)
+		return model->scorer;
+	pgml_budget_init(&model->scorer_budget, 0);
+	model->scorer_arena = pgml_arena_create(&model->scorer_budget);
+	if (model->scorer_arena == NULL ||
+		pgml_scorer_create(&env, model->scorer_arena, &model->image, &model->scorer) != PGML_OK)
+		model->scorer = NULL;
+	model->bytes += model->scorer_budget.used;
+	total_bytes += model->scorer_budget.used;
+	return model->scorer;
 }
 
 /* ---- references ---------------------------------------------------------------------------- */

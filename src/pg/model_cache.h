@@ -9,6 +9,7 @@
 #include "storage/dsm.h"
 
 #include "model/image.h"
+#include "model/scorer.h"
 #include "pg/catalog.h"
 
 /* A loaded model.  Stays where it is while anything refers to it. */
@@ -18,11 +19,14 @@ typedef struct PgmlModel
 	Oid registry;  /* OID of pgml_auto.deployed when loaded: another one is another registry */
 	uint64 serial; /* differs between any two loads, for caches of what was derived from this one */
 	PgmlImage image;
-	PgmlBudget budget;     /* of the arena */
-	PgmlArena *arena;      /* holds the image's small arrays */
-	MemoryContext context; /* holds the image, this struct and the bindings */
-	dsm_segment *segment;  /* holds the image instead, for all sessions; NULL: a copy of our own */
-	int64 bytes;           /* of the session's own memory */
+	PgmlBudget budget; /* of the arena */
+	PgmlArena *arena;  /* holds the image's small arrays */
+	const PgmlScorer *scorer;
+	PgmlBudget scorer_budget;
+	PgmlArena *scorer_arena; /* NULL before a scorer was asked for */
+	MemoryContext context;   /* holds the image, this struct and the bindings */
+	dsm_segment *segment;    /* holds the image instead, for all sessions; NULL: a copy of our own */
+	int64 bytes;             /* of the session's own memory */
 	int refs;
 	dlist_node lru;      /* most recently used first */
 	dlist_head bindings; /* of predict_input.c, most recently used first */
@@ -70,5 +74,8 @@ extern PgmlModelRef *pgml_model_ref_create(MemoryContext context);
  * catalog_read_image(), and XX001 for a damaged image.
  */
 extern PgmlModel *pgml_model_ref_get(PgmlModelRef *ref, const char *reference, Size length);
+
+/* The scorer of a pinned model, made when first asked for; NULL when memory does not suffice for one. */
+extern const PgmlScorer *pgml_model_scorer(PgmlModel *model);
 
 #endif

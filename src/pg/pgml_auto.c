@@ -8,6 +8,7 @@
 
 #include "pg/guc.h"
 #include "pg/model_cache.h"
+#include "pg/scan.h"
 #include "pg/shared_images.h"
 
 PG_MODULE_MAGIC;
@@ -21,5 +22,6 @@ _PG_init(void)
 	pgml_guc_init();
 	pgml_model_cache_init();
 	pgml_shared_images_init();
+	pgml_scan_init();
 	MarkGUCPrefixReserved("pgml_auto");
 }

@@ -8,6 +8,9 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
 #include "fmgr.h"
@@ -17,6 +20,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "pg/compat.h"
 #include "pg/predict.h"
@@ -52,6 +56,28 @@ PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_predict);
 PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_predict_value);
 PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_predict_proba);
 PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_predict_probs);
+
+/* Only functions in C can be ours; asking more about others would load their languages. */
+PredictVerb
+predict_verb(Oid function)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	FmgrInfo info;
+	bool in_c;
+
+	if (!HeapTupleIsValid(tuple))
+		return PREDICT_NONE;
+	in_c = ((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId;
+	ReleaseSysCache(tuple);
+	if (!in_c)
+		return PREDICT_NONE;
+	fmgr_info(function, &info);
+	return info.fn_addr == pgml_auto_predict       ? PREDICT_ANY :
+		   info.fn_addr == pgml_auto_predict_value ? PREDICT_VALUE :
+		   info.fn_addr == pgml_auto_predict_proba ? PREDICT_PROBA :
+		   info.fn_addr == pgml_auto_predict_probs ? PREDICT_PROBS :
+													 PREDICT_NONE;
+}
 
 /* ---- call sites ---------------------------------------------------------------------------- */
 
@@ -304,6 +330,15 @@ is_label(const char *label, const char *s, Size length)
 	return strncmp(label, s, length) == 0 && label[length] == '\0';
 }
 
+int
+pgml_find_class(const PgmlImage *image, const char *s, Size length)
+{
+	for (int i = 0; i < image->n_classes; i++)
+		if (is_label(image->classes[i], s, length))
+			return i;
+	return -1;
+}
+
 /* Number of the class that the third argument names. */
 static int
 find_class(PredictSite *site, text *name)
@@ -314,9 +349,9 @@ find_class(PredictSite *site, text *name)
 
 	if (site->proba_class >= 0 && is_label(image->classes[site->proba_class], s, length))
 		return site->proba_class;
-	for (int i = 0; i < image->n_classes; i++)
-		if (is_label(image->classes[i], s, length))
-			return site->proba_class = i;
+	site->proba_class = pgml_find_class(image, s, length);
+	if (site->proba_class >= 0)
+		return site->proba_class;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("model \"%s\" has no class \"%.*s\"", site->ref->reference, (int) length, s),

@@ -7,6 +7,25 @@
 
 #include "model/image.h"
 
+/* The functions that predict for one row. */
+typedef enum PredictVerb
+{
+	PREDICT_NONE, /* not one of them */
+	PREDICT_ANY,
+	PREDICT_VALUE,
+	PREDICT_PROBA,
+	PREDICT_PROBS
+} PredictVerb;
+
+/*
+ * What a function does; PREDICT_NONE also for one of ours that is called through another, as those with settings of their own
+ * are.
+ */
+extern PredictVerb predict_verb(Oid function);
+
+/* Number of the class with this label, -1: none. */
+extern int pgml_find_class(const PgmlImage *image, const char *s, Size length);
+
 /* Probability of a class in the numbers of a prediction. */
 extern double pgml_class_probability(const PgmlImage *image, const double *out, int class);
 

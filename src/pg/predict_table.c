@@ -16,7 +16,6 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -24,11 +23,9 @@
 
 #include "pg/compat.h"
 #include "pg/predict.h"
+#include "pg/predict_block.h"
 #include "pg/predict_input.h"
 #include "pg/source.h"
-
-#define BLOCK_ROWS 1024
-#define STEP_ROWS  128
 
 /* Columns of the result. */
 enum
@@ -51,13 +48,11 @@ typedef struct TableReceiver
 	TupleDesc result_desc;
 	int id_column; /* of the data, from 0; -1: number the rows */
 	FmgrInfo id_output;
-	int64 rows_before;   /* of blocks already predicted */
-	int rows;            /* in the block */
-	MemoryContext block; /* emptied after every block */
-	char **ids;          /* of the block; NULL: no id */
-	float *features;
-	double *out;
-	double *scratch;
+	int64 rows_before; /* of blocks already predicted */
+	PredictBlock *block;
+	int rows;               /* in the block */
+	MemoryContext of_block; /* emptied after every block */
+	char **ids;             /* of the block; NULL: no id */
 } TableReceiver;
 
 PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_predict_table);
@@ -93,33 +88,13 @@ class_row(const PgmlImage *image, const double *out, Datum *values, bool *nulls)
 	values[OUT_PROBABILITIES] = JsonbPGetDatum(pgml_class_probabilities(image, out));
 }
 
-/*
- * Predict the rows of the block, interruptible after a few of them: an ensemble may take 1 ms a
- * row.
- */
-static void
-predict_rows(TableReceiver *self)
-{
-	const PgmlImage *image = self->image;
-	int outputs = pgml_image_outputs(image);
-
-	for (int from = 0; from < self->rows; from += STEP_ROWS)
-	{
-		CHECK_FOR_INTERRUPTS();
-		pgml_image_predict(image, self->features + (Size) from * image->recipe.n_features,
-						   Min(STEP_ROWS, self->rows - from), self->out + (Size) from * outputs,
-						   self->scratch);
-	}
-}
-
 /* Predict the rows of the block and append them to the result. */
 static void
 flush_block(TableReceiver *self)
 {
-	MemoryContext old = MemoryContextSwitchTo(self->block);
-	int outputs = pgml_image_outputs(self->image);
+	MemoryContext old = MemoryContextSwitchTo(self->of_block);
 
-	predict_rows(self);
+	predict_block_score(self->block);
 	for (int i = 0; i < self->rows; i++)
 	{
 		Datum values[N_OUT] = { 0 };
@@ -130,15 +105,16 @@ flush_block(TableReceiver *self)
 		else
 			nulls[OUT_ID] = true;
 		if (self->image->task == PGML_TASK_REGRESSION)
-			number_row(&self->out[i * outputs], values, nulls);
+			number_row(predict_block_out(self->block, i), values, nulls);
 		else
-			class_row(self->image, &self->out[i * outputs], values, nulls);
+			class_row(self->image, predict_block_out(self->block, i), values, nulls);
 		tuplestore_putvalues(self->result, self->result_desc, values, nulls);
 	}
 	self->rows_before += self->rows;
 	self->rows = 0;
+	predict_block_clear(self->block);
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(self->block);
+	MemoryContextReset(self->of_block);
 }
 
 /* ---- the receiver -------------------------------------------------------------------------- */
@@ -147,7 +123,7 @@ flush_block(TableReceiver *self)
 static char *
 row_id(TableReceiver *self, TupleTableSlot *slot)
 {
-	MemoryContext old = MemoryContextSwitchTo(self->block);
+	MemoryContext old = MemoryContextSwitchTo(self->of_block);
 	char *id = NULL;
 
 	if (self->id_column < 0)
@@ -165,10 +141,9 @@ receive_row(TupleTableSlot *slot, DestReceiver *receiver)
 
 	slot_getallattrs(slot);
 	self->ids[self->rows] = row_id(self, slot);
-	pgml_inputs_read_columns(self->inputs, slot->tts_values, slot->tts_isnull,
-							 self->features + (Size) self->rows * self->image->recipe.n_features);
+	predict_block_add(self->block, slot->tts_values, slot->tts_isnull);
 	self->rows++;
-	if (self->rows == BLOCK_ROWS)
+	if (self->rows == predict_block_room(self->block))
 		flush_block(self);
 	return true;
 }
@@ -212,15 +187,13 @@ create_receiver(PgmlModelRef *ref, const PgmlStatement *statement, const char *i
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
 	TableReceiver *self = palloc0(sizeof(TableReceiver));
-	const PgmlImage *image = &ref->model->image;
-	Size outputs = (Size) pgml_image_outputs(image);
 
 	self->receiver.receiveSlot = receive_row;
 	self->receiver.rStartup = receiver_startup;
 	self->receiver.rShutdown = receiver_nothing;
 	self->receiver.rDestroy = receiver_nothing;
 	self->receiver.mydest = DestNone;
-	self->image = image;
+	self->image = &ref->model->image;
 	self->result = result->setResult;
 	self->result_desc = result->setDesc;
 	self->inputs = pgml_inputs_create(context);
@@ -236,14 +209,9 @@ create_receiver(PgmlModelRef *ref, const PgmlStatement *statement, const char *i
 						  &varlena);
 		fmgr_info(output, &self->id_output);
 	}
-	self->block = AllocSetContextCreate(context, "pgml_auto block", ALLOCSET_DEFAULT_SIZES);
-	self->ids = palloc(BLOCK_ROWS * sizeof(char *));
-	self->features = palloc_extended(
-		(Size) BLOCK_ROWS * Max(image->recipe.n_features, 1) * sizeof(float), MCXT_ALLOC_HUGE);
-	self->out = palloc_extended(BLOCK_ROWS * outputs * sizeof(double), MCXT_ALLOC_HUGE);
-	self->scratch = palloc_extended(STEP_ROWS * outputs * sizeof(double), MCXT_ALLOC_HUGE);
-	for (Size i = 0; i < (Size) BLOCK_ROWS * image->recipe.n_features; i++)
-		self->features[i] = NAN;
+	self->block = predict_block_create(self->inputs, NULL, context);
+	self->of_block = AllocSetContextCreate(context, "pgml_auto block", ALLOCSET_DEFAULT_SIZES);
+	self->ids = palloc(predict_block_room(self->block) * sizeof(char *));
 	MemoryContextSwitchTo(old);
 	return self;
 }

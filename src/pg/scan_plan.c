@@ -1,0 +1,284 @@
+/* scan_plan.c - find the nodes of a plan whose expressions predict, and have them scored in blocks. */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+
+#include "pg/scan.h"
+
+/* A statement being rewritten; its plans are our copy. */
+typedef struct Rewrite
+{
+	PlannedStmt *stmt;
+	int last_node_id;
+	bool changed;
+} Rewrite;
+
+static Plan *rewrite_plan(Rewrite *rewrite, Plan *plan, ScanDemand demand, bool steady);
+
+/* ---- looking only -------------------------------------------------------------------------- */
+
+/* The nodes below. */
+static List *
+children(Plan *plan)
+{
+	List *plans = NIL;
+
+	if (IsA(plan, Append))
+		plans = list_copy(((Append *) plan)->appendplans);
+	else if (IsA(plan, MergeAppend))
+		plans = list_copy(((MergeAppend *) plan)->mergeplans);
+	else if (IsA(plan, SubqueryScan))
+		plans = list_make1(((SubqueryScan *) plan)->subplan);
+	else if (IsA(plan, CustomScan))
+		plans = list_copy(((CustomScan *) plan)->custom_plans);
+	if (outerPlan(plan) != NULL)
+		plans = lappend(plans, outerPlan(plan));
+	if (innerPlan(plan) != NULL)
+		plans = lappend(plans, innerPlan(plan));
+	return plans;
+}
+
+/* Whether a node that is worth it predicts; *last_node_id becomes the highest number of a node. */
+static bool
+look_at(Plan *plan, int *last_node_id)
+{
+	bool found = false;
+	double rows = IsA(plan, Agg) ? outerPlan(plan)->plan_rows : plan->plan_rows;
+	ListCell *cell;
+
+	*last_node_id = Max(*last_node_id, plan->plan_node_id);
+	if (rows >= SCAN_MIN_ROWS)
+		found =
+			scan_has_predict((Node *) plan->targetlist) || scan_has_predict((Node *) plan->qual);
+	foreach(cell, children(plan))
+		found |= look_at(lfirst(cell), last_node_id);
+	return found;
+}
+
+/* The same for the whole statement. */
+static bool
+look_at_statement(const PlannedStmt *stmt, int *last_node_id)
+{
+	bool found = look_at(stmt->planTree, last_node_id);
+	ListCell *cell;
+
+	foreach(cell, stmt->subplans)
+		if (lfirst(cell) != NULL)
+			found |= look_at(lfirst(cell), last_node_id);
+	return found;
+}
+
+/* ---- aggregates ---------------------------------------------------------------------------- */
+
+/* The calls in the arguments of aggregates, for the walker. */
+static bool
+aggregate_walker(Node *node, void *arg)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Aggref))
+	{
+		Aggref *aggregate = (Aggref *) node;
+
+		/* With FILTER the arguments are evaluated for some rows only. */
+		scan_add_calls(arg, (Node *) aggregate->aggfilter);
+		if (aggregate->aggfilter == NULL)
+			scan_add_calls(arg, (Node *) aggregate->args);
+		return false;
+	}
+	return expression_tree_walker(node, aggregate_walker, arg);
+}
+
+/* Replace the calls in aggregates by columns of the node below. */
+typedef struct Replace
+{
+	List *calls;
+	int n_columns; /* before those of the calls */
+	bool inside;   /* an aggregate */
+} Replace;
+
+static Node *
+replace_calls(Node *node, void *arg)
+{
+	Replace *replace = arg;
+	bool inside = replace->inside;
+	Node *result;
+	int call;
+
+	if (node == NULL)
+		return NULL;
+	call = inside ? scan_find_call(replace->calls, node) : -1;
+	if (call >= 0)
+		return (Node *) makeVar(OUTER_VAR, replace->n_columns + call + 1, exprType(node),
+								exprTypmod(node), exprCollation(node), 0);
+	replace->inside |= IsA(node, Aggref);
+	result = expression_tree_mutator(node, replace_calls, arg);
+	replace->inside = inside;
+	return result;
+}
+
+/* A Result that adds the calls to the columns of a node. */
+static Plan *
+add_targets(Plan *plan, List *calls)
+{
+	Result *result = makeNode(Result);
+	Plan *node = &result->plan;
+	ListCell *cell;
+
+	node->startup_cost = plan->startup_cost;
+	node->total_cost = plan->total_cost;
+	node->plan_rows = plan->plan_rows;
+	node->plan_width = plan->plan_width;
+	node->parallel_safe = plan->parallel_safe;
+	node->extParam = bms_copy(plan->extParam);
+	node->allParam = bms_copy(plan->allParam);
+	outerPlan(node) = plan;
+	foreach(cell, plan->targetlist)
+	{
+		Node *column = (Node *) ((TargetEntry *) lfirst(cell))->expr;
+		Var *var = makeVar(OUTER_VAR, foreach_current_index(cell) + 1, exprType(column),
+						   exprTypmod(column), exprCollation(column), 0);
+
+		node->targetlist =
+			lappend(node->targetlist, makeTargetEntry((Expr *) var, var->varattno, NULL, false));
+	}
+	foreach(cell, calls)
+		node->targetlist =
+			lappend(node->targetlist,
+					makeTargetEntry(lfirst(cell), list_length(node->targetlist) + 1, NULL, false));
+	return node;
+}
+
+/* Have the calls in the arguments of aggregates made below them. */
+static void
+split_aggregate(Rewrite *rewrite, Plan *plan, ScanDemand demand)
+{
+	Plan *below = outerPlan(plan);
+	ScanCalls calls = { .stmt = rewrite->stmt, .elements_may_fail = demand != DEMAND_SOME };
+	Replace replace = { .n_columns = list_length(below->targetlist) };
+	Plan *with_calls;
+	Plan *split;
+
+	if (below->plan_rows < SCAN_MIN_ROWS)
+		return;
+	aggregate_walker((Node *) plan->targetlist, &calls);
+	aggregate_walker((Node *) plan->qual, &calls);
+	if (calls.calls == NIL)
+		return;
+	with_calls = add_targets(below, calls.calls);
+	split = scan_split(rewrite->stmt, with_calls, demand, &rewrite->last_node_id);
+	if (split == with_calls)
+		return;
+	replace.calls = calls.calls;
+	plan->targetlist = (List *) replace_calls((Node *) plan->targetlist, &replace);
+	plan->qual = (List *) replace_calls((Node *) plan->qual, &replace);
+	outerPlan(plan) = split;
+	rewrite->changed = true;
+}
+
+/* ---- the tree ------------------------------------------------------------------------------ */
+
+/* How much of a child will be read. */
+static ScanDemand
+demand_of_child(const Plan *plan, ScanDemand demand, bool outer)
+{
+	switch (nodeTag(plan))
+	{
+		case T_Sort:
+		case T_Hash:
+		case T_ModifyTable:
+			return DEMAND_ALL;
+		case T_Agg:
+			return ((Agg *) plan)->aggstrategy == AGG_SORTED ? demand : DEMAND_ALL;
+		case T_NestLoop:
+			return outer ? demand : DEMAND_SOME;
+		case T_HashJoin:
+		case T_MergeJoin:
+		case T_Limit:
+		case T_RecursiveUnion:
+			return DEMAND_SOME;
+		default:
+			return demand;
+	}
+}
+
+/* Whether a child is asked to go back to rows it has given: steady is whether its parent is. */
+static bool
+child_is_steady(const Plan *plan, bool steady, bool outer)
+{
+	if (IsA(plan, Sort) || IsA(plan, IncrementalSort) || IsA(plan, Material) || IsA(plan, Hash) ||
+		IsA(plan, Agg))
+		return false;
+	return steady || (IsA(plan, MergeJoin) && !outer);
+}
+
+static void
+rewrite_list(Rewrite *rewrite, List *plans, ScanDemand demand, bool steady)
+{
+	ListCell *cell;
+
+	foreach(cell, plans)
+		lfirst(cell) = rewrite_plan(rewrite, lfirst(cell), demand, steady);
+}
+
+static void
+rewrite_children(Rewrite *rewrite, Plan *plan, ScanDemand demand, bool steady)
+{
+	if (IsA(plan, Append))
+		rewrite_list(rewrite, ((Append *) plan)->appendplans, demand, steady);
+	else if (IsA(plan, MergeAppend))
+		rewrite_list(rewrite, ((MergeAppend *) plan)->mergeplans, demand, steady);
+	else if (IsA(plan, SubqueryScan))
+		((SubqueryScan *) plan)->subplan =
+			rewrite_plan(rewrite, ((SubqueryScan *) plan)->subplan, demand, steady);
+	if (outerPlan(plan) != NULL)
+		outerPlan(plan) =
+			rewrite_plan(rewrite, outerPlan(plan), demand_of_child(plan, demand, true),
+						 child_is_steady(plan, steady, true));
+	if (innerPlan(plan) != NULL)
+		innerPlan(plan) =
+			rewrite_plan(rewrite, innerPlan(plan), demand_of_child(plan, demand, false),
+						 child_is_steady(plan, steady, false));
+}
+
+/* Rewrite a node and what is below it; a steady one must be able to go back, which PgmlPredict is not. */
+static Plan *
+rewrite_plan(Rewrite *rewrite, Plan *plan, ScanDemand demand, bool steady)
+{
+	Plan *split = plan;
+
+	check_stack_depth();
+	if (!steady && plan->plan_rows >= SCAN_MIN_ROWS)
+		split = scan_split(rewrite->stmt, plan, demand, &rewrite->last_node_id);
+	if (split != plan)
+	{
+		rewrite->changed = true;
+		if (outerPlan(split) == plan)
+			rewrite_children(rewrite, plan, demand, false);
+		else
+			outerPlan(split) = rewrite_plan(rewrite, outerPlan(split), demand, false);
+		return split;
+	}
+	if (IsA(plan, Agg) && !DO_AGGSPLIT_COMBINE(((Agg *) plan)->aggsplit))
+		split_aggregate(rewrite, plan, demand_of_child(plan, demand, true));
+	rewrite_children(rewrite, plan, demand, steady);
+	return plan;
+}
+
+PlannedStmt *
+scan_rewrite(const PlannedStmt *stmt, bool backward)
+{
+	Rewrite rewrite = { .last_node_id = 0 };
+	ListCell *cell;
+
+	if (!look_at_statement(stmt, &rewrite.last_node_id))
+		return NULL;
+	rewrite.stmt = copyObject(unconstify(PlannedStmt *, stmt));
+	rewrite.stmt->planTree = rewrite_plan(&rewrite, rewrite.stmt->planTree, DEMAND_RUN, backward);
+	foreach(cell, rewrite.stmt->subplans)
+		if (lfirst(cell) != NULL)
+			lfirst(cell) = rewrite_plan(&rewrite, lfirst(cell), DEMAND_SOME, false);
+	return rewrite.changed ? rewrite.stmt : NULL;
+}
