@@ -19,9 +19,6 @@
 #include "nodes/extensible.h"
 #include "nodes/plannodes.h"
 
-/* Nodes expected to give fewer rows are left alone. */
-#define SCAN_MIN_ROWS 8
-
 #define SCAN_NODE_NAME "PgmlPredict"
 
 /* How much of what a node can give will be read. */
@@ -68,7 +65,10 @@ extern int scan_find_call(const List *calls, Node *expression);
 /* Whether two calls predict the same: the same model for the same row. */
 extern bool scan_same_job(const FuncExpr *a, const FuncExpr *b);
 
-/* scan_split.c: the rewritten node, or the node itself when there is nothing to gain. */
+/* scan_split.c: whether the node can give any columns, so that its target list can move. */
+extern bool scan_can_split(const Plan *plan);
+
+/* The rewritten node, or the node itself when there is nothing to gain. */
 extern Plan *scan_split(PlannedStmt *stmt, Plan *plan, ScanDemand demand, int *last_node_id);
 
 /* scan_plan.c: the statement with its calls in blocks; NULL when there are none. */

@@ -4,8 +4,12 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "utils/lsyscache.h"
 
 #include "pg/scan.h"
+
+#define MIN_ROWS        8
+#define MIN_FILTER_COST 12 /* that of finding one row by an index is below 9 */
 
 /* A statement being rewritten; its plans are our copy. */
 typedef struct Rewrite
@@ -40,16 +44,27 @@ children(Plan *plan)
 	return plans;
 }
 
+/*
+ * Whether a node reads so many rows that blocks pay.  Of conditions that predict the planner guesses that few rows pass, so
+ * what counts then is what they are expected to cost.
+ */
+static bool
+is_worth_it(const Plan *plan)
+{
+	return plan->plan_rows >= MIN_ROWS ||
+		   (plan->total_cost - plan->startup_cost >= MIN_FILTER_COST &&
+			scan_has_predict((Node *) plan->qual));
+}
+
 /* Whether a node that is worth it predicts; *last_node_id becomes the highest number of a node. */
 static bool
 look_at(Plan *plan, int *last_node_id)
 {
 	bool found = false;
-	double rows = IsA(plan, Agg) ? outerPlan(plan)->plan_rows : plan->plan_rows;
 	ListCell *cell;
 
 	*last_node_id = Max(*last_node_id, plan->plan_node_id);
-	if (rows >= SCAN_MIN_ROWS)
+	if (is_worth_it(IsA(plan, Agg) ? outerPlan(plan) : plan))
 		found =
 			scan_has_predict((Node *) plan->targetlist) || scan_has_predict((Node *) plan->qual);
 	foreach(cell, children(plan))
@@ -151,31 +166,135 @@ add_targets(Plan *plan, List *calls)
 	return node;
 }
 
-/* Have the calls in the arguments of aggregates made below them. */
+/* An expression over the columns of a node as one of the node's own, for the mutator. */
+static Node *
+substitute(Node *node, void *arg)
+{
+	const List *targets = arg;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var) && ((Var *) node)->varno == OUTER_VAR)
+		return copyObject(
+			(Node *) ((TargetEntry *) list_nth(targets, ((Var *) node)->varattno - 1))->expr);
+	return expression_tree_mutator(node, substitute, arg);
+}
+
+/* Whether a node, or all that are appended, can evaluate more expressions for its rows. */
+static bool
+takes_targets(Plan *plan)
+{
+	ListCell *cell;
+
+	if (!IsA(plan, Append))
+		return scan_can_split(plan);
+	foreach(cell, ((Append *) plan)->appendplans)
+		if (!takes_targets(lfirst(cell)))
+			return false;
+	return true;
+}
+
+/* Let a node that takes them evaluate the calls; columns that are not needed any more are not made. */
+static void
+push_targets(Plan *plan, List *calls, const Bitmapset *unneeded)
+{
+	List *targets = plan->targetlist;
+	List *new_targets = NIL;
+	ListCell *cell;
+
+	foreach(cell, targets)
+	{
+		TargetEntry *target = flatCopyTargetEntry(lfirst(cell));
+
+		if (!IsA(plan, Append) && bms_is_member(target->resno, unneeded))
+			target->expr = (Expr *) makeNullConst(exprType((Node *) target->expr), -1, InvalidOid);
+		new_targets = lappend(new_targets, target);
+	}
+	foreach(cell, calls)
+	{
+		Node *call = lfirst(cell);
+		int number = list_length(new_targets) + 1;
+		Expr *expression = (Expr *) makeVar(OUTER_VAR, number, exprType(call), exprTypmod(call),
+											exprCollation(call), 0);
+
+		if (!IsA(plan, Append))
+			expression = (Expr *) substitute(call, targets);
+		new_targets = lappend(new_targets, makeTargetEntry(expression, number, NULL, false));
+	}
+	plan->targetlist = new_targets;
+	if (IsA(plan, Append))
+		foreach(cell, ((Append *) plan)->appendplans)
+			push_targets(lfirst(cell), calls, unneeded);
+}
+
+/* The columns of the node below that expressions use, for the walker. */
+static bool
+used_walker(Node *node, void *arg)
+{
+	Bitmapset **used = arg;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var) && ((Var *) node)->varno == OUTER_VAR)
+		*used = bms_add_member(*used, ((Var *) node)->varattno);
+	return expression_tree_walker(node, used_walker, arg);
+}
+
+/* The columns below that hold rows of which only the calls had made use. */
+static Bitmapset *
+unneeded_columns(const Agg *aggregate)
+{
+	Bitmapset *used = NULL;
+	Bitmapset *unneeded = NULL;
+	ListCell *cell;
+
+	used_walker((Node *) aggregate->plan.targetlist, &used);
+	used_walker((Node *) aggregate->plan.qual, &used);
+	for (int i = 0; i < aggregate->numCols; i++)
+		used = bms_add_member(used, aggregate->grpColIdx[i]);
+	foreach(cell, outerPlan(aggregate)->targetlist)
+	{
+		const TargetEntry *target = lfirst(cell);
+
+		if (type_is_rowtype(exprType((Node *) target->expr)) && aggregate->chain == NIL &&
+			!bms_is_member(target->resno, used))
+			unneeded = bms_add_member(unneeded, target->resno);
+	}
+	return unneeded;
+}
+
+/*
+ * Have the calls in the arguments of aggregates made below them: by the node below where it can, which is then split as any
+ * other, else by one of ours above that.
+ */
 static void
 split_aggregate(Rewrite *rewrite, Plan *plan, ScanDemand demand)
 {
 	Plan *below = outerPlan(plan);
 	ScanCalls calls = { .stmt = rewrite->stmt, .elements_may_fail = demand != DEMAND_SOME };
 	Replace replace = { .n_columns = list_length(below->targetlist) };
-	Plan *with_calls;
-	Plan *split;
+	bool pushed = takes_targets(below);
+	Plan *split = below;
 
-	if (below->plan_rows < SCAN_MIN_ROWS)
-		return;
 	aggregate_walker((Node *) plan->targetlist, &calls);
 	aggregate_walker((Node *) plan->qual, &calls);
-	if (calls.calls == NIL)
+	if (calls.calls == NIL || !is_worth_it(below))
 		return;
-	with_calls = add_targets(below, calls.calls);
-	split = scan_split(rewrite->stmt, with_calls, demand, &rewrite->last_node_id);
-	if (split == with_calls)
-		return;
+	if (!pushed)
+	{
+		Plan *with_calls = add_targets(below, calls.calls);
+
+		split = scan_split(rewrite->stmt, with_calls, demand, &rewrite->last_node_id);
+		if (split == with_calls)
+			return;
+		rewrite->changed = true;
+	}
 	replace.calls = calls.calls;
 	plan->targetlist = (List *) replace_calls((Node *) plan->targetlist, &replace);
 	plan->qual = (List *) replace_calls((Node *) plan->qual, &replace);
+	if (pushed)
+		push_targets(below, calls.calls, unneeded_columns((Agg *) plan));
 	outerPlan(plan) = split;
-	rewrite->changed = true;
 }
 
 /* ---- the tree ------------------------------------------------------------------------------ */
@@ -250,7 +369,7 @@ rewrite_plan(Rewrite *rewrite, Plan *plan, ScanDemand demand, bool steady)
 	Plan *split = plan;
 
 	check_stack_depth();
-	if (!steady && plan->plan_rows >= SCAN_MIN_ROWS)
+	if (!steady && is_worth_it(plan))
 		split = scan_split(rewrite->stmt, plan, demand, &rewrite->last_node_id);
 	if (split != plan)
 	{

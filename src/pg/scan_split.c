@@ -265,9 +265,9 @@ is_filter(const Plan *plan)
 	}
 }
 
-/* Whether the node can give any columns, so that its target list can move. */
-static bool
-can_split(const Plan *plan)
+/* Conditions of joins and the like stay where they are. */
+bool
+scan_can_split(const Plan *plan)
 {
 	switch (nodeTag(plan))
 	{
@@ -499,7 +499,8 @@ scan_split(PlannedStmt *stmt, Plan *plan, ScanDemand demand, int *last_node_id)
 	int n_condition_calls;
 	bool run_only;
 
-	if (!can_split(plan) || !find_calls(&split, demand, &conditions, &n_condition_calls, &run_only))
+	if (!scan_can_split(plan) ||
+		!find_calls(&split, demand, &conditions, &n_condition_calls, &run_only))
 		return plan;
 	find_columns(&split, conditions);
 	return build(&split, conditions, n_condition_calls, run_only, ++*last_node_id);
