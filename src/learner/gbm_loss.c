@@ -449,8 +449,7 @@ pack_all(const PgmlEnv *env, GradientJob *job, double bound, PgmlGbmGradients *o
 	out->unit_hessian = t->task == PGML_TASK_REGRESSION && t->w == NULL;
 	scale->g_unit =
 		packed_unit(bound, out->unit_hessian ? PGML_GBM_PACKED_G_ONLY : PGML_GBM_PACKED_G);
-	scale->h_unit =
-		out->unit_hessian ? 1 : packed_unit(h_bound * t->max_weight, PGML_GBM_PACKED_H);
+	scale->h_unit = out->unit_hessian ? 1 : packed_unit(h_bound * t->max_weight, PGML_GBM_PACKED_H);
 	job->g_per_unit = 1 / scale->g_unit;
 	job->h_per_unit = 1 / scale->h_unit;
 	PGML_TRY(pgml_par_for(env, count_blocks(t->n), gradient_block, job));

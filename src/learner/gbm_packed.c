@@ -19,10 +19,10 @@
 #define H_MASK     ((UINT64_C(1) << H_BITS) - 1)
 
 _Static_assert(PGML_GBM_RUN <= COUNT_MASK, "the count of a run fits");
-_Static_assert((int64_t) PGML_GBM_RUN * PGML_GBM_PACKED_H <= (int64_t) H_MASK, "h of a run fits");
-_Static_assert((int64_t) PGML_GBM_RUN * PGML_GBM_PACKED_G < INT64_C(1) << (63 - G_SHIFT),
+_Static_assert((int64_t) PGML_GBM_RUN *PGML_GBM_PACKED_H <= (int64_t) H_MASK, "h of a run fits");
+_Static_assert((int64_t) PGML_GBM_RUN *PGML_GBM_PACKED_G < INT64_C(1) << (63 - G_SHIFT),
 			   "g of a run fits");
-_Static_assert((int64_t) PGML_GBM_RUN * PGML_GBM_PACKED_G_ONLY < INT64_C(1) << (63 - COUNT_BITS),
+_Static_assert((int64_t) PGML_GBM_RUN *PGML_GBM_PACKED_G_ONLY < INT64_C(1) << (63 - COUNT_BITS),
 			   "g without h of a run fits");
 _Static_assert(PGML_GBM_RUN % CHUNK == 0, "a run is some chunks");
 

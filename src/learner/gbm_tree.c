@@ -485,7 +485,8 @@ too_coarse(const PgmlGbmGradients *gradients, const Leaf *leaf)
 {
 	double h = pgml_gbm_h(&gradients->scale, leaf->total) / gradients->scale.h_unit;
 
-	return gradients->packed && !gradients->unit_hessian && fmin((double) leaf->n / 4, h) >= 1e-4 * h * h;
+	return gradients->packed && !gradients->unit_hessian &&
+		   fmin((double) leaf->n / 4, h) >= 1e-4 * h * h;
 }
 
 typedef struct ValueJob
@@ -509,8 +510,8 @@ set_value(void *arg, int64_t block, int thread)
 	if (too_coarse(gradients, leaf))
 		PGML_TRY(pgml_gbm_exact_sums(g->env, job->growth->target, job->growth->output,
 									 job->growth->index + leaf->begin, leaf->n, &sum_g, &sum_h));
-	g->tree.value[block] = g->config->learning_rate *
-						   pgml_gbm_leaf_value(g->config, sum_g, sum_h, leaf->lambda_l2);
+	g->tree.value[block] =
+		g->config->learning_rate * pgml_gbm_leaf_value(g->config, sum_g, sum_h, leaf->lambda_l2);
 	return PGML_OK;
 }
 

@@ -25,8 +25,8 @@ typedef struct PgmlModel
 	PgmlBudget scorer_budget;
 	PgmlArena *scorer_arena; /* NULL before a scorer was asked for */
 	MemoryContext context;   /* holds the image, this struct and the bindings */
-	dsm_segment *segment;    /* holds the image instead, for all sessions; NULL: a copy of our own */
-	int64 bytes;             /* of the session's own memory */
+	dsm_segment *segment; /* holds the image instead, for all sessions; NULL: a copy of our own */
+	int64 bytes;          /* of the session's own memory */
 	int refs;
 	dlist_node lru;      /* most recently used first */
 	dlist_head bindings; /* of predict_input.c, most recently used first */
