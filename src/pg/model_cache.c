@@ -179,7 +179,6 @@ model_key(const CatalogVersion *version, Oid registry)
 }
 
 /*
-/*
  * Context callback of a model: deleting the context alone would leak its arenas, which are
  * malloc'ed, and keep the mapping.
  */
