@@ -4,7 +4,7 @@
 #   make test        install what is missing, build, and run every test
 #   make             build only (needs the server headers of PG_CONFIG's PostgreSQL)
 #   make install     into that PostgreSQL
-#   make test-long   the long versions: fuzzing, crash rounds
+#   make test-long   the long versions: fuzzing, crash and leak rounds, a server under sanitizers
 
 EXTENSION  = pgml_auto
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(srcdir)/$(EXTENSION).control)

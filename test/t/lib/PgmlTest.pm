@@ -46,7 +46,11 @@ sub new_server
 	my $node = PostgreSQL::Test::Cluster->new($name);
 	$node->init(%options);
 	configure_server($node);
-	$node->start;
+	{
+		# Libraries of a sanitizer are for the server only, not for the clients.
+		local $ENV{LD_PRELOAD} = $ENV{PGML_SERVER_PRELOAD} // $ENV{LD_PRELOAD} // '';
+		$node->start;
+	}
 	$node->safe_psql('postgres', 'CREATE EXTENSION pgml_auto') if $options{extension} // 1;
 	return $node;
 }
