@@ -36,6 +36,7 @@ sub check_same
 	is($node->safe_psql($database, $predictions), $original{$predictions}, "$how: predictions are the same");
 	is($node->safe_psql($database, $registry), $original{$registry}, "$how: all views show the same");
 	is(registry_counts($node, $database), registry_counts($node), "$how: all rows are there");
+	is(registry_problems($node, $database), '', "$how: the registry is whole");
 	return;
 }
 
@@ -109,5 +110,12 @@ like($error, qr/permission denied for model "kept"/, 'nobody else has come to ri
 like($error, qr/role "dumped_owner", owner of model "kept", no longer exists/, 'its stored query runs as nobody else');
 is($other->safe_psql('postgres', q{SELECT version FROM automl_train('kept', 'points', 'y', max_trials => 1)}),
 	3, 'with data given, a superuser trains it');
+$other->safe_psql('postgres', 'CREATE ROLE dumped_owner LOGIN; CREATE ROLE dumped_reader LOGIN');
+foreach my $role (qw(dumped_owner dumped_reader))
+{
+	is($other->safe_psql('postgres', q{SELECT count(predict('kept', '{"x": 1}'::jsonb))}, extra_params => [ '-U', $role ]),
+		1, "once it exists, $role has its rights again");
+}
+is(registry_problems($other), '', 'the registry is whole there');
 
 done_testing();

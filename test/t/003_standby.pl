@@ -57,9 +57,31 @@ foreach my $call (q{automl_train('new', 'points', 'y')}, q{automl_train('m')}, q
 	q{automl_predict_view('lines', 'points', 'v')})
 {
 	($code, $out, $error) = $standby->psql('postgres', "\\set VERBOSITY verbose\nSELECT * FROM $call");
-	like($error, qr/ERROR:  25006: /, "the standby refuses $call");
+	like($error, qr/ERROR:  25006: cannot execute (?:\w+\(\)|CREATE VIEW) in a read-only transaction/, "the standby refuses $call");
 }
 is($standby->safe_psql('postgres', $predict), 10, 'and predicts as before');
+
+# What the primary drops is gone here, too, for a session that has it in its cache: a version, a model, the extension.
+$primary->safe_psql('postgres', q{
+	CREATE DATABASE short_lived;
+	SELECT version FROM automl_train('brief', 'steps', 'y', algorithms => '{constant}', max_trials => 1)});
+$primary->safe_psql('short_lived', q{
+	CREATE EXTENSION pgml_auto;
+	CREATE TABLE steps AS SELECT i % 30 AS x, 10 + i % 2 * 1e-6 AS y FROM generate_series(1, 120) i;
+	SELECT version FROM automl_train('m', 'steps', 'y', algorithms => '{constant}', max_trials => 1)});
+$primary->wait_for_catchup($standby);
+my $brief = $standby->background_psql('postgres', on_error_stop => 0);
+my $elsewhere = $standby->background_psql('short_lived', on_error_stop => 0);
+is($brief->query_safe(q{SELECT round(predict_value('brief', '{"x": 1}'::jsonb))}), 10, 'a model that will be dropped');
+is($elsewhere->query_safe($predict), 10, 'and one whose extension will be');
+$primary->safe_psql('postgres', q{SELECT automl_drop('brief')});
+$primary->safe_psql('short_lived', 'DROP EXTENSION pgml_auto');
+$primary->wait_for_catchup($standby);
+$brief->query(q{SELECT predict('brief', '{"x": 1}'::jsonb)});
+like($brief->{stderr}, qr/model "brief" does not exist/, 'the dropped model is not there');
+$elsewhere->query($predict);
+like($elsewhere->{stderr}, qr/function predict_value\(unknown, jsonb\) does not exist/, 'nor is the extension');
+$_->quit foreach $brief, $elsewhere;
 
 # The standby becomes the primary; what the open session knows goes on.
 my $before = registry_counts($standby);
@@ -67,6 +89,7 @@ $primary->stop;
 $standby->promote;
 is($session->query_safe('EXECUTE ask'), 10, 'after the promotion the session predicts on');
 is(registry_counts($standby), $before, 'nothing is lost');
+is(registry_problems($standby), '', 'the registry is whole');
 is($session->query_safe(q{SELECT version, deployed FROM automl_train('lines', max_trials => 1)}), '2|t', 'it trains');
 is($session->query_safe(q{SELECT automl_deploy('m', 2)}), 2, 'and deploys');
 is($session->query_safe('EXECUTE ask'), 20, 'what it then predicts with');
