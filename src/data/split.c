@@ -9,6 +9,9 @@
 /* Items between two looks at the stop flag. */
 #define POLL_MASK 0xffff
 
+/* Bits of a digit by which a key is found; they make up 64. */
+#define DIGIT_BITS 8
+
 /* Classes of fewer rows cannot raise the limit above which later versions train. */
 #define MIN_CAP_ROWS 30
 
@@ -24,14 +27,33 @@ typedef struct Work
 	PgmlSplit *split;
 	const PgmlSplitInput *in;
 	uint8_t *role;
-	PgmlKeyed *items; /* n, and n more to sort with */
+	PgmlArena *scratch;
+	uint64_t *keys;   /* n, of a split by hash */
+	PgmlKeyed *items; /* n, and n more to sort with, where rows have to be sorted */
 	PgmlKeyed *tmp;
 } Work;
+
+/* Where a key stands among others. */
+typedef struct Place
+{
+	uint64_t key;
+	int64_t below; /* keys smaller than it */
+	int64_t equal;
+} Place;
 
 static bool
 is_stopped(const PgmlEnv *env, int64_t i)
 {
 	return (i & POLL_MASK) == 0 && pgml_stopped(env);
+}
+
+/* Room to sort all rows. */
+static PgmlStatus
+make_room(Work *w)
+{
+	w->items = pgml_array(w->scratch, (size_t) w->in->n + 1, sizeof(PgmlKeyed));
+	w->tmp = pgml_array(w->scratch, (size_t) w->in->n + 1, sizeof(PgmlKeyed));
+	return w->items && w->tmp ? PGML_OK : pgml_fail_nomem(w->env, "the split");
 }
 
 /* Where a row, or its group, stands in this model's order. */
@@ -63,49 +85,71 @@ wanted_rows(double test_size, int64_t n)
 	return wanted < n ? wanted : n - 1;
 }
 
+/* Key number k, from 0, of n keys in order: how many are below it, and how many equal. Digit by digit from the top. */
+static PgmlStatus
+find_key(const PgmlEnv *env, const uint64_t *keys, int64_t n, int64_t k, Place *place)
+{
+	*place = (Place){ .equal = n };
+	for (int shift = 64 - DIGIT_BITS; shift >= 0; shift -= DIGIT_BITS)
+	{
+		int64_t count[1 << DIGIT_BITS] = { 0 };
+		uint64_t above = shift + DIGIT_BITS < 64 ? ~UINT64_C(0) << (shift + DIGIT_BITS) : 0;
+		uint64_t digit = 0;
+
+		for (int64_t i = 0; i < n; i++)
+		{
+			if (is_stopped(env, i))
+				return pgml_fail_cancelled(env);
+			if ((keys[i] & above) == place->key)
+				count[keys[i] >> shift & ((1 << DIGIT_BITS) - 1)]++;
+		}
+		while (place->below + count[digit] <= k)
+			place->below += count[digit++];
+		place->key |= digit << shift;
+		place->equal = count[digit];
+	}
+	return PGML_OK;
+}
+
 /*
- * The threshold that makes `wanted` of n sorted rows test, as nearly as can be when rows of equal hash stay together: of
+ * The threshold that makes `wanted` of n rows test, as nearly as can be when rows of equal hash stay together: of
  * a block that crosses the limit all rows test, or, with `nearest`, none when that comes nearer to what is wanted (a group
  * may hold most of the rows).  One distinct hash at least stays to train, so 0 (no test rows) when there is only one.
  * It lies just above the last test row: the lower the highest threshold, the more rows later versions may train on.
  */
-static uint64_t
-cut(const PgmlKeyed *sorted, int64_t n, int64_t wanted, bool nearest)
+static PgmlStatus
+cut(const PgmlEnv *env, const uint64_t *keys, int64_t n, int64_t wanted, bool nearest,
+	uint64_t *threshold)
 {
-	int64_t from = wanted - 1; /* the block of the last row wanted: sorted[from .. upto - 1] */
-	int64_t upto = wanted;
+	Place place; /* of the last row wanted: its block goes from `below` up to `upto` */
+	int64_t upto;
 
+	*threshold = 0;
 	if (wanted < 1)
-		return 0;
-	while (from > 0 && sorted[from - 1].key == sorted[wanted - 1].key)
-		from--;
-	while (upto < n && sorted[upto].key == sorted[wanted - 1].key)
-		upto++;
-	if (upto == n || (nearest && from > 0 && wanted - from < upto - wanted))
-		upto = from;
-	return upto > 0 ? sorted[upto - 1].key + 1 : 0;
+		return PGML_OK;
+	PGML_TRY(find_key(env, keys, n, wanted - 1, &place));
+	upto = place.below + place.equal;
+	if (upto < n && !(nearest && place.below > 0 && wanted - place.below < upto - wanted))
+	{
+		*threshold = place.key + 1;
+		return PGML_OK;
+	}
+	for (int64_t i = 0; i < n; i++)
+		if (keys[i] < place.key && keys[i] >= *threshold)
+			*threshold = keys[i] + 1;
+	return PGML_OK;
 }
 
-/*
- * Sort all rows by salted hash, within classes when there are labels: items come out class after
- * class.
- */
+/* The salted hashes of all rows, class after class when there are labels: those of class c end at class_rows[c]. */
 static PgmlStatus
-sort_hashes(Work *w, int64_t *class_rows)
+deal_hashes(Work *w, int64_t *class_rows)
 {
 	const int32_t *label = w->split->method == PGML_SPLIT_STRATIFIED ? w->in->label : NULL;
 	int64_t n = w->in->n;
 	int64_t at = 0;
 
 	for (int64_t i = 0; i < n; i++)
-	{
-		if (is_stopped(w->env, i))
-			return pgml_fail_cancelled(w->env);
-		w->tmp[i].key = salted_hash(w, i);
-		w->tmp[i].row = i;
 		class_rows[label ? label[i] : 0]++;
-	}
-	/* Deal to classes, then sort each. */
 	for (int c = 0; c < w->split->n_classes; c++)
 	{
 		int64_t rows = class_rows[c];
@@ -114,14 +158,10 @@ sort_hashes(Work *w, int64_t *class_rows)
 		at += rows;
 	}
 	for (int64_t i = 0; i < n; i++)
-		w->items[class_rows[label ? label[i] : 0]++] = w->tmp[i];
-	for (int c = 0; c < w->split->n_classes; c++)
 	{
-		int64_t from = c == 0 ? 0 : class_rows[c - 1];
-
-		PGML_TRY(pgml_sort_keyed(w->env, w->items + from, w->tmp, class_rows[c] - from));
-		if (pgml_stopped(w->env))
+		if (is_stopped(w->env, i))
 			return pgml_fail_cancelled(w->env);
+		w->keys[class_rows[label ? label[i] : 0]++] = salted_hash(w, i);
 	}
 	return PGML_OK;
 }
@@ -175,14 +215,14 @@ set_thresholds(Work *w, int64_t *upto)
 	bool grouped = split->method == PGML_SPLIT_GROUP;
 
 	memset(upto, 0, (size_t) split->n_classes * sizeof(int64_t));
-	PGML_TRY(sort_hashes(w, upto));
+	PGML_TRY(deal_hashes(w, upto));
 	for (int c = 0; c < split->n_classes; c++)
 	{
 		int64_t from = c == 0 ? 0 : upto[c - 1];
 		int64_t rows = upto[c] - from;
 
-		split->threshold[c] =
-			cut(w->items + from, rows, wanted_rows(split->test_size, rows), grouped);
+		PGML_TRY(cut(w->env, w->keys + from, rows, wanted_rows(split->test_size, rows), grouped,
+					 &split->threshold[c]));
 	}
 	if (split->method == PGML_SPLIT_STRATIFIED && split->n_classes > 1)
 		cap_thresholds(split, upto);
@@ -198,7 +238,7 @@ count_between(const Work *w, const int64_t *upto)
 
 	for (int c = 0; c < w->split->n_classes; c++)
 		for (int64_t i = c == 0 ? 0 : upto[c - 1]; i < upto[c]; i++)
-			between += w->items[i].key >= w->split->threshold[c] && w->items[i].key < highest;
+			between += w->keys[i] >= w->split->threshold[c] && w->keys[i] < highest;
 	return between;
 }
 
@@ -207,18 +247,19 @@ count_between(const Work *w, const int64_t *upto)
  * the salt the one is taken that leaves the fewest rows between them.
  */
 static PgmlStatus
-fix_thresholds(Work *w, PgmlArena *scratch)
+fix_thresholds(Work *w)
 {
 	PgmlSplit *split = w->split;
 	bool grouped = split->method == PGML_SPLIT_GROUP;
 	bool choose = split->method == PGML_SPLIT_STRATIFIED && split->n_classes > 1;
 	int64_t variants = choose ? VARIANT_ROWS / (w->in->n + 1) + 1 : 1;
-	int64_t *upto = pgml_zalloc(scratch, (size_t) split->n_classes, sizeof(int64_t));
+	int64_t *upto = pgml_zalloc(w->scratch, (size_t) split->n_classes, sizeof(int64_t));
 	int64_t fewest = -1;
 	uint32_t best = 0;
 
 	split->threshold = pgml_zalloc(w->arena, (size_t) split->n_classes, sizeof(uint64_t));
-	if (!upto || !split->threshold)
+	w->keys = pgml_array(w->scratch, (size_t) w->in->n + 1, sizeof(uint64_t));
+	if (!upto || !split->threshold || !w->keys)
 		return pgml_fail_nomem(w->env, "the split");
 	variants = variants < MAX_VARIANTS ? variants : MAX_VARIANTS;
 	for (split->variant = 0; split->variant < variants && fewest != 0; split->variant++)
@@ -276,6 +317,30 @@ assign_by_hash(Work *w)
 	return PGML_OK;
 }
 
+/* Reserve the training rows among those of one identity when another of them tests. */
+static void
+reserve_block(Work *w, const PgmlKeyed *items, int64_t n)
+{
+	bool tested = false;
+
+	for (int64_t i = 0; i < n; i++)
+		tested = tested || w->role[items[i].row] == PGML_ROLE_TEST;
+	for (int64_t i = 0; i < n && tested; i++)
+		if (w->role[items[i].row] == PGML_ROLE_TRAIN)
+			w->role[items[i].row] = PGML_ROLE_RESERVED;
+}
+
+/* The same for rows from..upto-1. */
+static void
+reserve_together(Work *w, int64_t from, int64_t upto)
+{
+	bool tested = memchr(w->role + from, PGML_ROLE_TEST, (size_t) (upto - from)) != NULL;
+
+	for (int64_t i = from; i < upto && tested; i++)
+		if (w->role[i] == PGML_ROLE_TRAIN)
+			w->role[i] = PGML_ROLE_RESERVED;
+}
+
 /*
  * First version: rows of one identity under several labels may lie on both sides of their
  * thresholds; those that would train although a twin tests are reserved.
@@ -283,35 +348,38 @@ assign_by_hash(Work *w)
 static PgmlStatus
 reserve_twins(Work *w)
 {
+	const uint64_t *hash = w->in->row_hash;
 	int64_t n = w->in->n;
 	int64_t next;
 
-	for (int64_t i = 0; i < n; i++)
+	for (int64_t i = 0; w->in->together && i < n; i = next)
 	{
-		w->items[i].key = w->in->row_hash[i];
-		w->items[i].row = i;
+		for (next = i + 1; next < n && hash[next] == hash[i]; next++)
+			;
+		if (next > i + 1)
+			reserve_together(w, i, next);
 	}
-	if (!w->in->together)
-		PGML_TRY(pgml_sort_keyed(w->env, w->items, w->tmp, n));
+	if (w->in->together)
+		return PGML_OK;
+	PGML_TRY(make_room(w));
+	for (int64_t i = 0; i < n; i++)
+		w->items[i] = (PgmlKeyed){ hash[i], i };
+	PGML_TRY(pgml_sort_keyed(w->env, w->items, w->tmp, n));
 	for (int64_t i = 0; i < n; i = next)
 	{
-		bool tested = false;
-
-		for (next = i; next < n && w->items[next].key == w->items[i].key; next++)
-			tested = tested || w->role[w->items[next].row] == PGML_ROLE_TEST;
-		for (int64_t j = i; j < next && tested; j++)
-			if (w->role[w->items[j].row] == PGML_ROLE_TRAIN)
-				w->role[w->items[j].row] = PGML_ROLE_RESERVED;
+		for (next = i + 1; next < n && w->items[next].key == w->items[i].key; next++)
+			;
+		reserve_block(w, w->items + i, next - i);
 	}
 	return PGML_OK;
 }
 
 /* Random, stratified and group splits. */
 static PgmlStatus
-split_by_hash(Work *w, PgmlArena *scratch)
+split_by_hash(Work *w)
 {
 	if (!w->split->fixed)
-		PGML_TRY(fix_thresholds(w, scratch));
+		PGML_TRY(fix_thresholds(w));
 	PGML_TRY(assign_by_hash(w));
 	if (!w->split->fixed && w->split->method == PGML_SPLIT_STRATIFIED && w->split->n_classes > 1)
 		PGML_TRY(reserve_twins(w));
@@ -329,6 +397,7 @@ newest_window(Work *w, PgmlWindow *window)
 	int64_t n = w->in->n;
 	int64_t first; /* the oldest test row */
 
+	PGML_TRY(make_room(w));
 	for (int64_t i = 0; i < n; i++)
 	{
 		w->items[i].key = pgml_key_of_double(w->in->time[i]);
@@ -440,23 +509,15 @@ pgml_split(const PgmlEnv *env, PgmlArena *arena, PgmlSplit *split, const PgmlSpl
 		   uint8_t *role)
 {
 	Work w = { .env = env, .arena = arena, .split = split, .in = in, .role = role };
-	PgmlArena *scratch;
 	PgmlStatus status;
 
 	if (!split->fixed && (split->method == PGML_SPLIT_RANDOM || split->method == PGML_SPLIT_GROUP))
 		split->n_classes = 1;
 	PGML_TRY(check_split(env, split, in));
-	scratch = pgml_arena_create(env->budget);
-	if (!scratch)
+	w.scratch = pgml_arena_create(env->budget);
+	if (!w.scratch)
 		return pgml_fail_nomem(env, "the split");
-	w.items = pgml_array(scratch, (size_t) in->n + 1, sizeof(PgmlKeyed));
-	w.tmp = pgml_array(scratch, (size_t) in->n + 1, sizeof(PgmlKeyed));
-	if (!w.items || !w.tmp)
-		status = pgml_fail_nomem(env, "the split");
-	else if (split->method == PGML_SPLIT_TIME)
-		status = split_by_time(&w);
-	else
-		status = split_by_hash(&w, scratch);
-	pgml_arena_destroy(scratch);
+	status = split->method == PGML_SPLIT_TIME ? split_by_time(&w) : split_by_hash(&w);
+	pgml_arena_destroy(w.scratch);
 	return status == PGML_OK ? check_training_rows(&w) : status;
 }

@@ -40,7 +40,7 @@ typedef struct Emission
 	PgmlKeyed *tmp;
 	int32 *order;
 	void **cells; /* of each column of the table, until it has them */
-	void **spare; /* per thread: memory for cells of 4 bytes and of 8 */
+	void **spare; /* per thread: memory for cells of 4 bytes, and of 8 */
 } Emission;
 
 static PgmlStatus
@@ -161,29 +161,21 @@ take_sample(Emission *e)
 	return n;
 }
 
-/* Find the rows that form the result, in its order. */
+/* Find the rows that form the result, in its order; the memory that sorting took is the first to be spare. */
 static PgmlStatus
 order_rows(Emission *e)
 {
-	PgmlArena *sorting = pgml_arena_create(e->env->budget);
-	int64 n = e->stage->nrows;
-	PgmlStatus status;
+	Size bytes = pgml_big_size(Max(e->stage->nrows, 1) * sizeof(PgmlKeyed));
 
-	e->order = pgml_array(e->scratch, n, sizeof(int32));
-	if (sorting != NULL)
-	{
-		e->ranked = pgml_array(sorting, n, sizeof(PgmlKeyed));
-		e->tmp = pgml_array(sorting, n, sizeof(PgmlKeyed));
-	}
-	if (e->order == NULL || sorting == NULL || e->ranked == NULL || e->tmp == NULL)
-		status = pgml_fail_nomem(e->env, "the order of the rows");
-	else
-		status = rank_rows(e);
-	if (status == PGML_OK)
-		e->table->nrows = take_sample(e);
+	e->order = pgml_array(e->scratch, e->stage->nrows, sizeof(int32));
+	e->ranked = e->spare[0] = pgml_big_alloc(sizeof(PgmlKeyed), bytes);
+	e->tmp = e->spare[1] = pgml_big_alloc(sizeof(PgmlKeyed), bytes);
+	if (e->order == NULL || e->ranked == NULL || e->tmp == NULL)
+		return pgml_fail_nomem(e->env, "the order of the rows");
+	PGML_TRY(rank_rows(e));
+	e->table->nrows = take_sample(e);
 	e->table->together = true;
-	pgml_arena_destroy(sorting);
-	return status;
+	return PGML_OK;
 }
 
 /* ---- columns ------------------------------------------------------------------------------- */
@@ -272,12 +264,8 @@ emit_columns(Emission *e)
 {
 	PgmlStatus status = pgml_par_for(e->env, e->table->ncols, emit_column, e);
 
-	for (int i = 0; i < 2 * pgml_pool_threads(e->env->pool); i++)
-		free(e->spare[i]);
 	for (int i = 0; status == PGML_OK && i < e->table->ncols; i++)
 		status = keep_column(e, i);
-	for (int i = 0; i < e->table->ncols; i++)
-		free(e->cells[i]);
 	if (status == PGML_ERR_CANCELLED)
 		return pgml_fail_cancelled(e->env);
 	return status == PGML_ERR_NOMEM ? pgml_fail_nomem(e->env, "the columns") : status;
@@ -337,23 +325,36 @@ emit_dictionaries(const Emission *e)
 	return PGML_OK;
 }
 
+/* Order the rows and gather them, with room for the spare memory of every thread. */
 static PgmlStatus
-emit_all(Emission *e)
+emit_rows(Emission *e)
 {
-	int threads = pgml_pool_threads(e->env->pool);
-
 	PGML_TRY(order_rows(e));
 	e->table->row_hash = pgml_array(e->arena, Max(e->table->nrows, 1), sizeof(uint64_t));
 	if (e->table->row_hash == NULL)
 		return no_room(e->env);
 	if (gather(e, e->stage->hashes.data, sizeof(uint64), e->table->row_hash) != PGML_OK)
 		return pgml_fail_cancelled(e->env);
-	e->cells = pgml_zalloc(e->scratch, e->table->ncols + 1, sizeof(void *));
-	e->spare = pgml_zalloc(e->scratch, 2 * threads, sizeof(void *));
-	if (e->cells == NULL || e->spare == NULL)
-		return pgml_fail_nomem(e->env, "the columns");
 	PGML_TRY(emit_columns(e));
 	return emit_dictionaries(e);
+}
+
+static PgmlStatus
+emit_all(Emission *e)
+{
+	int spares = 2 * Max(pgml_pool_threads(e->env->pool), 1);
+	PgmlStatus status;
+
+	e->cells = pgml_zalloc(e->scratch, e->table->ncols + 1, sizeof(void *));
+	e->spare = pgml_zalloc(e->scratch, spares, sizeof(void *));
+	if (e->cells == NULL || e->spare == NULL)
+		return pgml_fail_nomem(e->env, "the columns");
+	status = emit_rows(e);
+	for (int i = 0; i < spares; i++)
+		free(e->spare[i]);
+	for (int i = 0; i < e->table->ncols; i++)
+		free(e->cells[i]);
+	return status;
 }
 
 /* Runs in the driver thread. */

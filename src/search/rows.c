@@ -209,7 +209,8 @@ split_rows(Training *t, const int32_t *rows, int64_t n)
 {
 	PgmlSplit *split = t->options->split;
 	PgmlSplitInput in = { .n = n };
-	uint64_t *hash = pgml_array(t->arena, n, sizeof(uint64_t));
+	bool all = n == t->table->nrows;
+	uint64_t *hash = all ? t->table->row_hash : pgml_array(t->arena, n, sizeof(uint64_t));
 	uint64_t *group = t->group ? pgml_array(t->arena, n, sizeof(uint64_t)) : NULL;
 	double *time = t->time ? pgml_array(t->arena, n, sizeof(double)) : NULL;
 	int32_t *label = pgml_array(t->arena, n, sizeof(int32_t));
@@ -234,7 +235,8 @@ split_rows(Training *t, const int32_t *rows, int64_t n)
 	split->method = wanted_method(t);
 	for (int64_t i = 0; i < n; i++)
 	{
-		hash[i] = t->table->row_hash[rows[i]];
+		if (!all)
+			hash[i] = t->table->row_hash[rows[i]];
 		if (group)
 			group[i] = t->group[rows[i]];
 		if (time)
