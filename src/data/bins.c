@@ -245,6 +245,8 @@ bin_feature(void *arg, int64_t block, int thread)
 			bin_numeric(bins->edges[f], bins->n_bins[f] - 2, x, n, out + from);
 	}
 	bins->has_missing[f] = false;
+	if (bins->nrows == 0 || memchr(out, 0, (size_t) bins->nrows) == NULL)
+		return PGML_OK; /* in no row at all, as is usual */
 	for (int64_t i = 0; i < job->n && !bins->has_missing[f]; i++)
 		bins->has_missing[f] = out[job->rows[i]] == 0;
 	return PGML_OK;
