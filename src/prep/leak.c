@@ -42,7 +42,7 @@ typedef struct Scan
 	int n_classes;
 	Half fit, test;
 	float *sorted;        /* values of a feature */
-	float edge[MAX_BINS]; /* upper ends of bins 1 .. n_bins-2 */
+	float edge[MAX_BINS]; /* upper ends of bins 1 .. n_bins-2, then infinity */
 	uint32_t n_bins;
 	/* Per bin of the feature at hand, room for its levels. */
 	double *score;
@@ -143,8 +143,6 @@ make_edges(Scan *s, const float *col)
 		if (!isnan(v))
 			s->sorted[n++] = v;
 	}
-	if (n == 0)
-		return 0;
 	qsort(s->sorted, (size_t) n, sizeof(float), compare_floats);
 	int32_t wanted = n / ROWS_PER_BIN;
 	if (wanted > MAX_BINS - 2)
@@ -157,28 +155,23 @@ make_edges(Scan *s, const float *col)
 			(n_edges == 0 || s->sorted[at] > s->edge[n_edges - 1]))
 			s->edge[n_edges++] = s->sorted[at];
 	}
+	for (uint32_t k = n_edges; k < MAX_BINS; k++)
+		s->edge[k] = INFINITY;
 	return n_edges;
 }
 
 /* 0 for missing, else 1 + number of edges at or below the value; levels are their own bins. */
 static uint32_t
-bin_of(const Scan *s, const PgmlFeature *feature, uint32_t n_edges, float v)
+bin_of(const Scan *s, const PgmlFeature *feature, float v)
 {
 	uint32_t low = 0;
-	uint32_t high = n_edges;
 
 	if (isnan(v))
 		return 0;
 	if (feature->categorical)
 		return v >= 0 && v < (float) feature->n_levels ? (uint32_t) v + 1 : 0;
-	while (low < high)
-	{
-		uint32_t mid = (low + high) / 2;
-		if (s->edge[mid] <= v)
-			low = mid + 1;
-		else
-			high = mid;
-	}
+	for (uint32_t step = MAX_BINS / 2; step > 0; step /= 2)
+		low += s->edge[low + step - 1] <= v ? step : 0;
 	return low + 1;
 }
 
@@ -192,9 +185,9 @@ bin_feature(Scan *s, int32_t f)
 
 	s->n_bins = feature->categorical ? (uint32_t) feature->n_levels + 1 : n_edges + 2;
 	for (int32_t i = 0; i < s->fit.n; i++)
-		s->fit.bin[i] = bin_of(s, feature, n_edges, col[s->fit.rows[i]]);
+		s->fit.bin[i] = bin_of(s, feature, col[s->fit.rows[i]]);
 	for (int32_t i = 0; i < s->test.n; i++)
-		s->test.bin[i] = bin_of(s, feature, n_edges, col[s->test.rows[i]]);
+		s->test.bin[i] = bin_of(s, feature, col[s->test.rows[i]]);
 }
 
 /* Keep only whether a value is missing. False when that does not vary. */

@@ -27,6 +27,9 @@
 /* Integers are counted by a bit for each of their range when it is at most this many times the rows. */
 #define BITS_PER_ROW 64
 
+/* Rows that are read at a time; divides RECIPE_POLL. */
+#define BLOCK_ROWS 512
+
 /* Values in order, read back from the keys that they were sorted by. */
 static double
 sorted_value(const RecipeFit *fit, int64_t i)
@@ -54,6 +57,25 @@ is_whole(double v)
 	return fabs(v) >= FIRST_WITHOUT_FRACTION || v == (double) (int64_t) v;
 }
 
+/* Values of n training rows from number `first` on, read by one loop for each way in which they are held. */
+static void
+read_values(const RecipeFit *fit, const ColumnFit *f, int64_t first, int n, double *out)
+{
+	const int32_t *rows = fit->spec->rows + first;
+	const float *single = f->col->single;
+	const double *num = f->col->num;
+
+	if (is_date(f) || f->col->kind == PGML_KIND_TEXT)
+		for (int i = 0; i < n; i++)
+			out[i] = fit_value(f, rows[i]);
+	else if (single != NULL)
+		for (int i = 0; i < n; i++)
+			out[i] = single[rows[i]];
+	else
+		for (int i = 0; i < n; i++)
+			out[i] = num[rows[i]];
+}
+
 /* Go through the values of all rows: how many are missing or infinite, their range, and whether they are integers. */
 static PgmlStatus
 look_at_values(RecipeFit *fit, ColumnFit *f)
@@ -62,22 +84,27 @@ look_at_values(RecipeFit *fit, ColumnFit *f)
 	double low = INFINITY, high = -INFINITY;
 	bool whole = true;
 
-	for (int64_t i = 0; i < fit->spec->n; i++)
+	for (int64_t first = 0; first < fit->spec->n; first += BLOCK_ROWS)
 	{
-		double v = fit_value(f, fit->spec->rows[i]);
+		int n = (int) (fit->spec->n - first < BLOCK_ROWS ? fit->spec->n - first : BLOCK_ROWS);
+		double block[BLOCK_ROWS];
 
-		if (fit_stopped(fit->env, i))
+		if (fit_stopped(fit->env, first))
 			return pgml_fail_cancelled(fit->env);
-		missing += isnan(v);
-		ones += v == 1;
-		if (!(fabs(v) <= DBL_MAX))
+		read_values(fit, f, first, n, block);
+		for (int i = 0; i < n; i++)
 		{
-			infinite += !isnan(v);
-			continue;
+			double v = block[i];
+
+			missing += isnan(v);
+			ones += v == 1;
+			infinite += isinf(v) != 0;
+			if (!(fabs(v) <= DBL_MAX))
+				continue;
+			low = v < low ? v : low;
+			high = v > high ? v : high;
+			whole = whole && is_whole(v);
 		}
-		low = v < low ? v : low;
-		high = v > high ? v : high;
-		whole = whole && is_whole(v);
 	}
 	f->n_missing = missing;
 	f->n_infinite = infinite;

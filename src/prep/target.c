@@ -305,17 +305,17 @@ static int
 distinct_place(const Distinct *d, double v)
 {
 	int low = 0;
-	int high = d->n;
+	int n = d->n;
 
-	while (low < high)
+	/* Without a branch that depends on the value, as labels come in no order. */
+	while (n > 1)
 	{
-		int mid = (low + high) / 2;
-		if (d->value[mid] < v)
-			low = mid + 1;
-		else
-			high = mid;
+		int half = n / 2;
+
+		low += d->value[low + half - 1] < v ? half : 0;
+		n -= half;
 	}
-	return low;
+	return low + (n == 1 && d->value[low] < v);
 }
 
 /* Collect the different numbers; more than can be classes are only counted as one more. */
