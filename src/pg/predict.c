@@ -25,6 +25,7 @@
 #include "pg/compat.h"
 #include "pg/predict.h"
 #include "pg/predict_input.h"
+#include "pg/predict_probs.h"
 
 /* How predictions become datums of the wanted type. */
 typedef struct PredictType
@@ -49,7 +50,8 @@ typedef struct PredictSite
 	double *scratch;
 	Datum *labels; /* classes in the wanted type, made when first predicted */
 	bool *has_label;
-	int proba_class; /* class asked for last, -1: none */
+	int proba_class;                 /* class asked for last, -1: none */
+	PgmlProbabilities probabilities; /* object NULL: not made yet */
 } PredictSite;
 
 PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_predict);
@@ -137,6 +139,7 @@ use_model(PredictSite *site, PgmlModel *model)
 	site->labels = MemoryContextAlloc(site->of_model, classes * sizeof(Datum));
 	site->has_label = MemoryContextAllocZero(site->of_model, classes * sizeof(bool));
 	site->proba_class = -1;
+	site->probabilities.object = NULL;
 	site->serial = model->serial;
 }
 
@@ -400,29 +403,14 @@ pgml_auto_predict_proba(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(pgml_class_probability(&site->inputs->model->image, site->out, class));
 }
 
-Jsonb *
-pgml_class_probabilities(const PgmlImage *image, const double *out)
+/* Make the object that predict_probs() fills. */
+static void
+make_probabilities(PredictSite *site)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue *object;
+	MemoryContext old = MemoryContextSwitchTo(site->of_model);
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (int i = 0; i < image->n_classes; i++)
-	{
-		JsonbValue key = { .type = jbvString };
-		JsonbValue value = { .type = jbvNumeric };
-		char digits[DOUBLE_SHORTEST_DECIMAL_LEN];
-
-		key.val.string.val = unconstify(char *, image->classes[i]);
-		key.val.string.len = (int) strlen(image->classes[i]);
-		double_to_shortest_decimal_buf(pgml_class_probability(image, out, i), digits);
-		value.val.numeric = DatumGetNumeric(DirectFunctionCall3(
-			numeric_in, CStringGetDatum(digits), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-		pushJsonbValue(&state, WJB_KEY, &key);
-		pushJsonbValue(&state, WJB_VALUE, &value);
-	}
-	object = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	return JsonbValueToJsonb(object);
+	site->probabilities = pgml_probabilities_create(&site->inputs->model->image);
+	MemoryContextSwitchTo(old);
 }
 
 /* predict_probs(model text, input record | jsonb | json | text) */
@@ -436,5 +424,7 @@ pgml_auto_predict_probs(PG_FUNCTION_ARGS)
 	site = enter_site(fcinfo);
 	require_classes(site);
 	compute(site, fcinfo);
-	PG_RETURN_JSONB_P(pgml_class_probabilities(&site->inputs->model->image, site->out));
+	if (site->probabilities.object == NULL)
+		make_probabilities(site);
+	PG_RETURN_JSONB_P(pgml_probabilities_jsonb(&site->probabilities, site->out));
 }

@@ -3,7 +3,6 @@
 #define PGML_PG_PREDICT_H
 
 #include "postgres.h"
-#include "utils/jsonb.h"
 
 #include "model/image.h"
 
@@ -28,11 +27,5 @@ extern int pgml_find_class(const PgmlImage *image, const char *s, Size length);
 
 /* Probability of a class in the numbers of a prediction. */
 extern double pgml_class_probability(const PgmlImage *image, const double *out, int class);
-
-/*
- * Object of all classes and their probabilities, in full precision; allocated in the current
- * context.
- */
-extern Jsonb *pgml_class_probabilities(const PgmlImage *image, const double *out);
 
 #endif

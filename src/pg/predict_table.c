@@ -18,6 +18,7 @@
 #include "funcapi.h"
 #include "tcop/dest.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -25,6 +26,7 @@
 #include "pg/predict.h"
 #include "pg/predict_block.h"
 #include "pg/predict_input.h"
+#include "pg/predict_probs.h"
 #include "pg/source.h"
 
 /* Columns of the result. */
@@ -52,7 +54,9 @@ typedef struct TableReceiver
 	PredictBlock *block;
 	int rows;               /* in the block */
 	MemoryContext of_block; /* emptied after every block */
-	char **ids;             /* of the block; NULL: no id */
+	text **ids;             /* of the block; NULL: no id */
+	Datum *labels;          /* the classes; NULL: numbers are predicted */
+	PgmlProbabilities probabilities;
 } TableReceiver;
 
 PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_predict_table);
@@ -77,15 +81,16 @@ number_row(const double *out, Datum *values, bool *nulls)
  * one.
  */
 static void
-class_row(const PgmlImage *image, const double *out, Datum *values, bool *nulls)
+class_row(TableReceiver *self, const double *out, Datum *values, bool *nulls)
 {
+	const PgmlImage *image = self->image;
 	int class = pgml_image_class(image, out);
 	int asked = image->task == PGML_TASK_BINARY ? 1 : class;
 
-	values[OUT_PREDICTION] = CStringGetTextDatum(image->classes[class]);
+	values[OUT_PREDICTION] = self->labels[class];
 	nulls[OUT_VALUE] = true;
 	values[OUT_PROBABILITY] = Float8GetDatum(pgml_class_probability(image, out, asked));
-	values[OUT_PROBABILITIES] = JsonbPGetDatum(pgml_class_probabilities(image, out));
+	values[OUT_PROBABILITIES] = JsonbPGetDatum(pgml_probabilities_jsonb(&self->probabilities, out));
 }
 
 /* Predict the rows of the block and append them to the result. */
@@ -101,13 +106,13 @@ flush_block(TableReceiver *self)
 		bool nulls[N_OUT] = { false };
 
 		if (self->ids[i] != NULL)
-			values[OUT_ID] = CStringGetTextDatum(self->ids[i]);
+			values[OUT_ID] = PointerGetDatum(self->ids[i]);
 		else
 			nulls[OUT_ID] = true;
 		if (self->image->task == PGML_TASK_REGRESSION)
 			number_row(predict_block_out(self->block, i), values, nulls);
 		else
-			class_row(self->image, predict_block_out(self->block, i), values, nulls);
+			class_row(self, predict_block_out(self->block, i), values, nulls);
 		tuplestore_putvalues(self->result, self->result_desc, values, nulls);
 	}
 	self->rows_before += self->rows;
@@ -119,17 +124,35 @@ flush_block(TableReceiver *self)
 
 /* ---- the receiver -------------------------------------------------------------------------- */
 
+/* A whole number as text. */
+static text *
+integer_text(int64 number)
+{
+	char digits[MAXINT8LEN + 1];
+
+	return cstring_to_text_with_len(digits, pg_lltoa(number, digits));
+}
+
 /* The id of the current row as text, in the block's memory; NULL for NULL. */
-static char *
+static text *
 row_id(TableReceiver *self, TupleTableSlot *slot)
 {
 	MemoryContext old = MemoryContextSwitchTo(self->of_block);
-	char *id = NULL;
+	text *id = NULL;
 
 	if (self->id_column < 0)
-		id = psprintf(INT64_FORMAT, self->rows_before + self->rows + 1);
+		id = integer_text(self->rows_before + self->rows + 1);
 	else if (!slot->tts_isnull[self->id_column])
-		id = OutputFunctionCall(&self->id_output, slot->tts_values[self->id_column]);
+	{
+		Datum value = slot->tts_values[self->id_column];
+
+		if (self->id_output.fn_oid == F_INT4OUT)
+			id = integer_text(DatumGetInt32(value));
+		else if (self->id_output.fn_oid == F_INT8OUT)
+			id = integer_text(DatumGetInt64(value));
+		else
+			id = cstring_to_text(OutputFunctionCall(&self->id_output, value));
+	}
 	MemoryContextSwitchTo(old);
 	return id;
 }
@@ -180,6 +203,16 @@ find_id_column(const PgmlStatement *statement, const char *id)
 					errhint("Column names are matched exactly, without folding to lower case.")));
 }
 
+/* Make what is the same for all predictions of classes. */
+static void
+describe_classes(TableReceiver *self)
+{
+	self->labels = palloc(self->image->n_classes * sizeof(Datum));
+	for (int i = 0; i < self->image->n_classes; i++)
+		self->labels[i] = CStringGetTextDatum(self->image->classes[i]);
+	self->probabilities = pgml_probabilities_create(self->image);
+}
+
 /* Set up the receiver for the statement's rows; everything it needs is in context. */
 static TableReceiver *
 create_receiver(PgmlModelRef *ref, const PgmlStatement *statement, const char *id,
@@ -211,7 +244,9 @@ create_receiver(PgmlModelRef *ref, const PgmlStatement *statement, const char *i
 	}
 	self->block = predict_block_create(self->inputs, NULL, context);
 	self->of_block = AllocSetContextCreate(context, "pgml_auto block", ALLOCSET_DEFAULT_SIZES);
-	self->ids = palloc(predict_block_room(self->block) * sizeof(char *));
+	self->ids = palloc(predict_block_room(self->block) * sizeof(text *));
+	if (self->image->task != PGML_TASK_REGRESSION)
+		describe_classes(self);
 	MemoryContextSwitchTo(old);
 	return self;
 }

@@ -285,6 +285,18 @@ make_labels(ScanCall *call, ScanJob *job)
 	return made;
 }
 
+/* Make the object that predict_probs() fills; true. */
+static bool
+make_probabilities(ScanCall *call, ScanJob *job)
+{
+	MemoryContext old = MemoryContextSwitchTo(job->of_model);
+
+	call->probabilities = palloc(sizeof(PgmlProbabilities));
+	*call->probabilities = pgml_probabilities_create(&job->inputs->model->image);
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
 /* Find the class that predict_proba() is asked for; false when that is an error. */
 static bool
 find_class(ScanCall *call, ScanJob *job, ExprContext *econtext)
@@ -321,7 +333,7 @@ scan_call_prepare(ScanCall *call, ScanJob *job, ExprContext *econtext)
 		case PREDICT_PROBA:
 			return !number && find_class(call, job, econtext);
 		case PREDICT_PROBS:
-			return !number;
+			return !number && make_probabilities(call, job);
 		case PREDICT_ANY:
 			if (number)
 				return call->type == TEXTOID || call->type == FLOAT8OID;
@@ -359,7 +371,7 @@ scan_call_result(const ScanCall *call, const ScanJob *job, int i, bool *isnull)
 		case PREDICT_PROBA:
 			return Float8GetDatum(pgml_class_probability(image, out, call->asked));
 		case PREDICT_PROBS:
-			return JsonbPGetDatum(pgml_class_probabilities(image, out));
+			return JsonbPGetDatum(pgml_probabilities_jsonb(call->probabilities, out));
 		case PREDICT_VALUE:
 			return Float8GetDatum(out[0]);
 		default:

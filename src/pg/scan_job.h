@@ -10,6 +10,7 @@
 #include "pg/model_cache.h"
 #include "pg/predict.h"
 #include "pg/predict_block.h"
+#include "pg/predict_probs.h"
 
 /* A version of a row type; identifier 0: none. */
 typedef struct RowType
@@ -54,9 +55,10 @@ typedef struct ScanCall
 	int job;
 	int column; /* of the node's tuples, from 0, that holds the prediction */
 	Oid type;
-	ExprState *class; /* predict_proba(): the class asked for; NULL: none */
-	int asked;        /* its number */
-	Datum *labels;    /* predict(): classes in the wanted type */
+	ExprState *class;                 /* predict_proba(): the class asked for; NULL: none */
+	int asked;                        /* its number */
+	Datum *labels;                    /* predict(): classes in the wanted type */
+	PgmlProbabilities *probabilities; /* predict_probs(): the object to fill */
 } ScanCall;
 
 /* A job for the call; the expressions are over the tuples of the node. */

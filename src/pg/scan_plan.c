@@ -240,18 +240,27 @@ used_walker(Node *node, void *arg)
 	return expression_tree_walker(node, used_walker, arg);
 }
 
-/* The columns below that hold rows of which only the calls had made use. */
+/* The columns below that an aggregation uses. */
 static Bitmapset *
-unneeded_columns(const Agg *aggregate)
+used_columns(const Agg *aggregate)
 {
 	Bitmapset *used = NULL;
-	Bitmapset *unneeded = NULL;
-	ListCell *cell;
 
 	used_walker((Node *) aggregate->plan.targetlist, &used);
 	used_walker((Node *) aggregate->plan.qual, &used);
 	for (int i = 0; i < aggregate->numCols; i++)
 		used = bms_add_member(used, aggregate->grpColIdx[i]);
+	return used;
+}
+
+/* The columns below that hold rows of which only the calls had made use. */
+static Bitmapset *
+unneeded_columns(const Agg *aggregate)
+{
+	Bitmapset *used = used_columns(aggregate);
+	Bitmapset *unneeded = NULL;
+	ListCell *cell;
+
 	foreach(cell, outerPlan(aggregate)->targetlist)
 	{
 		const TargetEntry *target = lfirst(cell);
@@ -261,6 +270,37 @@ unneeded_columns(const Agg *aggregate)
 			unneeded = bms_add_member(unneeded, target->resno);
 	}
 	return unneeded;
+}
+
+/*
+ * A scan gives all columns of its table where it need not copy any.  PgmlPredict does copy what it gives, so columns
+ * that no aggregate uses are left away, as far as the numbers of the others allow.
+ */
+static void
+trim_columns(const Agg *aggregate)
+{
+	Plan *below = outerPlan(aggregate);
+	Bitmapset *used = used_columns(aggregate);
+	List *kept = NIL;
+	int last = 0;
+	int column = -1;
+	ListCell *cell;
+
+	if (aggregate->chain != NIL || !scan_can_split(below) ||
+		!scan_has_predict((Node *) below->qual))
+		return;
+	while ((column = bms_next_member(used, column)) >= 0)
+		last = column;
+	foreach(cell, list_copy_head(below->targetlist, last))
+	{
+		TargetEntry *target = lfirst(cell);
+		Expr *expression = target->expr;
+
+		if (!bms_is_member(target->resno, used) && IsA(expression, Var))
+			expression = (Expr *) makeNullConst(exprType((Node *) expression), -1, InvalidOid);
+		kept = lappend(kept, makeTargetEntry(expression, target->resno, NULL, false));
+	}
+	below->targetlist = kept;
 }
 
 /*
@@ -381,7 +421,10 @@ rewrite_plan(Rewrite *rewrite, Plan *plan, ScanDemand demand, bool steady)
 		return split;
 	}
 	if (IsA(plan, Agg) && !DO_AGGSPLIT_COMBINE(((Agg *) plan)->aggsplit))
+	{
+		trim_columns((Agg *) plan);
 		split_aggregate(rewrite, plan, demand_of_child(plan, demand, true));
+	}
 	rewrite_children(rewrite, plan, demand, steady);
 	return plan;
 }
