@@ -71,8 +71,14 @@ extern bool scan_can_split(const Plan *plan);
 /* The rewritten node, or the node itself when there is nothing to gain. */
 extern Plan *scan_split(PlannedStmt *stmt, Plan *plan, ScanDemand demand, int *last_node_id);
 
-/* scan_plan.c: the statement with its calls in blocks; NULL when there are none. */
-extern PlannedStmt *scan_rewrite(const PlannedStmt *stmt, bool backward);
+/*
+ * scan_plan.c: whether a statement predicts for so many rows that it is worth rewriting; *last_node_id becomes the highest
+ * number of a node of its plan.
+ */
+extern bool scan_is_worth_it(const PlannedStmt *stmt, int *last_node_id);
+
+/* The statement with its calls in blocks; NULL when none can be. */
+extern PlannedStmt *scan_rewrite(const PlannedStmt *stmt, int last_node_id, bool backward);
 
 /* The lists in CustomScan.custom_exprs. */
 enum

@@ -88,16 +88,17 @@ executor_start(QueryDesc *query, int eflags)
 	MemoryContext context;
 	MemoryContext old;
 	PlannedStmt *stmt;
+	int last_node_id;
 
 	if (!block_scoring || IsParallelWorker() || query->plannedstmt->planTree == NULL ||
-		!may_predict(query->plannedstmt))
+		!may_predict(query->plannedstmt) || !scan_is_worth_it(query->plannedstmt, &last_node_id))
 	{
 		start(query, eflags);
 		return;
 	}
 	context = AllocSetContextCreate(CurrentMemoryContext, "pgml_auto plan", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	stmt = scan_rewrite(query->plannedstmt, (eflags & EXEC_FLAG_BACKWARD) != 0);
+	stmt = scan_rewrite(query->plannedstmt, last_node_id, (eflags & EXEC_FLAG_BACKWARD) != 0);
 	MemoryContextSwitchTo(old);
 	if (stmt == NULL)
 	{

@@ -23,27 +23,6 @@ static Plan *rewrite_plan(Rewrite *rewrite, Plan *plan, ScanDemand demand, bool 
 
 /* ---- looking only -------------------------------------------------------------------------- */
 
-/* The nodes below. */
-static List *
-children(Plan *plan)
-{
-	List *plans = NIL;
-
-	if (IsA(plan, Append))
-		plans = list_copy(((Append *) plan)->appendplans);
-	else if (IsA(plan, MergeAppend))
-		plans = list_copy(((MergeAppend *) plan)->mergeplans);
-	else if (IsA(plan, SubqueryScan))
-		plans = list_make1(((SubqueryScan *) plan)->subplan);
-	else if (IsA(plan, CustomScan))
-		plans = list_copy(((CustomScan *) plan)->custom_plans);
-	if (outerPlan(plan) != NULL)
-		plans = lappend(plans, outerPlan(plan));
-	if (innerPlan(plan) != NULL)
-		plans = lappend(plans, innerPlan(plan));
-	return plans;
-}
-
 /*
  * Whether a node reads so many rows that blocks pay.  Of conditions that predict the planner guesses that few rows pass, so
  * what counts then is what they are expected to cost.
@@ -56,33 +35,55 @@ is_worth_it(const Plan *plan)
 			scan_has_predict((Node *) plan->qual));
 }
 
-/* Whether a node that is worth it predicts; *last_node_id becomes the highest number of a node. */
+static bool look_at(Plan *plan, int *last_node_id);
+
+/* The same for several nodes. */
 static bool
-look_at(Plan *plan, int *last_node_id)
+look_at_all(List *plans, int *last_node_id)
 {
 	bool found = false;
 	ListCell *cell;
 
-	*last_node_id = Max(*last_node_id, plan->plan_node_id);
-	if (is_worth_it(IsA(plan, Agg) ? outerPlan(plan) : plan))
-		found =
-			scan_has_predict((Node *) plan->targetlist) || scan_has_predict((Node *) plan->qual);
-	foreach(cell, children(plan))
+	foreach(cell, plans)
 		found |= look_at(lfirst(cell), last_node_id);
 	return found;
 }
 
-/* The same for the whole statement. */
+/*
+ * Whether a node that is worth it predicts; *last_node_id becomes the highest number of a node.  Allocates nothing: this is
+ * done for every statement that predicts, for one row as well.
+ */
 static bool
-look_at_statement(const PlannedStmt *stmt, int *last_node_id)
+look_at(Plan *plan, int *last_node_id)
 {
-	bool found = look_at(stmt->planTree, last_node_id);
-	ListCell *cell;
+	bool found = false;
 
-	foreach(cell, stmt->subplans)
-		if (lfirst(cell) != NULL)
-			found |= look_at(lfirst(cell), last_node_id);
-	return found;
+	if (plan == NULL)
+		return false;
+	*last_node_id = Max(*last_node_id, plan->plan_node_id);
+	if (is_worth_it(IsA(plan, Agg) ? outerPlan(plan) : plan))
+		found =
+			scan_has_predict((Node *) plan->targetlist) || scan_has_predict((Node *) plan->qual);
+	if (IsA(plan, Append))
+		found |= look_at_all(((Append *) plan)->appendplans, last_node_id);
+	else if (IsA(plan, MergeAppend))
+		found |= look_at_all(((MergeAppend *) plan)->mergeplans, last_node_id);
+	else if (IsA(plan, SubqueryScan))
+		found |= look_at(((SubqueryScan *) plan)->subplan, last_node_id);
+	else if (IsA(plan, CustomScan))
+		found |= look_at_all(((CustomScan *) plan)->custom_plans, last_node_id);
+	found |= look_at(outerPlan(plan), last_node_id);
+	return look_at(innerPlan(plan), last_node_id) || found;
+}
+
+bool
+scan_is_worth_it(const PlannedStmt *stmt, int *last_node_id)
+{
+	bool found;
+
+	*last_node_id = 0;
+	found = look_at(stmt->planTree, last_node_id);
+	return look_at_all(stmt->subplans, last_node_id) || found;
 }
 
 /* ---- aggregates ---------------------------------------------------------------------------- */
@@ -430,14 +431,12 @@ rewrite_plan(Rewrite *rewrite, Plan *plan, ScanDemand demand, bool steady)
 }
 
 PlannedStmt *
-scan_rewrite(const PlannedStmt *stmt, bool backward)
+scan_rewrite(const PlannedStmt *stmt, int last_node_id, bool backward)
 {
-	Rewrite rewrite = { .last_node_id = 0 };
+	Rewrite rewrite = { .stmt = copyObject(unconstify(PlannedStmt *, stmt)),
+						.last_node_id = last_node_id };
 	ListCell *cell;
 
-	if (!look_at_statement(stmt, &rewrite.last_node_id))
-		return NULL;
-	rewrite.stmt = copyObject(unconstify(PlannedStmt *, stmt));
 	rewrite.stmt->planTree = rewrite_plan(&rewrite, rewrite.stmt->planTree, DEMAND_RUN, backward);
 	foreach(cell, rewrite.stmt->subplans)
 		if (lfirst(cell) != NULL)
