@@ -78,7 +78,7 @@ extern Plan *scan_split(PlannedStmt *stmt, Plan *plan, ScanDemand demand, int *l
 extern bool scan_is_worth_it(const PlannedStmt *stmt, int *last_node_id);
 
 /* The statement with its calls in blocks; NULL when none can be. */
-extern PlannedStmt *scan_rewrite(const PlannedStmt *stmt, int last_node_id, bool backward);
+extern PlannedStmt *scan_rewrite(const PlannedStmt *stmt, int last_node_id);
 
 /* The lists in CustomScan.custom_exprs. */
 enum

@@ -59,13 +59,15 @@ typedef struct PredictScan
 	Phase phase;
 
 	/* The block. */
-	Phase made;  /* how far its calls were made ahead */
+	Phase made; /* how far its calls were made ahead */
+	bool
+		ended; /* the last call has found no row: the position is after the last or before the first */
 	bool done;   /* the node below has no more rows */
 	bool single; /* it is one row, where the node below has it */
 	int size;    /* of the next one */
 	int room;
 	int rows;
-	int next;
+	int next;      /* the row that follows the one given last */
 	Datum *values; /* of the rows, n_kept each */
 	bool *nulls;
 	int *scored;          /* number among the rows scored; -1: original expressions */
@@ -593,25 +595,77 @@ check_user(PredictScan *self)
 		scan_job_resolve(self->jobs[i], self->css.ss.ps.ps_ExprContext);
 }
 
+/* Evaluate row i of the block; NULL when it does not pass the conditions. */
+static TupleTableSlot *
+evaluate(PredictScan *self, int i)
+{
+	CHECK_FOR_INTERRUPTS();
+	ResetExprContext(self->css.ss.ps.ps_ExprContext);
+	show_row(self, i);
+	return passes(self, i) ? project(self, i) : NULL;
+}
+
+/* The next row, NULL after the last one. */
+static TupleTableSlot *
+go_forward(PredictScan *self)
+{
+	TupleTableSlot *result = NULL;
+
+	while (result == NULL && (self->next < self->rows || fill(self)))
+		result = evaluate(self, self->next++);
+	return result;
+}
+
+/*
+ * The row before the block; it becomes the block.  The node below, which can go back as well, stands at the last row of the
+ * block or, when there are no more, behind it.
+ */
+static bool
+fill_backward(PredictScan *self)
+{
+	for (int i = self->done ? 0 : 1; i < self->rows; i++)
+		ExecProcNode(outerPlanState(self));
+	self->rows = 0;
+	self->size = FIRST_ROWS;
+	MemoryContextReset(self->block);
+	fill_single(self);
+	self->done = false;
+	self->next = self->rows;
+	return self->rows > 0;
+}
+
+/* The row before the one given last, NULL before the first one.  Nothing is read ahead in this direction. */
+static TupleTableSlot *
+go_backward(PredictScan *self)
+{
+	TupleTableSlot *result = NULL;
+
+	if (self->ended && !self->done)
+		return NULL; /* is before the first already */
+	if (!self->ended && self->next > 0)
+		self->next--;
+	while (self->next > 0 || fill_backward(self))
+	{
+		result = evaluate(self, self->next - 1);
+		if (result != NULL)
+			break;
+		self->next--;
+	}
+	return result;
+}
+
 static TupleTableSlot *
 exec_scan(CustomScanState *css)
 {
 	PredictScan *self = (PredictScan *) css;
+	TupleTableSlot *result;
 
 	check_user(self);
-	for (;;)
-	{
-		int i;
-
-		CHECK_FOR_INTERRUPTS();
-		if (self->next >= self->rows && !fill(self))
-			break;
-		i = self->next++;
-		ResetExprContext(css->ss.ps.ps_ExprContext);
-		show_row(self, i);
-		if (passes(self, i))
-			return project(self, i);
-	}
+	result = ScanDirectionIsBackward(css->ss.ps.state->es_direction) ? go_backward(self) :
+																	   go_forward(self);
+	self->ended = result == NULL;
+	if (result != NULL)
+		return result;
 	ExecClearTuple(css->ss.ss_ScanTupleSlot);
 	return ExecClearTuple(css->ss.ps.ps_ResultTupleSlot);
 }
@@ -629,7 +683,7 @@ rescan(CustomScanState *css)
 	PredictScan *self = (PredictScan *) css;
 
 	self->rows = self->next = 0;
-	self->done = false;
+	self->done = self->ended = false;
 	self->size = FIRST_ROWS;
 	ExecClearTuple(css->ss.ss_ScanTupleSlot);
 	if (!self->fixed)

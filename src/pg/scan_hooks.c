@@ -98,7 +98,7 @@ executor_start(QueryDesc *query, int eflags)
 	}
 	context = AllocSetContextCreate(CurrentMemoryContext, "pgml_auto plan", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	stmt = scan_rewrite(query->plannedstmt, last_node_id, (eflags & EXEC_FLAG_BACKWARD) != 0);
+	stmt = scan_rewrite(query->plannedstmt, last_node_id);
 	MemoryContextSwitchTo(old);
 	if (stmt == NULL)
 	{

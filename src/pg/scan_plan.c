@@ -364,7 +364,7 @@ demand_of_child(const Plan *plan, ScanDemand demand, bool outer)
 	}
 }
 
-/* Whether a child is asked to go back to rows it has given: steady is whether its parent is. */
+/* Whether a child must be able to mark a row and return to it: steady is whether its parent must. */
 static bool
 child_is_steady(const Plan *plan, bool steady, bool outer)
 {
@@ -403,7 +403,7 @@ rewrite_children(Rewrite *rewrite, Plan *plan, ScanDemand demand, bool steady)
 						 child_is_steady(plan, steady, false));
 }
 
-/* Rewrite a node and what is below it; a steady one must be able to go back, which PgmlPredict is not. */
+/* Rewrite a node and what is below it; a steady one must be able to return to a marked row, which PgmlPredict is not. */
 static Plan *
 rewrite_plan(Rewrite *rewrite, Plan *plan, ScanDemand demand, bool steady)
 {
@@ -431,13 +431,13 @@ rewrite_plan(Rewrite *rewrite, Plan *plan, ScanDemand demand, bool steady)
 }
 
 PlannedStmt *
-scan_rewrite(const PlannedStmt *stmt, int last_node_id, bool backward)
+scan_rewrite(const PlannedStmt *stmt, int last_node_id)
 {
 	Rewrite rewrite = { .stmt = copyObject(unconstify(PlannedStmt *, stmt)),
 						.last_node_id = last_node_id };
 	ListCell *cell;
 
-	rewrite.stmt->planTree = rewrite_plan(&rewrite, rewrite.stmt->planTree, DEMAND_RUN, backward);
+	rewrite.stmt->planTree = rewrite_plan(&rewrite, rewrite.stmt->planTree, DEMAND_RUN, false);
 	foreach(cell, rewrite.stmt->subplans)
 		if (lfirst(cell) != NULL)
 			lfirst(cell) = rewrite_plan(&rewrite, lfirst(cell), DEMAND_SOME, false);

@@ -224,6 +224,35 @@ COMMIT;
 FETCH 1 FROM held;
 CLOSE held;
 
+-- Back and forth at random, past both ends: where a cursor goes does not depend on blocks.
+CREATE FUNCTION wander(query text, mode text, steps int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE c refcursor; r record; trace text := ''; step float8;
+BEGIN
+    PERFORM set_config('pgml_auto.block_scoring', mode, true), setseed(0.25);
+    OPEN c SCROLL FOR EXECUTE query;
+    FOR i IN 1..steps LOOP
+        step := random();
+        IF step < 0.4 THEN FETCH NEXT FROM c INTO r;
+        ELSIF step < 0.6 THEN FETCH PRIOR FROM c INTO r;
+        ELSIF step < 0.75 THEN MOVE FORWARD 40 FROM c; FETCH NEXT FROM c INTO r;
+        ELSIF step < 0.9 THEN MOVE BACKWARD 40 FROM c; FETCH PRIOR FROM c INTO r;
+        ELSIF step < 0.93 THEN FETCH LAST FROM c INTO r;
+        ELSIF step < 0.96 THEN FETCH FIRST FROM c INTO r;
+        ELSIF step < 0.98 THEN MOVE FORWARD ALL FROM c; FETCH PRIOR FROM c INTO r;
+        ELSE MOVE BACKWARD ALL FROM c; FETCH NEXT FROM c INTO r;
+        END IF;
+        trace := trace || coalesce(r::text, '-') || E'\n';
+    END LOOP;
+    CLOSE c;
+    RETURN trace;
+END $$;
+SELECT q, plan_of(q) LIKE '%PgmlPredict%' AS blocks, wander(q, 'off', 500) = wander(q, 'on', 500) AS same FROM unnest(ARRAY[
+$$SELECT id, predict('churn', t) FROM customers t WHERE id < 300$$,
+$$SELECT id, predict('churn', t) FROM customers t WHERE predict_proba('churn', t) > 0.3$$,
+$$SELECT id, predict('churn', t) FROM parts t WHERE id % 7 = 0$$,
+$$SELECT id, predict('churn', t) FROM customers t ORDER BY id LIMIT 100$$,
+$$SELECT id, predict('churn', t) FROM customers t WHERE id < 0$$]) q;
+
 -- Prepared statements, custom and generic; the model, the class and a bound as parameters.
 PREPARE p(text, text, int) AS SELECT count(*), sum(predict_proba($1, t, $2)) FROM customers t WHERE id <= $3;
 SET plan_cache_mode = force_generic_plan;
