@@ -61,13 +61,8 @@ SELECT set_eq(
 SELECT set_eq(
     $$SELECT format('%s(%s)', proname, pg_get_function_arguments(oid)) FROM functions WHERE pronamespace = 'pgml_auto'::regnamespace$$,
     ARRAY['has_role(role text)', 'higher_is_better(metric text)', 'settings_text(algorithm text, settings jsonb)', 'deployed_changed()',
-<<<<<<< HEAD
-          'shared_image_slots()'],
-    'what views and triggers need is in the fixed schema');
-=======
-          'predict_support(internal)'],
+          'shared_image_slots()', 'predict_support(internal)'],
     'what views, triggers and the planner need is in the fixed schema');
->>>>>>> 59ac4b8 (Write probabilities as jsonb without building the object anew for every row)
 
 -- Predictions read tables: never immutable (a plan would keep an old answer), and fit for parallel queries.
 SELECT set_eq(
@@ -79,14 +74,9 @@ SELECT set_eq(
           'predict_table stable restricted', 'automl_describe stable safe', 'automl_leaderboard stable safe',
           'automl_train volatile unsafe', 'automl_deploy volatile unsafe', 'automl_rollback volatile unsafe',
           'automl_drop volatile unsafe', 'automl_rename volatile unsafe', 'automl_grant volatile unsafe',
-<<<<<<< HEAD
-          'automl_revoke volatile unsafe', 'automl_predict_view volatile unsafe', 'pgml_auto_progress volatile restricted strict',
+          'automl_revoke volatile unsafe', 'automl_predict_view volatile unsafe', 'pgml_auto_progress volatile restricted strict', 'predict_support volatile unsafe strict',
           'has_role stable safe strict', 'higher_is_better immutable safe strict', 'settings_text immutable safe strict',
           'shared_image_slots volatile safe strict'],
-=======
-          'automl_revoke volatile unsafe', 'automl_predict_view volatile unsafe', 'pgml_auto_progress volatile restricted strict', 'predict_support volatile unsafe strict',
-          'has_role stable safe strict', 'higher_is_better immutable safe strict', 'settings_text immutable safe strict'],
->>>>>>> 59ac4b8 (Write probabilities as jsonb without building the object anew for every row)
     'volatility, parallel safety and strictness');
 
 SELECT is_empty($$SELECT oid::regprocedure FROM functions WHERE prosecdef$$, 'no function is SECURITY DEFINER');
@@ -161,12 +151,8 @@ SELECT is_empty($$SELECT relname FROM relations WHERE relkind IN ('r', 'v') AND 
                 'every table and view has a comment');
 SELECT isnt(obj_description('pgml_auto'::regnamespace, 'pg_namespace'), NULL, 'the schema has a comment');
 SELECT set_eq($$SELECT name FROM pg_settings WHERE name LIKE 'pgml\_auto.%'$$,
-<<<<<<< HEAD
-              ARRAY['pgml_auto.max_memory', 'pgml_auto.max_threads', 'pgml_auto.model_cache_size',
+              ARRAY['pgml_auto.block_scoring', 'pgml_auto.max_memory', 'pgml_auto.max_threads', 'pgml_auto.model_cache_size',
                     'pgml_auto.shared_cache_size'], 'the settings');
-=======
-              ARRAY['pgml_auto.block_scoring', 'pgml_auto.max_memory', 'pgml_auto.max_threads', 'pgml_auto.model_cache_size'], 'the settings');
->>>>>>> 59ac4b8 (Write probabilities as jsonb without building the object anew for every row)
 SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'pgml\_auto.%' AND coalesce(short_desc, '') = ''$$,
                 'every setting says what it is');
 SELECT is(context, 'superuser', 'only a superuser raises the memory of a training') FROM pg_settings WHERE name = 'pgml_auto.max_memory';
