@@ -7,7 +7,8 @@
  *   gbm_hist.c     histograms;  gbm_packed.c: of packed gradients;  gbm_pool.c: which of them are kept
  *   gbm_split.c    best split of one feature: numeric;  gbm_category.c: categorical
  *   gbm_tree.c     leaf-wise growth of one tree
- *   gbm_payload.c  the stored form: encode, verify;  gbm_score.c: predict;  gbm_block.c: predict blocks of rows
+ *   gbm_payload.c  the stored form: encode, verify;  gbm_score.c: predict
+ *   gbm_prepare.c  the form for blocks of rows;  gbm_block.c: predict them, by kernels in gbm_block_*.c
  *
  * Gradients are integers.  Before a tree is grown, g and h of every row are rounded to multiples of units
  * (powers of two).  Integer sums do not depend on their order: histograms are the same for any number of threads and any

@@ -1,408 +1,15 @@
 /*
- * gbm_block.c - the prepared form of a boosted model, and scoring blocks of rows with it; gbm_block.h says how.
+ * gbm_block.c - score blocks of rows with a prepared boosted model; gbm_block.h says how.
  */
 #include "learner/gbm_block.h"
-
-#include <math.h>
-#include <string.h>
 
 /* Trees whose leaves are found before they are added to the scores, which saves reading the scores. */
 #define TOGETHER 8
 
-/* Trees between two looks at the stop flag while preparing. */
-#define POLL_TREES 64
+/* Blocks of fewer rows are scored row by row. */
+#define FEW_ROWS 8
 
-/* A feature that numeric nodes compare; makes a line of ranks. */
-typedef struct NumberLine
-{
-	int32_t feature;
-	int8_t missing;
-	const PgmlGbmCuts *cuts;
-} NumberLine;
-
-/* Where a tree begins; it ends where the next one begins. */
-typedef struct TreeStart
-{
-	uint32_t test;
-	uint32_t set;
-} TreeStart;
-
-/* A prepared model.  Lines: of numbers, then two for each categorical feature, then one for each set of the tree at hand. */
-typedef struct Prepared
-{
-	const PgmlGbmKernel *kernel;
-	const PgmlShape *shape;
-	PgmlGbmView view;
-	uint32_t n_numbers;
-	uint32_t n_categories;
-	uint32_t most_sets; /* of a tree */
-	const NumberLine *number;
-	const int32_t *category; /* features */
-	const TreeStart *tree;   /* n_trees + 1, ordered by output */
-	const PgmlGbmTest *test;
-	const PgmlGbmSet *set;
-	const double
-		*value; /* leaf values, from left to right; those of tree t begin at tree[t].test + t */
-} Prepared;
-
-const PgmlGbmKernel *const *
-pgml_gbm_kernels(int *n)
-{
-	static const PgmlGbmKernel *const kernels[] = {
-#if defined(__x86_64__) && defined(__GNUC__)
-		&pgml_gbm_kernel_avx512,
-		&pgml_gbm_kernel_avx2,
-#endif
-		&pgml_gbm_kernel_plain,
-	};
-
-	*n = (int) (sizeof(kernels) / sizeof(kernels[0]));
-	return kernels;
-}
-
-/* ---- preparing: features ------------------------------------------------------------------- */
-
-#define NO_LINE UINT32_MAX
-
-/* What is known of a feature while a model is prepared. */
-typedef struct Feature
-{
-	PgmlGbmCuts *cuts; /* while thresholds are collected: sorted; NULL: no numeric node yet */
-	bool used[2];      /* numeric: by nodes where missing goes right; left.  Categorical: [0] */
-	uint32_t line[2];
-} Feature;
-
-/* A model being prepared. */
-typedef struct Making
-{
-	const PgmlEnv *env;
-	PgmlArena *arena;
-	Prepared *p;
-	Feature *features;
-	uint32_t n_lines;
-	uint32_t n_tests; /* made so far */
-	uint32_t n_sets;
-	uint32_t n_values;
-	PgmlGbmTest *test;
-	PgmlGbmSet *set;
-	double *value;
-} Making;
-
-/* Put a threshold into its place among the sorted ones; false when there are too many. */
-static bool
-insert_cut(PgmlGbmCuts *cuts, float threshold)
-{
-	int32_t low = 0;
-	int32_t high = cuts->n;
-
-	while (low < high)
-	{
-		int32_t mid = (low + high) / 2;
-
-		if (cuts->at[mid] < threshold)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	if (low < cuts->n && cuts->at[low] == threshold)
-		return true;
-	if (cuts->n == PGML_GBM_BLOCK_CUTS)
-		return false;
-	memmove(&cuts->at[low + 1], &cuts->at[low], (size_t) (cuts->n - low) * sizeof(float));
-	cuts->at[low] = threshold;
-	cuts->n++;
-	return true;
-}
-
-/* Note the feature of a node and, if it is numeric, its threshold; *fits is false when there are too many. */
-static PgmlStatus
-note_node(Making *m, const PgmlGbmNode16 *node, bool *fits)
-{
-	Feature *f = &m->features[node->feature & PGML_GBM_FEATURE];
-
-	if (node->feature & PGML_GBM_CATEGORICAL)
-	{
-		f->used[0] = true;
-		return PGML_OK;
-	}
-	f->used[(node->feature & PGML_GBM_MISSING_LEFT) != 0] = true;
-	if (f->cuts == NULL)
-	{
-		f->cuts = pgml_zalloc(m->arena, 1, sizeof(PgmlGbmCuts));
-		if (f->cuts == NULL)
-			return pgml_fail_nomem(m->env, "a prepared model");
-	}
-	*fits = insert_cut(f->cuts, node->u.threshold);
-	return PGML_OK;
-}
-
-/* Note all nodes; *fits: the model has a prepared form as far as this tells. */
-static PgmlStatus
-note_nodes(Making *m, bool *fits)
-{
-	const PgmlGbmView *v = &m->p->view;
-
-	*fits = true;
-	for (uint32_t t = 0; *fits && t < v->header->n_trees; t++)
-	{
-		*fits = pgml_gbm_tree_nodes(v, t) < PGML_GBM_BLOCK_LEAVES;
-		if (t % POLL_TREES == 0 && pgml_stopped(m->env))
-			return pgml_fail_cancelled(m->env);
-		for (uint32_t i = v->first[t]; *fits && i < v->first[t + 1]; i++)
-			PGML_TRY(note_node(m, &v->node[i], fits));
-	}
-	return PGML_OK;
-}
-
-/* Sorted thresholds to a search tree. */
-static void
-plant(PgmlGbmCuts *cuts)
-{
-	float sorted[PGML_GBM_BLOCK_CUTS + 1];
-
-	for (int32_t i = 0; i <= PGML_GBM_BLOCK_CUTS; i++)
-		sorted[i] = i < cuts->n ? cuts->at[i] : INFINITY;
-	cuts->depth = 0;
-	while ((1 << cuts->depth) - 1 < cuts->n)
-		cuts->depth++;
-	for (int32_t level = 0; level < cuts->depth; level++)
-	{
-		int32_t half = 1 << (cuts->depth - level - 1);
-
-		for (int32_t node = 0; node < 1 << level; node++)
-			cuts->at[(1 << level) - 1 + node] = sorted[2 * half * node + half - 1];
-	}
-	for (int32_t i = (1 << cuts->depth) - 1; i <= PGML_GBM_BLOCK_CUTS; i++)
-		cuts->at[i] = INFINITY;
-}
-
-/* Lines of the numeric features. */
-static PgmlStatus
-make_number_lines(Making *m)
-{
-	int32_t d = m->p->shape->nfeatures;
-	NumberLine *line = pgml_array(m->arena, 2 * (size_t) d + 1, sizeof(NumberLine));
-
-	if (line == NULL)
-		return pgml_fail_nomem(m->env, "a prepared model");
-	m->p->number = line;
-	for (int32_t f = 0; f < d; f++)
-	{
-		Feature *feature = &m->features[f];
-
-		if (feature->cuts == NULL)
-			continue;
-		for (int left = 0; left < 2; left++)
-		{
-			/* Ranks are compared with those of thresholds, 0 to n - 1: n is beyond all, 0 beyond none. */
-			int32_t rank = left ? 0 : feature->cuts->n;
-
-			if (!feature->used[left])
-				continue;
-			feature->line[left] = m->n_lines;
-			line[m->n_lines++] =
-				(NumberLine){ f, (int8_t) (rank - PGML_GBM_RANK_BIAS), feature->cuts };
-		}
-		plant(feature->cuts);
-	}
-	m->p->n_numbers = m->n_lines;
-	return PGML_OK;
-}
-
-/* Lines of the categorical features. */
-static PgmlStatus
-make_category_lines(Making *m)
-{
-	const PgmlShape *shape = m->p->shape;
-	int32_t *category = pgml_array(m->arena, (size_t) shape->nfeatures + 1, sizeof(int32_t));
-
-	if (category == NULL)
-		return pgml_fail_nomem(m->env, "a prepared model");
-	m->p->category = category;
-	for (int32_t f = 0; f < shape->nfeatures; f++)
-	{
-		if (!shape->categorical[f] || !m->features[f].used[0])
-			continue;
-		m->features[f].line[0] = m->n_lines;
-		m->n_lines += 2;
-		category[m->p->n_categories++] = f;
-	}
-	return PGML_OK;
-}
-
-/* ---- preparing: trees ---------------------------------------------------------------------- */
-
-/* A subtree still to be laid out: a node, or a leaf; and the test that leads there when it is a right one. */
-typedef struct Pending
-{
-	int32_t child;
-	int32_t test; /* -1: none */
-} Pending;
-
-/* Append the test of a node; what satisfies it goes to *right. */
-static PgmlGbmTest
-make_test(Making *m, const PgmlGbmNode16 *node, uint32_t first_set, int32_t *left, int32_t *right)
-{
-	const PgmlGbmView *v = &m->p->view;
-	uint32_t f = node->feature & PGML_GBM_FEATURE;
-	bool missing_left = (node->feature & PGML_GBM_MISSING_LEFT) != 0;
-	PgmlGbmTest test = { 0 };
-
-	if (!(node->feature & PGML_GBM_CATEGORICAL))
-	{
-		const PgmlGbmCuts *cuts = m->features[f].cuts;
-		int32_t at = 0;
-
-		for (int32_t level = 0; level < cuts->depth; level++)
-			at = 2 * at + 1 + (cuts->at[at] < node->u.threshold);
-		test.line = m->features[f].line[missing_left];
-		test.rank = (int8_t) (at - ((1 << cuts->depth) - 1) - PGML_GBM_RANK_BIAS);
-		*left = node->left;
-		*right = node->right;
-		return test;
-	}
-	PgmlGbmSet *set = &m->set[m->n_sets];
-	uint32_t words = pgml_gbm_set_words(m->p->shape->n_levels[f], v->header->max_bin);
-
-	memset(set, 0, sizeof(*set));
-	set->line = m->features[f].line[0];
-	memcpy(set->bits, v->word + node->u.word, words * sizeof(uint32_t));
-	test.line = m->n_lines + (m->n_sets++ - first_set);
-	test.rank = -1; /* 0, contained, is greater */
-	*left = node->right;
-	*right = node->left;
-	return test;
-}
-
-/*
- * Lay out tree t.  Verified nodes may share children: false when it is no tree.
- */
-static bool
-make_tree(Making *m, uint32_t t)
-{
-	const PgmlGbmView *v = &m->p->view;
-	const PgmlGbmNode16 *node = v->node + v->first[t];
-	const double *value = pgml_gbm_leaf_values(v, t);
-	PgmlGbmTest *test = m->test + m->n_tests;
-	uint32_t first_set = m->n_sets;
-	Pending pending[PGML_GBM_BLOCK_LEAVES + 1];
-	bool seen[PGML_GBM_BLOCK_LEAVES] = { false };
-	int32_t n_pending = 1;
-	int32_t n_tests = 0;
-	int32_t n_leaves = 0;
-
-	pending[0] = (Pending){ pgml_gbm_tree_nodes(v, t) > 0 ? 0 : ~0, -1 };
-	while (n_pending > 0)
-	{
-		Pending p = pending[--n_pending];
-		int32_t left, right;
-
-		if (p.test >= 0)
-			test[p.test].to = (uint8_t) n_leaves;
-		if (p.child < 0)
-		{
-			m->value[m->n_values + (uint32_t) n_leaves++] = value[~p.child];
-			continue;
-		}
-		if (seen[p.child])
-			return false;
-		seen[p.child] = true;
-		test[n_tests] = make_test(m, &node[p.child], first_set, &left, &right);
-		test[n_tests].from = (uint8_t) n_leaves;
-		pending[n_pending++] = (Pending){ right, n_tests++ };
-		pending[n_pending++] = (Pending){ left, -1 };
-	}
-	if (m->n_sets - first_set > m->p->most_sets)
-		m->p->most_sets = m->n_sets - first_set;
-	m->n_tests += (uint32_t) n_tests;
-	m->n_values += (uint32_t) n_leaves;
-	return true;
-}
-
-/* Memory for the trees. */
-static PgmlStatus
-make_room(Making *m, TreeStart **tree)
-{
-	const PgmlGbmView *v = &m->p->view;
-	size_t n_sets = 0;
-
-	for (uint32_t i = 0; i < v->header->n_nodes; i++)
-		n_sets += (v->node[i].feature & PGML_GBM_CATEGORICAL) != 0;
-	*tree = pgml_array(m->arena, (size_t) v->header->n_trees + 1, sizeof(TreeStart));
-	m->test = pgml_array(m->arena, (size_t) v->header->n_nodes + 1, sizeof(PgmlGbmTest));
-	m->set = pgml_array(m->arena, n_sets + 1, sizeof(PgmlGbmSet));
-	m->value =
-		pgml_array(m->arena, (size_t) v->header->n_nodes + v->header->n_trees + 1, sizeof(double));
-	if (*tree == NULL || m->test == NULL || m->set == NULL || m->value == NULL)
-		return pgml_fail_nomem(m->env, "a prepared model");
-	return PGML_OK;
-}
-
-/* Lay out all trees, those of an output together. */
-static PgmlStatus
-make_trees(Making *m, bool *fits)
-{
-	uint32_t n_trees = m->p->view.header->n_trees;
-	uint32_t outputs = m->p->view.header->n_outputs;
-	TreeStart *tree;
-	uint32_t k = 0;
-
-	PGML_TRY(make_room(m, &tree));
-	for (uint32_t o = 0; o < outputs; o++)
-		for (uint32_t t = o; *fits && t < n_trees; t += outputs)
-		{
-			if (k % POLL_TREES == 0 && pgml_stopped(m->env))
-				return pgml_fail_cancelled(m->env);
-			tree[k++] = (TreeStart){ m->n_tests, m->n_sets };
-			*fits = make_tree(m, t);
-		}
-	tree[k] = (TreeStart){ m->n_tests, m->n_sets };
-	m->p->tree = tree;
-	m->p->test = m->test;
-	m->p->set = m->set;
-	m->p->value = m->value;
-	return PGML_OK;
-}
-
-PgmlStatus
-pgml_gbm_prepare_for(const PgmlEnv *env, PgmlArena *arena, const PgmlGbmKernel *kernel,
-					 const uint8_t *payload, const PgmlShape *shape, const void **prepared)
-{
-	Prepared *p = pgml_zalloc(arena, 1, sizeof(Prepared));
-	Making m = { .env = env, .arena = arena, .p = p };
-	bool fits;
-
-	*prepared = NULL;
-	m.features = pgml_zalloc(arena, (size_t) shape->nfeatures + 1, sizeof(Feature));
-	if (p == NULL || m.features == NULL)
-		return pgml_fail_nomem(env, "a prepared model");
-	p->kernel = kernel;
-	p->shape = shape;
-	p->view = pgml_gbm_view(payload);
-	PGML_TRY(note_nodes(&m, &fits));
-	if (!fits)
-		return PGML_OK;
-	PGML_TRY(make_number_lines(&m));
-	PGML_TRY(make_category_lines(&m));
-	PGML_TRY(make_trees(&m, &fits));
-	if (fits)
-		*prepared = p;
-	return PGML_OK;
-}
-
-PgmlStatus
-pgml_gbm_prepare(const PgmlEnv *env, PgmlArena *arena, const uint8_t *payload,
-				 const PgmlShape *shape, const void **prepared)
-{
-	int n;
-	const PgmlGbmKernel *const *kernel = pgml_gbm_kernels(&n);
-
-	while (!(*kernel)->runs_here())
-		kernel++;
-	return pgml_gbm_prepare_for(env, arena, *kernel, payload, shape, prepared);
-}
-
-/* ---- scoring ------------------------------------------------------------------------------- */
+/* ---- many rows ------------------------------------------------------------------------------ */
 
 /* Scratch memory of a block. */
 typedef struct Scratch
@@ -412,21 +19,30 @@ typedef struct Scratch
 	int8_t lines[];
 } Scratch;
 
+/* Scratch memory of a row. */
+typedef struct RowScratch
+{
+	uint8_t leaf[PGML_GBM_STEP_TREES];
+	int8_t contained[(PGML_GBM_BLOCK_LEAVES - 1) * PGML_GBM_STEP_TREES];
+	int8_t bytes[]; /* at least PGML_GBM_STEP_LINES */
+} RowScratch;
+
 size_t
 pgml_gbm_scratch(const void *prepared)
 {
-	const Prepared *p = prepared;
-	size_t lines = p->n_numbers + 2 * (size_t) p->n_categories + p->most_sets;
+	const PgmlGbmPrepared *p = prepared;
+	size_t lines = p->n_numbers + 2 * (size_t) p->n_categories;
+	size_t block = sizeof(Scratch) + (lines + p->most_sets) * PGML_BLOCK_ROWS;
+	size_t row = sizeof(RowScratch) + PGML_GBM_STEP_LINES + lines;
 
-	return sizeof(Scratch) + lines * PGML_BLOCK_ROWS;
+	return block > row ? block : row;
 }
 
 /* Bins of a categorical feature, each as the byte and the bit of a set. */
 static void
-split_bins(const Prepared *p, int32_t f, const float *x, int64_t n, int64_t rows, uint8_t *byte)
+split_bins(const PgmlGbmPrepared *p, int32_t f, const float *x, int64_t n, int64_t rows,
+		   uint8_t *byte, uint8_t *bit)
 {
-	uint8_t *bit = byte + PGML_BLOCK_ROWS;
-
 	for (int64_t i = 0; i < rows; i++)
 	{
 		uint32_t bin =
@@ -439,25 +55,25 @@ split_bins(const Prepared *p, int32_t f, const float *x, int64_t n, int64_t rows
 
 /* The lines of all features that the model uses. */
 static void
-fill_lines(const Prepared *p, const PgmlBlock *block, int64_t rows, int8_t *lines)
+fill_lines(const PgmlGbmPrepared *p, const PgmlBlock *block, int64_t rows, int8_t *lines)
 {
 	for (uint32_t k = 0; k < p->n_numbers; k++, lines += PGML_BLOCK_ROWS)
 	{
-		const NumberLine *number = &p->number[k];
+		const PgmlGbmNumberLine *number = &p->number[k];
 
 		p->kernel->rank(number->cuts, block->x + number->feature * block->stride, block->n, rows,
 						number->missing, lines);
 	}
 	for (uint32_t k = 0; k < p->n_categories; k++, lines += 2 * PGML_BLOCK_ROWS)
 		split_bins(p, p->category[k], block->x + p->category[k] * block->stride, block->n, rows,
-				   (uint8_t *) lines);
+				   (uint8_t *) lines, (uint8_t *) lines + PGML_BLOCK_ROWS);
 }
 
 /* Leaves of all rows in a tree. */
 static void
-find_leaves(const Prepared *p, uint32_t t, int64_t rows, int8_t *lines, uint8_t *leaf)
+find_leaves(const PgmlGbmPrepared *p, uint32_t t, int64_t rows, int8_t *lines, uint8_t *leaf)
 {
-	const TreeStart *tree = &p->tree[t];
+	const PgmlGbmTreeStart *tree = &p->tree[t];
 	int8_t *line = lines + (p->n_numbers + 2 * (size_t) p->n_categories) * PGML_BLOCK_ROWS;
 
 	for (uint32_t s = tree[0].set; s < tree[1].set; s++, line += PGML_BLOCK_ROWS)
@@ -489,7 +105,7 @@ add_values(const double *const *value, uint8_t (*leaf)[PGML_BLOCK_ROWS], uint32_
 
 /* Add the trees from `from` to before `to` to the scores. */
 static void
-add_trees(const Prepared *p, uint32_t from, uint32_t to, int64_t n, int64_t rows, Scratch *s)
+add_trees(const PgmlGbmPrepared *p, uint32_t from, uint32_t to, int64_t n, int64_t rows, Scratch *s)
 {
 	const double *value[TOGETHER];
 
@@ -506,15 +122,87 @@ add_trees(const Prepared *p, uint32_t from, uint32_t to, int64_t n, int64_t rows
 	}
 }
 
+/* ---- one row -------------------------------------------------------------------------------- */
+
+/* The bytes of a row's lines. */
+static void
+fill_bytes(const PgmlGbmPrepared *p, const float *x, int64_t stride, int8_t *bytes)
+{
+	for (uint32_t k = 0; k < p->n_numbers; k++)
+	{
+		const PgmlGbmNumberLine *number = &p->number[k];
+		float v = x[number->feature * stride];
+
+		*bytes++ = v == v ? (int8_t) (pgml_gbm_rank(number->cuts, v) - PGML_GBM_RANK_BIAS) :
+							number->missing;
+	}
+	for (uint32_t k = 0; k < p->n_categories; k++, bytes += 2)
+		split_bins(p, p->category[k], x + p->category[k] * stride, 1, 1, (uint8_t *) bytes,
+				   (uint8_t *) bytes + 1);
+}
+
+/* Leaves of a row in the trees from t on that are passed through together. */
+static const PgmlGbmStep *
+find_row_leaves(const PgmlGbmPrepared *p, uint32_t t, const PgmlGbmStep *step, RowScratch *s)
+{
+	uint32_t n_trees = p->view.header->n_trees;
+	uint32_t end = n_trees - t < PGML_GBM_STEP_TREES ? n_trees : t + PGML_GBM_STEP_TREES;
+	uint32_t n = pgml_gbm_count_steps(p, t);
+
+	for (uint32_t i = p->tree[t].set; i < p->tree[end].set; i++)
+	{
+		const PgmlGbmSet *set = &p->set[i];
+		const uint8_t *byte = (const uint8_t *) s->bytes + set->line;
+
+		s->contained[set->place] = (set->bits[byte[0]] & byte[1]) != 0 ? 0 : -1;
+	}
+	p->kernel->find_row(step, (int32_t) n, s->bytes, (int32_t) p->n_numbers, s->contained, s->leaf);
+	return step + n;
+}
+
+/* Scores of one row; x[f * stride]. */
+static void
+score_row(const PgmlGbmPrepared *p, const float *x, int64_t stride, RowScratch *s, double *out)
+{
+	uint32_t outputs = p->view.header->n_outputs;
+	uint32_t n_trees = p->view.header->n_trees;
+	uint32_t rounds = n_trees / outputs;
+	const PgmlGbmStep *step = p->step;
+	uint32_t t = 0;
+
+	fill_bytes(p, x, stride, s->bytes);
+	for (uint32_t o = 0; o < outputs; o++)
+	{
+		double sum = p->shape->task == PGML_TASK_REGRESSION ? 0 : p->view.init[o];
+
+		for (uint32_t end = t + rounds; t < end; t++)
+		{
+			uint32_t lane = t % PGML_GBM_STEP_TREES;
+
+			if (lane == 0)
+				step = find_row_leaves(p, t, step, s);
+			sum += p->value[p->tree[t].test + t + s->leaf[lane]];
+		}
+		out[o] = sum;
+	}
+}
+
 void
 pgml_gbm_predict_block(const void *prepared, const PgmlBlock *block, double *out, void *scratch)
 {
-	const Prepared *p = prepared;
+	const PgmlGbmPrepared *p = prepared;
 	Scratch *s = scratch;
 	uint32_t outputs = p->view.header->n_outputs;
 	uint32_t rounds = p->view.header->n_trees / outputs;
 	int64_t rows = (block->n + PGML_GBM_LANES - 1) / PGML_GBM_LANES * PGML_GBM_LANES;
 
+	if (p->step != NULL && block->n < FEW_ROWS)
+	{
+		for (int64_t i = 0; i < block->n; i++)
+			score_row(p, block->x + i, block->stride, scratch, out + i * outputs);
+		pgml_gbm_link(p->shape->task, (int) outputs, p->view.init, block->n, out);
+		return;
+	}
 	fill_lines(p, block, rows, s->lines);
 	for (uint32_t o = 0; o < outputs; o++)
 	{

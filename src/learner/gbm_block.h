@@ -12,6 +12,9 @@
  * comparison of bytes, exactly.  Missing values are ranked above or below all others; a feature of which missing values
  * go left at some nodes and right at others has two lines of ranks.  For sets of levels a line of 0 and -1 is made
  * before each tree that needs it.
+ *
+ * A row alone is passed through 64 trees at a time in the same way, with a processor that can look up 64 bytes at once
+ * (AVX-512 VBMI): a step is one test of each tree, in the order of its tests.
  */
 #ifndef PGML_LEARNER_GBM_BLOCK_H
 #define PGML_LEARNER_GBM_BLOCK_H
@@ -44,10 +47,27 @@ typedef struct PgmlGbmTest
 	uint8_t reserved;
 } PgmlGbmTest;
 
+/* Trees that one row passes through together, and lines that it may have then. */
+#define PGML_GBM_STEP_TREES 64
+#define PGML_GBM_STEP_LINES 128
+
+/* A test of each of 64 trees, as in PgmlGbmTest. */
+typedef struct PgmlGbmStep
+{
+	uint8_t line
+		[PGML_GBM_STEP_TREES]; /* PGML_GBM_STEP_SET: whether the set contains the row's bin is known */
+	int8_t rank[PGML_GBM_STEP_TREES];
+	uint8_t from[PGML_GBM_STEP_TREES];
+	uint8_t to[PGML_GBM_STEP_TREES];
+} PgmlGbmStep;
+
+#define PGML_GBM_STEP_SET 0x80
+
 /* The bins of a categorical node that go left, a bit each. */
 typedef struct PgmlGbmSet
 {
-	uint32_t line; /* bin / 8 of the rows; 1 << bin % 8 is in the next line */
+	uint32_t line;  /* bin / 8 of the rows; 1 << bin % 8 is in the next line */
+	uint32_t place; /* step and tree of its test: step * PGML_GBM_STEP_TREES + tree */
 	uint8_t bits[PGML_GBM_BINS / 8];
 } PgmlGbmSet;
 
@@ -71,11 +91,68 @@ typedef struct PgmlGbmKernel
 	/* Leaf of each row in a tree of n nodes; lines[line * PGML_BLOCK_ROWS + row]. */
 	void (*find)(const PgmlGbmTest *test, int32_t n, const int8_t *lines, int64_t rows,
 				 uint8_t *leaf);
+
+	/*
+	 * Leaves of one row in 64 trees by n steps, or NULL.  bytes: PGML_GBM_STEP_LINES bytes, of each line the row's, of which
+	 * n_lines matter; contained: what contain() says, in the places of sets, and anything in others.
+	 */
+	void (*find_row)(const PgmlGbmStep *step, int32_t n, const int8_t *bytes, int32_t n_lines,
+					 const int8_t *contained, uint8_t *leaf);
 } PgmlGbmKernel;
+
+/* Number of thresholds less than x; 0 when x is missing. */
+static inline int32_t
+pgml_gbm_rank(const PgmlGbmCuts *cuts, float x)
+{
+	int32_t at = 0;
+
+	for (int32_t level = 0; level < cuts->depth; level++)
+		at = 2 * at + 1 + (cuts->at[at] < x);
+	return at - ((1 << cuts->depth) - 1);
+}
+
+/* A feature that numeric nodes compare; makes a line of ranks. */
+typedef struct PgmlGbmNumberLine
+{
+	int32_t feature;
+	int8_t missing; /* rank of missing values */
+	const PgmlGbmCuts *cuts;
+} PgmlGbmNumberLine;
+
+/* Where a tree begins; it ends where the next one begins. */
+typedef struct PgmlGbmTreeStart
+{
+	uint32_t test;
+	uint32_t set;
+} PgmlGbmTreeStart;
+
+/* A prepared model.  Lines: of numbers, then two for each categorical feature, then one for each set of the tree at hand. */
+typedef struct PgmlGbmPrepared
+{
+	const PgmlGbmKernel *kernel;
+	const PgmlShape *shape;
+	PgmlGbmView view;
+	uint32_t n_numbers;
+	uint32_t n_categories;
+	uint32_t most_sets; /* of a tree */
+	const PgmlGbmNumberLine *number;
+	const int32_t *category;      /* features */
+	const PgmlGbmTreeStart *tree; /* n_trees + 1, ordered by output */
+	const PgmlGbmTest *test;
+	const PgmlGbmSet *set;
+	/* Leaf values, from left to right; those of tree t begin at tree[t].test + t. */
+	const double *value;
+	/* For one row, or NULL: for each 64 trees in their order as many as the largest of them has tests. */
+	const PgmlGbmStep *step;
+} PgmlGbmPrepared;
+
+/* Steps of the trees from `first` on that one row passes through together: the most tests that one of them has. */
+extern uint32_t pgml_gbm_count_steps(const PgmlGbmPrepared *p, uint32_t first);
 
 /* All kernels, the best first; the last runs everywhere. */
 extern const PgmlGbmKernel *const *pgml_gbm_kernels(int *n);
 
+extern const PgmlGbmKernel pgml_gbm_kernel_avx512vbmi;
 extern const PgmlGbmKernel pgml_gbm_kernel_avx512;
 extern const PgmlGbmKernel pgml_gbm_kernel_avx2;
 extern const PgmlGbmKernel pgml_gbm_kernel_plain;

@@ -15,46 +15,73 @@ runs_here(void)
 	return __builtin_cpu_supports("avx2");
 }
 
-/* Places in the search tree of 8 numbers. */
+/* Of 8 thresholds, or of 16, those with these numbers. */
+AVX2 static inline __m256
+look_up_8(const float *at, __m256i node)
+{
+	return _mm256_permutevar8x32_ps(_mm256_loadu_ps(at), node);
+}
+
+AVX2 static inline __m256
+look_up_16(const float *at, __m256i node)
+{
+	return _mm256_blendv_ps(look_up_8(at, node), look_up_8(at + 8, node),
+							_mm256_castsi256_ps(_mm256_slli_epi32(node, 28)));
+}
+
+/* Thresholds of one level of the search tree, which has 2^level, by the numbers of their nodes in it. */
+AVX2 static inline __m256
+look_up(const float *at, int32_t level, __m256i node)
+{
+	if (level <= 3)
+		return look_up_8(at, node);
+	if (level == 4)
+		return look_up_16(at, node);
+	if (level == 5)
+		return _mm256_blendv_ps(look_up_16(at, node), look_up_16(at + 16, node),
+								_mm256_castsi256_ps(_mm256_slli_epi32(node, 27)));
+	return _mm256_i32gather_ps(at, node, sizeof(float));
+}
+
+/* Ranks of 8 numbers. */
 AVX2 static inline __m256i
 search(const PgmlGbmCuts *cuts, __m256 x)
 {
-	__m256i at = _mm256_setzero_si256();
+	__m256i node = _mm256_setzero_si256();
 
 	for (int32_t level = 0; level < cuts->depth; level++)
 	{
-		__m256 less =
-			_mm256_cmp_ps(_mm256_i32gather_ps(cuts->at, at, sizeof(float)), x, _CMP_LT_OQ);
+		__m256 cut = look_up(cuts->at + (1 << level) - 1, level, node);
 
-		/* 2 at + 1, and 1 more where the mask is -1. */
-		at = _mm256_sub_epi32(_mm256_add_epi32(at, at),
-							  _mm256_sub_epi32(_mm256_castps_si256(less), _mm256_set1_epi32(1)));
+		/* Twice as many, and 1 more where the mask is -1. */
+		node = _mm256_sub_epi32(_mm256_add_epi32(node, node),
+								_mm256_castps_si256(_mm256_cmp_ps(cut, x, _CMP_LT_OQ)));
 	}
-	return at;
+	return node;
 }
 
 AVX2 static void
 rank(const PgmlGbmCuts *cuts, const float *x, int64_t n, int64_t rows, int8_t missing, int8_t *line)
 {
-	__m256i first = _mm256_set1_epi32((1 << cuts->depth) - 1 + PGML_GBM_RANK_BIAS);
+	__m256i bias = _mm256_set1_epi32(PGML_GBM_RANK_BIAS);
 	__m256i if_missing = _mm256_set1_epi32(missing);
 	float some[8] = { 0 };
-	int32_t found[8];
+	int32_t found_8[8];
 
 	for (int64_t i = 0; i < rows; i += 8)
 	{
 		__m256 v;
-		__m256i at;
+		__m256i found;
 
 		for (int64_t j = 0; i + 8 > n && j < 8; j++)
 			some[j] = i + j < n ? x[i + j] : 0;
 		v = _mm256_loadu_ps(i + 8 > n ? some : x + i);
-		at = _mm256_sub_epi32(search(cuts, v), first);
-		at = _mm256_blendv_epi8(at, if_missing,
-								_mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
-		_mm256_storeu_si256((__m256i *) found, at);
+		found = _mm256_sub_epi32(search(cuts, v), bias);
+		found = _mm256_blendv_epi8(found, if_missing,
+								   _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
+		_mm256_storeu_si256((__m256i *) found_8, found);
 		for (int j = 0; j < 8; j++)
-			line[i + j] = (int8_t) found[j];
+			line[i + j] = (int8_t) found_8[j];
 	}
 }
 
@@ -111,6 +138,6 @@ find(const PgmlGbmTest *test, int32_t n, const int8_t *lines, int64_t rows, uint
 		find_64(test, n, lines + i, leaf + i);
 }
 
-const PgmlGbmKernel pgml_gbm_kernel_avx2 = { "avx2", runs_here, rank, contain, find };
+const PgmlGbmKernel pgml_gbm_kernel_avx2 = { "avx2", runs_here, rank, contain, find, NULL };
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * gbm_block_avx512.c - kernels of blocks for processors with AVX-512 (F and BW): 64 rows at a time.
+ * gbm_block_avx512.c - kernels of blocks for processors with AVX-512 (F and BW): 64 rows at a time; with VBMI, 64 trees at
+ * a time for one row.
  */
 #include "learner/gbm_block.h"
 
@@ -7,7 +8,8 @@
 
 #include <immintrin.h>
 
-#define AVX512 __attribute__((target("avx512f,avx512bw")))
+#define AVX512     __attribute__((target("avx512f,avx512bw")))
+#define AVX512VBMI __attribute__((target("avx512f,avx512bw,avx512vbmi")))
 
 static bool
 runs_here(void)
@@ -149,6 +151,41 @@ find(const PgmlGbmTest *test, int32_t n, const int8_t *lines, int64_t rows, uint
 		find_64(test, n, lines + i, leaf + i);
 }
 
-const PgmlGbmKernel pgml_gbm_kernel_avx512 = { "avx512", runs_here, rank, contain, find };
+const PgmlGbmKernel pgml_gbm_kernel_avx512 = { "avx512", runs_here, rank, contain, find, NULL };
+
+/* ---- one row ---- */
+
+static bool
+has_vbmi(void)
+{
+	return runs_here() && __builtin_cpu_supports("avx512vbmi");
+}
+
+AVX512VBMI static void
+find_row(const PgmlGbmStep *step, int32_t n, const int8_t *bytes, int32_t n_lines,
+		 const int8_t *contained, uint8_t *leaf)
+{
+	__m512i low = _mm512_loadu_si512(bytes);
+	__m512i high = _mm512_loadu_si512(bytes + 64);
+	__m512i at = _mm512_setzero_si512();
+
+	for (int32_t k = 0; k < n; k++)
+	{
+		__m512i line = _mm512_load_si512(step[k].line);
+		__m512i byte = n_lines <= 64 ? _mm512_permutexvar_epi8(line, low) :
+									   _mm512_permutex2var_epi8(low, line, high);
+		__mmask64 set = _mm512_movepi8_mask(line);
+
+		if (set != 0)
+			byte = _mm512_mask_loadu_epi8(byte, set, contained + k * PGML_GBM_STEP_TREES);
+		set = _mm512_cmpgt_epi8_mask(byte, _mm512_load_si512(step[k].rank));
+		set = _mm512_mask_cmpeq_epi8_mask(set, at, _mm512_load_si512(step[k].from));
+		at = _mm512_mask_mov_epi8(at, set, _mm512_load_si512(step[k].to));
+	}
+	_mm512_store_si512(leaf, at);
+}
+
+const PgmlGbmKernel pgml_gbm_kernel_avx512vbmi = { "avx512vbmi", has_vbmi, rank,
+												   contain,      find,     find_row };
 
 #endif

@@ -13,7 +13,7 @@
 #include "core/rng.h"
 #include "learner/gbm_payload.h"
 
-#define RANDOM_FEATURES 12
+#define RANDOM_FEATURES 160
 #define RANDOM_LEAVES   300
 #define RANDOM_CUTS     400
 

@@ -89,6 +89,8 @@ check_model(const RandomSpec *spec, uint64_t seed)
 			assert_non_null(prepared);
 			check_block(m, prepared, block, 1, PGML_BLOCK_ROWS, expected);
 			check_block(m, prepared, block, 3, 1 + pick(m, PGML_BLOCK_ROWS), expected);
+			for (int i = 0; i < 40; i += 1 + i % 3)
+				check_block(m, prepared, block, i, 1 + i % 3, expected);
 		}
 		pgml_arena_destroy(arena);
 	}
@@ -133,7 +135,7 @@ models_of_every_kind_are_the_same_in_blocks(void **state)
 	for (uint64_t seed = 0; seed < 150; seed++)
 	{
 		RandomSpec spec = { .n_cuts = 1 + (int) pgml_rng_below(&rng, 255),
-							.nfeatures = 1 + (int) pgml_rng_below(&rng, RANDOM_FEATURES),
+							.nfeatures = 1 + (int) pgml_rng_below(&rng, 12),
 							.n_levels = seed % 3 == 0 ? 0 : 1 + (int) pgml_rng_below(&rng, 300),
 							.max_bin = 2 + (int) pgml_rng_below(&rng, 254),
 							.n_rounds = (int) pgml_rng_below(&rng, 22),
@@ -147,6 +149,22 @@ models_of_every_kind_are_the_same_in_blocks(void **state)
 															 2;
 		check_model(&spec, seed);
 	}
+}
+
+/* One row's bytes are looked up among 64, among 128, or not at all. */
+static void
+models_may_have_many_features(void **state)
+{
+	RandomSpec spec = usual;
+
+	(void) state;
+	spec.n_cuts = 3;
+	spec.n_rounds = 150;
+	for (spec.nfeatures = 20; spec.nfeatures <= RANDOM_FEATURES; spec.nfeatures += 10)
+		check_model(&spec, 17);
+	spec.n_levels = 0;
+	for (spec.nfeatures = 32; spec.nfeatures <= 65; spec.nfeatures += 11)
+		check_model(&spec, 18);
 }
 
 static void
@@ -321,6 +339,7 @@ test_scoring(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(blocks_of_every_size_are_the_rows),
 		cmocka_unit_test(models_of_every_kind_are_the_same_in_blocks),
+		cmocka_unit_test(models_may_have_many_features),
 		cmocka_unit_test(trees_may_be_leaves),
 		cmocka_unit_test(what_a_byte_cannot_tell_has_no_block_form),
 		cmocka_unit_test(shared_nodes_have_no_block_form),
