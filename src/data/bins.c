@@ -167,13 +167,21 @@ fit_numeric(const Job *job, int f, Scratch *s)
 {
 	PgmlBins *bins = job->bins;
 	const float *x = job->x->col[f];
+	int64_t step = job->n_sample > 0 ? job->n / job->n_sample : 0;
+	int64_t more = job->n - step * job->n_sample;
+	int64_t at = 0, rest = 0;
 	int64_t n = 0;
 	int n_edges;
 
-	for (int64_t i = 0; i < job->n_sample; i++)
+	/* Evenly spaced over the rows, whatever order they have: number i * n / n_sample, without dividing each time. */
+	for (int64_t i = 0; i < job->n_sample; i++, at += step, rest += more)
 	{
-		/* Evenly spaced over the rows, whatever order they have. */
-		float v = x[job->rows[i * job->n / job->n_sample]];
+		if (rest >= job->n_sample)
+		{
+			rest -= job->n_sample;
+			at++;
+		}
+		float v = x[job->rows[at]];
 
 		if (!isnan(v))
 			s->key[n++] = key_of(v);

@@ -75,6 +75,13 @@ extern bool pgml_is_pure_missing_marker(const char *s, uint32_t len);
  */
 extern uint32_t pgml_value_print(const PgmlValue *value, char *buf, uint32_t size);
 
+/* Whether a finite number is an integer, as v == floor(v) tells, without a call: numbers from 2^52 on have no fraction. */
+static inline bool
+pgml_is_whole(double v)
+{
+	return v >= 4503599627370496.0 || v <= -4503599627370496.0 || v == (double) (int64_t) v;
+}
+
 /* ASCII blanks that are ignored around numbers, dates, categories and labels. */
 static inline bool
 pgml_is_blank(char c)

@@ -54,22 +54,22 @@ typedef struct Scan
 
 /* ---- the sample ------------------------------------------------------------------------------ */
 
-/* Draw rows that have a target and deal them to the halves. */
+/* Take the first rows that have a target, which come in the order of their hashes, and deal them at random to the halves. */
 static PgmlStatus
 draw_sample(Scan *s, PgmlArena *arena, const double *y, const int32_t *rows, int64_t n)
 {
-	int32_t *pick = pgml_array(arena, (size_t) n + 1, sizeof(*pick));
+	int32_t *pick = pgml_array(arena, MAX_ROWS, sizeof(*pick));
 	int64_t have = 0;
 	PgmlRng rng;
 
 	if (pick == NULL)
 		return pgml_fail_nomem(s->env, "the leak scan");
-	for (int64_t i = 0; i < n; i++)
+	for (int64_t i = 0; i < n && have < MAX_ROWS; i++)
 	{
 		if (isfinite(y[rows[i]]))
 			pick[have++] = rows[i];
 	}
-	int32_t m = (int32_t) (have < MAX_ROWS ? have : MAX_ROWS);
+	int32_t m = (int32_t) have;
 	pgml_rng_init(&rng, s->env->seed, STREAM);
 	for (int32_t i = 0; i < m; i++)
 	{

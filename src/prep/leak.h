@@ -18,8 +18,8 @@ typedef struct PgmlLeak
 } PgmlLeak;
 
 /*
- * Score every input column alone on the given rows (at most 20,000 of them, seeded): half fits a one-column
- * histogram rule, half measures it.  Reports columns above 0.98 AUC (0.97 R2), and columns whose being missing alone
+ * Score every input column alone on the given rows (the first 20,000 with a target: they come in no order that means anything):
+ * half of them, dealt by the seed, fits a one-column histogram rule, half measures it.  Reports columns above 0.98 AUC (0.97 R2), and columns whose being missing alone
  * tells the target (AUC > 0.95).  Only a warning: the columns stay.  At most max entries, strongest first.
  */
 extern PgmlStatus pgml_leak_scan(const PgmlEnv *env, const PgmlMatrix *x, const double *y,

@@ -20,9 +20,8 @@
 #define FIRST_YEAR 1800
 #define LAST_YEAR  2100
 
-/* Integers up to here are the same as floats; doubles from there on have no fraction. */
-#define EXACT_IN_FLOAT         16777216.0
-#define FIRST_WITHOUT_FRACTION 4503599627370496.0
+/* Integers up to here are the same as floats. */
+#define EXACT_IN_FLOAT 16777216.0
 
 /* Integers are counted by a bit for each of their range when it is at most this many times the rows. */
 #define BITS_PER_ROW 64
@@ -48,13 +47,6 @@ static bool
 is_date(const ColumnFit *f)
 {
 	return f->base == RECIPE_DATE || f->base == RECIPE_DATE_TEXT;
-}
-
-/* Whether a finite number is an integer: those too large for a fraction are. */
-static inline bool
-is_whole(double v)
-{
-	return fabs(v) >= FIRST_WITHOUT_FRACTION || v == (double) (int64_t) v;
 }
 
 /* Values of n training rows from number `first` on, read by one loop for each way in which they are held. */
@@ -103,7 +95,7 @@ look_at_values(RecipeFit *fit, ColumnFit *f)
 				continue;
 			low = v < low ? v : low;
 			high = v > high ? v : high;
-			whole = whole && is_whole(v);
+			whole = whole && pgml_is_whole(v);
 		}
 	}
 	f->n_missing = missing;

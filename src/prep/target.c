@@ -333,7 +333,7 @@ find_distinct(TargetReading *rd, Distinct *d)
 			continue;
 		d->rows++;
 		d->infinite += isinf(v) != 0;
-		d->whole &= v == floor(v);
+		d->whole = d->whole && pgml_is_whole(v);
 		int k = distinct_place(d, v);
 		if (d->n > TARGET_MAX_CLASSES || (k < d->n && d->value[k] == v))
 			continue;
