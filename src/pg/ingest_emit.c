@@ -126,6 +126,8 @@ rank_rows(Emission *e)
 	{
 		for (next = i + 1; next < n && e->ranked[next].key == e->ranked[i].key; next++)
 			;
+		if (i / BLOCK_ROWS != next / BLOCK_ROWS && pgml_stopped(e->env))
+			return pgml_fail_cancelled(e->env);
 		if (next > i + 1)
 			qsort_r(e->ranked + i, next - i, sizeof(PgmlKeyed), compare_twins, e);
 	}
@@ -141,8 +143,8 @@ share_of_class(const Stage *stage, int class)
 	return Min(stage->reserve, (int64) ceil(fraction * (double) stage->class[class].seen));
 }
 
-/* Take from the sorted rows those of the sample; returns their number. */
-static int64
+/* Take from the sorted rows those of the sample. */
+static PgmlStatus
 take_sample(Emission *e)
 {
 	const Stage *stage = e->stage;
@@ -153,12 +155,16 @@ take_sample(Emission *e)
 	{
 		int class = stage_class(stage, e->ranked[i].row);
 
+		if (i % BLOCK_ROWS == 0 && pgml_stopped(e->env))
+			return pgml_fail_cancelled(e->env);
 		if (e->ranked[i].key > stage->threshold && taken[class] >= share_of_class(stage, class))
 			continue;
 		taken[class]++;
 		e->order[n++] = (int32) e->ranked[i].row;
 	}
-	return n;
+	e->table->nrows = n;
+	e->table->together = true;
+	return PGML_OK;
 }
 
 /* Find the rows that form the result, in its order; the memory that sorting took is the first to be spare. */
@@ -173,9 +179,7 @@ order_rows(Emission *e)
 	if (e->order == NULL || e->ranked == NULL || e->tmp == NULL)
 		return pgml_fail_nomem(e->env, "the order of the rows");
 	PGML_TRY(rank_rows(e));
-	e->table->nrows = take_sample(e);
-	e->table->together = true;
-	return PGML_OK;
+	return take_sample(e);
 }
 
 /* ---- columns ------------------------------------------------------------------------------- */
