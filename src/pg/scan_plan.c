@@ -23,6 +23,18 @@ static Plan *rewrite_plan(Rewrite *rewrite, Plan *plan, ScanDemand demand, bool 
 
 /* ---- looking only -------------------------------------------------------------------------- */
 
+/* Whether rows are filtered by predictions in the node or below it. */
+static bool
+filters_by_prediction(const Plan *plan)
+{
+	if (plan == NULL)
+		return false;
+	if (IsA(plan, SubqueryScan) && filters_by_prediction(((const SubqueryScan *) plan)->subplan))
+		return true;
+	return scan_has_predict((Node *) plan->qual) || filters_by_prediction(outerPlan(plan)) ||
+		   filters_by_prediction(innerPlan(plan));
+}
+
 /*
  * Whether a node reads so many rows that blocks pay.  Of conditions that predict the planner guesses that few rows pass, so
  * what counts then is what they are expected to cost.
@@ -31,8 +43,7 @@ static bool
 is_worth_it(const Plan *plan)
 {
 	return plan->plan_rows >= MIN_ROWS ||
-		   (plan->total_cost - plan->startup_cost >= MIN_FILTER_COST &&
-			scan_has_predict((Node *) plan->qual));
+		   (plan->total_cost >= MIN_FILTER_COST && filters_by_prediction(plan));
 }
 
 static bool look_at(Plan *plan, int *last_node_id);
