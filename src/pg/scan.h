@@ -93,7 +93,8 @@ enum
 {
 	SCAN_N_COLUMNS,
 	SCAN_N_CONDITION_CALLS,
-	SCAN_RUN_ONLY /* read ahead only while everything is being read */
+	SCAN_RUN_ONLY,    /* read ahead only while everything is being read */
+	SCAN_FILTER_AHEAD /* the conditions may be evaluated ahead */
 };
 
 /* scan_exec.c */

@@ -23,63 +23,7 @@
 
 #include "pg/compat.h"
 #include "pg/scan.h"
-#include "pg/scan_job.h"
-
-#define FIRST_ROWS    8
-#define MAX_ROW_BYTES (8 * 1024 * 1024) /* of the columns of a block */
-
-/* Which calls may be made ahead. */
-typedef enum Phase
-{
-	PHASE_CLOSED,
-	PHASE_CONDITIONS, /* those of the first condition */
-	PHASE_OPEN,
-	PHASE_NEVER
-} Phase;
-
-typedef struct PredictScan
-{
-	CustomScanState css; /* first: the executor knows no more */
-	int n_columns;
-	int last_column; /* the highest that any expression uses */
-	bool run_only;
-	ExprState *plain_qual;
-	ProjectionInfo *plain_projection;
-	int n_calls;
-	int n_condition_calls;
-	ScanCall *calls;
-	uint64 *prepared; /* serial of the model that a call is prepared for */
-	int n_jobs;
-	int n_condition_jobs;
-	ScanJob **jobs;
-	bool fixed; /* models and classes are constants */
-	int n_kept;
-	int *kept; /* columns that expressions with predictions need */
-	Oid user;  /* that the block was scored for */
-	Phase phase;
-
-	/* The block. */
-	Phase made; /* how far its calls were made ahead */
-	bool
-		ended; /* the last call has found no row: the position is after the last or before the first */
-	bool done;   /* the node below has no more rows */
-	bool single; /* it is one row, where the node below has it */
-	int size;    /* of the next one */
-	int room;
-	int rows;
-	int next;      /* the row that follows the one given last */
-	Datum *values; /* of the rows, n_kept each */
-	bool *nulls;
-	int *scored;          /* number among the rows scored; -1: original expressions */
-	Datum **plain_values; /* of such rows, all columns */
-	bool **plain_nulls;
-	ItemPointerData *tids;
-	TupleTableSlot *tid_source; /* NULL: rows have no place */
-	MemoryContext block;
-
-	int64 total_blocks;
-	int64 total_rows;
-} PredictScan;
+#include "pg/scan_state.h"
 
 /* ---- setting up ---------------------------------------------------------------------------- */
 
@@ -211,6 +155,7 @@ begin_scan(CustomScanState *css, EState *estate, int eflags)
 	self->n_columns = intVal(list_nth(plan->custom_private, SCAN_N_COLUMNS));
 	self->n_condition_calls = intVal(list_nth(plan->custom_private, SCAN_N_CONDITION_CALLS));
 	self->run_only = intVal(list_nth(plan->custom_private, SCAN_RUN_ONLY)) != 0;
+	self->filter_ahead = intVal(list_nth(plan->custom_private, SCAN_FILTER_AHEAD)) != 0;
 	self->plain_qual =
 		ExecInitQual(list_nth(plan->custom_exprs, SCAN_PLAIN_CONDITIONS), &css->ss.ps);
 	self->plain_projection = ExecBuildProjectionInfo(
@@ -221,42 +166,12 @@ begin_scan(CustomScanState *css, EState *estate, int eflags)
 	share_position(self, outerPlanState(css));
 	self->block =
 		AllocSetContextCreate(CurrentMemoryContext, "pgml_auto rows ahead", ALLOCSET_DEFAULT_SIZES);
-	self->size = FIRST_ROWS;
+	self->size = SCAN_FIRST_ROWS;
 	memset(css->ss.ss_ScanTupleSlot->tts_isnull, true, desc->natts * sizeof(bool));
 	memset(css->ss.ss_ScanTupleSlot->tts_values, 0, desc->natts * sizeof(Datum));
 }
 
-/* ---- filling the block --------------------------------------------------------------------- */
-
-/* Show the first columns of a row to expressions. */
-static void
-show_columns(PredictScan *self, const Datum *values, const bool *nulls)
-{
-	TupleTableSlot *slot = self->css.ss.ss_ScanTupleSlot;
-
-	ExecClearTuple(slot);
-	memcpy(slot->tts_values, values, self->last_column * sizeof(Datum));
-	memcpy(slot->tts_isnull, nulls, self->last_column * sizeof(bool));
-	ExecStoreVirtualTuple(slot);
-	self->css.ss.ps.ps_ExprContext->ecxt_scantuple = slot;
-}
-
-/* Calls and jobs that are made ahead in a phase. */
-static int
-open_calls(const PredictScan *self, Phase phase)
-{
-	return phase == PHASE_OPEN       ? self->n_calls :
-		   phase == PHASE_CONDITIONS ? self->n_condition_calls :
-									   0;
-}
-
-static int
-open_jobs(const PredictScan *self, Phase phase)
-{
-	return phase == PHASE_OPEN       ? self->n_jobs :
-		   phase == PHASE_CONDITIONS ? self->n_condition_jobs :
-									   0;
-}
+/* ---- getting rows -------------------------------------------------------------------------- */
 
 /* Get the models ready; false when a call cannot be made ahead. */
 static bool
@@ -280,189 +195,6 @@ prepare_calls(PredictScan *self)
 	return true;
 }
 
-/* Room for the columns of so many rows. */
-static void
-make_room(PredictScan *self, int rows)
-{
-	MemoryContext old = MemoryContextSwitchTo(self->css.ss.ps.state->es_query_cxt);
-	Size n = (Size) rows * Max(self->last_column, 1);
-
-	if (self->values != NULL)
-	{
-		pfree(self->values);
-		pfree(self->nulls);
-		pfree(self->scored);
-		pfree(self->plain_values);
-		pfree(self->plain_nulls);
-		pfree(self->tids);
-	}
-	self->values = palloc_extended(n * sizeof(Datum), MCXT_ALLOC_HUGE);
-	self->nulls = palloc_extended(n * sizeof(bool), MCXT_ALLOC_HUGE);
-	self->scored = palloc(rows * sizeof(int));
-	self->plain_values = palloc(rows * sizeof(Datum *));
-	self->plain_nulls = palloc(rows * sizeof(bool *));
-	self->tids = palloc(rows * sizeof(ItemPointerData));
-	self->room = rows;
-	MemoryContextSwitchTo(old);
-}
-
-/* Rows of the next block: twice as many as in the last, as many as the models and the memory allow. */
-static int
-next_size(PredictScan *self)
-{
-	int rows = self->size;
-
-	for (int i = 0; i < open_jobs(self, self->phase); i++)
-		rows = Min(rows, scan_job_room(self->jobs[i]));
-	rows = Min(rows, Max((int) (MAX_ROW_BYTES / (Max(self->last_column, 1) * sizeof(Datum))), 1));
-	self->size = Min(2 * self->size, PREDICT_BLOCK_ROWS);
-	if (rows > self->room)
-		make_room(self, rows);
-	return rows;
-}
-
-/* Copy a value that is not NULL into the block's memory, unless it is one by itself. */
-static inline Datum
-copy_value(const PredictScan *self, int column, Datum value)
-{
-	Form_pg_attribute att =
-		TupleDescAttr(self->css.ss.ss_ScanTupleSlot->tts_tupleDescriptor, column);
-
-	return att->attbyval ? value : datumCopy(value, false, att->attlen);
-}
-
-/* Keep all columns of a row for the original expressions. */
-static void
-keep_whole_row(PredictScan *self, int row, const TupleTableSlot *slot)
-{
-	Datum *values = palloc((self->last_column + 1) * sizeof(Datum));
-	bool *nulls = palloc((self->last_column + 1) * sizeof(bool));
-
-	for (int i = 0; i < self->last_column; i++)
-	{
-		nulls[i] = slot->tts_isnull[i];
-		values[i] = nulls[i] ? (Datum) 0 : copy_value(self, i, slot->tts_values[i]);
-	}
-	self->plain_values[row] = values;
-	self->plain_nulls[row] = nulls;
-}
-
-/* Keep what expressions with predictions need of a row. */
-static void
-keep_columns(PredictScan *self, int row, const TupleTableSlot *slot)
-{
-	Datum *values = self->values + (Size) row * self->n_kept;
-	bool *nulls = self->nulls + (Size) row * self->n_kept;
-
-	self->plain_values[row] = NULL;
-	for (int i = 0; i < self->n_kept; i++)
-	{
-		int column = self->kept[i];
-
-		nulls[i] = slot->tts_isnull[column];
-		values[i] = nulls[i] ? (Datum) 0 : copy_value(self, column, slot->tts_values[column]);
-	}
-}
-
-/* Read a row into all jobs; false when one of them cannot take it. */
-static bool
-add_to_jobs(PredictScan *self, const TupleTableSlot *slot)
-{
-	ExprContext *econtext = self->css.ss.ps.ps_ExprContext;
-	int n = open_jobs(self, self->made);
-	bool shown = false;
-
-	for (int i = 0; i < n; i++)
-	{
-		if (self->jobs[i]->n_elements > 0 && !shown)
-		{
-			ResetExprContext(econtext);
-			show_columns(self, slot->tts_values, slot->tts_isnull);
-			shown = true;
-		}
-		if (scan_job_add(self->jobs[i], econtext, slot->tts_values, slot->tts_isnull))
-			continue;
-		while (i-- > 0)
-			scan_job_drop(self->jobs[i]);
-		return false;
-	}
-	return true;
-}
-
-/* The next row from below, its columns read; NULL: there is none. */
-static TupleTableSlot *
-next_row(PredictScan *self)
-{
-	TupleTableSlot *slot = ExecProcNode(outerPlanState(self));
-
-	if (TupIsNull(slot))
-	{
-		self->done = true;
-		return NULL;
-	}
-	slot_getsomeattrs(slot, self->last_column);
-	return slot;
-}
-
-/* Take one row as it comes. */
-static void
-fill_single(PredictScan *self)
-{
-	TupleTableSlot *slot = next_row(self);
-
-	self->single = true;
-	if (self->room == 0)
-		make_room(self, 1);
-	if (slot == NULL)
-		return;
-	self->plain_values[0] = slot->tts_values;
-	self->plain_nulls[0] = slot->tts_isnull;
-	self->scored[0] = -1;
-	if (self->tid_source != NULL)
-		self->tids[0] = self->tid_source->tts_tid;
-	self->rows = 1;
-}
-
-/* Read rows ahead and score them. */
-static void
-fill_block(PredictScan *self)
-{
-	int size = next_size(self);
-	MemoryContext old;
-	int n_scored = 0;
-
-	self->single = false;
-	self->made = self->phase;
-	for (int i = 0; i < open_jobs(self, self->made); i++)
-		scan_job_clear(self->jobs[i]);
-	while (self->rows < size)
-	{
-		TupleTableSlot *slot = next_row(self);
-		int row = self->rows;
-		bool added;
-
-		if (slot == NULL)
-			break;
-		added = add_to_jobs(self, slot);
-		self->scored[row] = added ? n_scored++ : -1;
-		old = MemoryContextSwitchTo(self->block);
-		if (added && self->made == PHASE_OPEN)
-			keep_columns(self, row, slot);
-		else
-			keep_whole_row(self, row, slot);
-		MemoryContextSwitchTo(old);
-		if (self->tid_source != NULL)
-			self->tids[row] = self->tid_source->tts_tid;
-		self->rows++;
-	}
-	if (n_scored == 0)
-		return;
-	for (int i = 0; i < open_jobs(self, self->made); i++)
-		scan_job_score(self->jobs[i]);
-	self->total_blocks++;
-	self->total_rows += n_scored;
-}
-
 /* Get more rows; false when there are none. */
 static bool
 fill(PredictScan *self)
@@ -481,58 +213,13 @@ fill(PredictScan *self)
 		ahead = false;
 	}
 	if (ahead)
-		fill_block(self);
+		scan_fill_block(self);
 	else
-		fill_single(self);
+		scan_fill_single(self);
 	return self->rows > 0;
 }
 
 /* ---- giving rows --------------------------------------------------------------------------- */
-
-/* Show the columns of row i of the block to expressions. */
-static TupleTableSlot *
-show_row(PredictScan *self, int i)
-{
-	TupleTableSlot *slot = self->css.ss.ss_ScanTupleSlot;
-
-	if (self->plain_values[i] != NULL)
-		show_columns(self, self->plain_values[i], self->plain_nulls[i]);
-	else
-	{
-		const Datum *values = self->values + (Size) i * self->n_kept;
-		const bool *nulls = self->nulls + (Size) i * self->n_kept;
-
-		ExecClearTuple(slot);
-		for (int k = 0; k < self->n_kept; k++)
-		{
-			slot->tts_values[self->kept[k]] = values[k];
-			slot->tts_isnull[self->kept[k]] = nulls[k];
-		}
-		ExecStoreVirtualTuple(slot);
-		self->css.ss.ps.ps_ExprContext->ecxt_scantuple = slot;
-	}
-	if (self->tid_source != NULL)
-		slot->tts_tid = self->tids[i];
-	return slot;
-}
-
-/* Show the predictions of calls from .. to - 1 for row i. */
-static void
-show_predictions(PredictScan *self, int i, int from, int to)
-{
-	TupleTableSlot *slot = self->css.ss.ss_ScanTupleSlot;
-	MemoryContext old =
-		MemoryContextSwitchTo(self->css.ss.ps.ps_ExprContext->ecxt_per_tuple_memory);
-
-	for (int k = from; k < to; k++)
-	{
-		const ScanCall *call = &self->calls[k];
-
-		slot->tts_values[call->column] = scan_call_result(
-			call, self->jobs[call->job], self->scored[i], &slot->tts_isnull[call->column]);
-	}
-	MemoryContextSwitchTo(old);
-}
 
 /* The original expressions have succeeded: their calls may be made ahead from the next block on. */
 static void
@@ -541,7 +228,7 @@ open_phase(PredictScan *self, Phase phase, int i)
 	if (self->phase < phase)
 		self->phase = phase;
 	for (int k = 0; k < open_jobs(self, phase); k++)
-		scan_job_learn(self->jobs[k], self->plain_values[i], self->plain_nulls[i]);
+		scan_job_learn(self->jobs[k], self->whole_values[i], self->whole_nulls[i]);
 }
 
 /* Whether row i passes the conditions. */
@@ -551,9 +238,14 @@ passes(PredictScan *self, int i)
 	ExprContext *econtext = self->css.ss.ps.ps_ExprContext;
 	bool pass;
 
-	if (self->scored[i] >= 0)
+	if (self->passed[i] >= 0)
 	{
-		show_predictions(self, i, 0, self->n_condition_calls);
+		scan_show_predictions(self, i, 0, self->n_condition_calls);
+		pass = self->passed[i];
+	}
+	else if (self->scored[i] >= 0)
+	{
+		scan_show_predictions(self, i, 0, self->n_condition_calls);
 		pass = ExecQual(self->css.ss.ps.qual, econtext);
 	}
 	else
@@ -573,9 +265,9 @@ project(PredictScan *self, int i)
 {
 	TupleTableSlot *result;
 
-	if (self->scored[i] >= 0 && self->made == PHASE_OPEN)
+	if (self->target_scored[i] >= 0)
 	{
-		show_predictions(self, i, self->n_condition_calls, self->n_calls);
+		scan_show_predictions(self, i, self->n_condition_calls, self->n_calls);
 		return self->css.ss.ps.ps_ProjInfo != NULL ? ExecProject(self->css.ss.ps.ps_ProjInfo) :
 													 self->css.ss.ss_ScanTupleSlot;
 	}
@@ -591,8 +283,8 @@ check_user(PredictScan *self)
 	if (self->next >= self->rows || self->single || self->user == GetUserId())
 		return;
 	self->user = GetUserId();
-	for (int i = 0; i < open_jobs(self, self->made); i++)
-		scan_job_resolve(self->jobs[i], self->css.ss.ps.ps_ExprContext);
+	for (int i = 0; i < self->n_jobs; i++)
+		scan_job_check_user(self->jobs[i]);
 }
 
 /* Evaluate row i of the block; NULL when it does not pass the conditions. */
@@ -601,7 +293,7 @@ evaluate(PredictScan *self, int i)
 {
 	CHECK_FOR_INTERRUPTS();
 	ResetExprContext(self->css.ss.ps.ps_ExprContext);
-	show_row(self, i);
+	scan_show_row(self, i);
 	return passes(self, i) ? project(self, i) : NULL;
 }
 
@@ -626,9 +318,9 @@ fill_backward(PredictScan *self)
 	for (int i = self->done ? 0 : 1; i < self->rows; i++)
 		ExecProcNode(outerPlanState(self));
 	self->rows = 0;
-	self->size = FIRST_ROWS;
+	self->size = SCAN_FIRST_ROWS;
 	MemoryContextReset(self->block);
-	fill_single(self);
+	scan_fill_single(self);
 	self->done = false;
 	self->next = self->rows;
 	return self->rows > 0;
@@ -684,7 +376,7 @@ rescan(CustomScanState *css)
 
 	self->rows = self->next = 0;
 	self->done = self->ended = false;
-	self->size = FIRST_ROWS;
+	self->size = SCAN_FIRST_ROWS;
 	ExecClearTuple(css->ss.ss_ScanTupleSlot);
 	if (!self->fixed)
 	{

@@ -149,6 +149,13 @@ scan_job_resolve(ScanJob *job, ExprContext *econtext)
 		use_type(job);
 }
 
+void
+scan_job_check_user(ScanJob *job)
+{
+	if (!job->no_model && job->ref->model != NULL)
+		pgml_model_ref_get(job->ref, job->ref->reference, job->ref->length);
+}
+
 /* ---- rows ---------------------------------------------------------------------------------- */
 
 int

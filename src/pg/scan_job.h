@@ -70,6 +70,9 @@ extern ScanJob *scan_job_create(FuncExpr *call, PlanState *parent);
  */
 extern void scan_job_resolve(ScanJob *job, ExprContext *econtext);
 
+/* 42501 when the current user may not use the model that the block was scored with. */
+extern void scan_job_check_user(ScanJob *job);
+
 /* Whether the call, of this job, can be scored in blocks with the model as it is now. */
 extern bool scan_call_prepare(ScanCall *call, ScanJob *job, ExprContext *econtext);
 

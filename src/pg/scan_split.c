@@ -451,15 +451,18 @@ build(Split *split, List *conditions, int n_condition_calls, bool run_only, int 
 	List *plain_targets = (List *) carry_over((Node *) targets, &plain);
 	List *plain_conditions = (List *) carry_over((Node *) conditions, &plain);
 	List *calls = (List *) carry_over((Node *) split->calls.calls, &plain);
+	bool filter_ahead;
 
 	copy_node(&scan->scan.plan, plan, id);
 	scan->methods = &scan_methods;
 	scan->custom_exprs = list_make3(plain_targets, plain_conditions, calls);
-	scan->custom_private = list_make3(makeInteger(list_length(split->columns)),
-									  makeInteger(n_condition_calls), makeInteger(run_only));
 	scan->custom_scan_tlist = tuple_targets(split);
 	scan->scan.plan.targetlist = (List *) carry_over((Node *) targets, &replaced);
 	scan->scan.plan.qual = (List *) carry_over((Node *) conditions, &replaced);
+	filter_ahead = scan_expression_risk(split->stmt, (Node *) scan->scan.plan.qual) == RISK_NONE;
+	scan->custom_private =
+		list_make4(makeInteger(list_length(split->columns)), makeInteger(n_condition_calls),
+				   makeInteger(run_only), makeInteger(filter_ahead));
 	if (IsA(plan, Result))
 	{
 		outerPlan(&scan->scan.plan) = outerPlan(plan);

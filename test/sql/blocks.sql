@@ -33,6 +33,7 @@ SELECT train('price', 'SELECT age, plan, coalesce(age, 30) * 2 + coalesce(length
 SELECT train('kind', 'SELECT age, active, coalesce(plan, ''none'') AS kind, plan || '' x'' AS p FROM customers', 'kind');
 SELECT train('flag', 'SELECT age, plan, churned = ''yes'' AS flag FROM customers', 'flag');
 SELECT train('ratio', 'SELECT age, 100.0 / (1 + id % 10) AS ratio, churned FROM customers', 'churned');
+CREATE TYPE ratios AS (age int, ratio numeric, churned text);
 CREATE VIEW kinds AS SELECT id, age, active, plan || ' x' AS p FROM customers;
 SELECT automl_predict_view('churn', 'customers', 'churn_view');
 SELECT automl_predict_view('kind', 'kinds', 'kind_view');
@@ -87,6 +88,9 @@ $$SELECT predict_proba('kind', t, 'gold'), predict('kind', t), predict_probs('ki
 $$SELECT * FROM customers t WHERE predict_proba('churn', t) > 0.3$$,
 $$SELECT id FROM customers t WHERE age > 30 AND predict('churn', t) = 'yes' AND predict_value('price', t) > 100$$,
 $$SELECT predict_value('price', t) FROM customers t WHERE predict('churn', t) = 'yes'$$,
+$$SELECT id, predict_value('price', t), predict('kind', k) FROM customers t, LATERAL (SELECT t.age, t.active, t.plan || ' x' AS p) k WHERE predict('churn', t) = 'yes'$$,
+$$SELECT id, plan, predict_value('price', t), predict('churn', t), predict('ratio', ROW(t.age, 2.5, '')::ratios) FROM customers t WHERE predict('churn', t) = 'yes' AND predict('flag', t) = 'true'$$,
+$$SELECT id, predict_value('price', t) FROM customers t WHERE predict('churn', t) = 'yes' AND 10 / (1 + id % 3) > 4$$,
 $$SELECT count(*) FROM customers t WHERE predict('churn', t) = churned$$,
 $$SELECT avg(predict_proba('churn', t)), max(predict_value('price', t)), count(*) FILTER (WHERE predict('churn', t) = 'yes') FROM customers t$$,
 $$SELECT plan, sum(predict_value('price', t)) FILTER (WHERE age > 30) FROM customers t GROUP BY plan ORDER BY plan$$,
@@ -144,6 +148,10 @@ $$SELECT predict(NULL, t), predict('churn', NULL::customers), predict('churn', t
 SELECT setval('counter', 1);
 SELECT count(nextval('counter')) FROM (SELECT nextval('counter'), predict('churn', t) FROM customers t LIMIT 3) s;
 SELECT last_value FROM counter;
+
+-- Rows that a model of the target list cannot read, behind a condition that predicts.
+SELECT * FROM shapes(ARRAY[$$SELECT id, predict_value('price', s) FROM (SELECT t.*, CASE WHEN id % 10 = 0 THEN ' 33 ' ELSE age::text END AS years FROM customers t) t,
+    LATERAL (SELECT years AS age, plan) s WHERE predict('churn', t) = 'yes'$$]);
 
 -- EXPLAIN shows the node, its models, and what was scored in blocks: all but the first row.
 EXPLAIN (COSTS OFF, VERBOSE) SELECT id, predict('churn', t) FROM customers t WHERE age > 20 AND predict_proba('churn', t) > 0.5;
@@ -212,6 +220,9 @@ MOVE 50 IN scrolls;
 FETCH BACKWARD 1 FROM scrolls;
 FETCH FIRST FROM scrolls;
 FETCH LAST FROM scrolls;
+DECLARE filtered NO SCROLL CURSOR FOR SELECT id, predict_value('price', t) AS p FROM customers t WHERE predict('churn', t) = 'yes';
+MOVE 300 IN filtered;
+FETCH 2 FROM filtered;
 DECLARE plain CURSOR FOR SELECT id, predict('churn', t) AS p FROM customers t WHERE id < 100;
 FETCH 2 FROM plain;
 FETCH BACKWARD 1 FROM plain;
