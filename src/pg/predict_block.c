@@ -50,7 +50,8 @@ struct PredictBlock
 	int outputs;
 	float *features; /* feature f of row i at f * room + i */
 	double *out;
-	void *scratch; /* of the scorer */
+	const PgmlScorer *scorer; /* NULL: there was no memory for one, and scratch has none */
+	void *scratch;
 	int n_inputs;
 	BlockInput input[FLEXIBLE_ARRAY_MEMBER];
 };
@@ -106,7 +107,6 @@ predict_block_create(PgmlInputs *inputs, const int *columns, MemoryContext conte
 {
 	PgmlBinding *binding = inputs->binding;
 	const PgmlImage *image = &inputs->model->image;
-	const PgmlScorer *scorer = pgml_model_scorer(inputs->model);
 	Size n_features = Max(image->recipe.n_features, 1);
 	PredictBlock *block = MemoryContextAllocZero(
 		context, offsetof(PredictBlock, input) + binding->n_inputs * sizeof(BlockInput));
@@ -132,7 +132,10 @@ predict_block_create(PgmlInputs *inputs, const int *columns, MemoryContext conte
 	for (Size i = 0; i < n_features * block->room; i++)
 		block->features[i] = NAN;
 	block->out = alloc_aligned(context, (Size) block->room * block->outputs * sizeof(double));
-	block->scratch = alloc_aligned(context, scorer != NULL ? pgml_scorer_scratch(scorer) : 0);
+	/* Asked for once: a later attempt may succeed, and would need the scratch memory. */
+	block->scorer = pgml_model_scorer(inputs->model);
+	if (block->scorer != NULL)
+		block->scratch = alloc_aligned(context, pgml_scorer_scratch(block->scorer));
 	return block;
 }
 
@@ -333,10 +336,8 @@ score_singly(PredictBlock *block)
 void
 predict_block_score(PredictBlock *block)
 {
-	const PgmlScorer *scorer = pgml_model_scorer(block->inputs->model);
-
 	convert_numbers(block);
-	if (scorer == NULL)
+	if (block->scorer == NULL)
 	{
 		score_singly(block);
 		return;
@@ -347,7 +348,7 @@ predict_block_score(PredictBlock *block)
 						   Min(STEP_ROWS, block->rows - from) };
 
 		CHECK_FOR_INTERRUPTS();
-		pgml_scorer_predict(scorer, &step, block->out + (Size) from * block->outputs,
+		pgml_scorer_predict(block->scorer, &step, block->out + (Size) from * block->outputs,
 							block->scratch);
 	}
 }

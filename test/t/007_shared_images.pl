@@ -13,8 +13,7 @@ use PgmlTest;
 my $node = PostgreSQL::Test::Cluster->new('shared');
 $node->init(allows_streaming => 1);
 configure_server($node);
-$node->append_conf('postgresql.conf', q{
-	shared_preload_libraries = '$libdir/pgml_auto'
+$node->append_conf('postgresql.conf', preload_setting($node) . q{
 	dynamic_shared_memory_type = posix
 	restart_after_crash = on});
 $node->start;

@@ -38,8 +38,15 @@ sub kilobytes
 	return $value;
 }
 
+# How many pieces of memory a process has mapped.
+sub mappings
+{
+	my ($pid) = @_;
+	return scalar(my @lines = split /\n/, slurp_file("/proc/$pid/maps"));
+}
+
 # Run statements in one session, first to warm up and then again and again; what it has grown by, in kilobytes: all of its
-# memory, and that of memory contexts.  A cache of size 0 keeps no model that is not in use, however many there have been.
+# memory, and that of memory contexts; and how many mappings more it has.  A cache of size 0 keeps no model that is not in use, however many there have been.
 sub growth
 {
 	my ($cache, $times, @statements) = @_;
@@ -49,22 +56,25 @@ sub growth
 	# One list of statements per query, so that there is one answer.
 	my $all = join '; ', @statements, 'SELECT sum(total_bytes) / 1024 AS kb FROM pg_backend_memory_contexts';
 	my @contexts;
-	my $resident;
+	my ($resident, $mappings);
 	foreach my $round (1 .. $warm + $times)
 	{
 		my ($kb) = $session->query_safe($all) =~ /(\d+)(?:\.\d+)?\s*\z/;
 		push @contexts, $kb if $round >= $warm;
-		$resident = kilobytes($pid, 'RssAnon') if $round == $warm;
+		($resident, $mappings) = (kilobytes($pid, 'RssAnon'), mappings($pid)) if $round == $warm;
 	}
+	$mappings = mappings($pid) - $mappings;
 	$resident = kilobytes($pid, 'RssAnon') - $resident;
 	$session->quit;
-	return ($resident, $contexts[-1] - $contexts[0]);
+	return ($resident, $contexts[-1] - $contexts[0], $mappings);
 }
 
 my $train = q{SELECT count(*) FROM automl_train('%s', 'mixed', '%s', algorithms => '{%s}', max_trials => 1, exclude => '{%s}', seed => %d)};
 $node->safe_psql('postgres', join ';', sprintf($train, 'number', 'y', 'linear', 'id', 1), sprintf($train, 'trees', 'y', 'gradient_boosting', 'id', 1),
 	sprintf($train, 'two', 'b', 'linear,gradient_boosting', 'id', 1), sprintf($train, 'five', 'k', 'linear,gradient_boosting', 'id', 1),
-	sprintf($train, 'two', 'b', 'gradient_boosting', 'id', 2));
+	sprintf($train, 'two', 'b', 'gradient_boosting', 'id', 2),
+	q{SELECT version FROM automl_train('large', 'SELECT * FROM wide LIMIT 3000', 'y', algorithms => '{gradient_boosting}', max_trials => 1)});
+cmp_ok($node->safe_psql('postgres', q{SELECT image_bytes FROM pgml_auto.version WHERE model = 'large'}), '>', 32_768, 'one model is large enough to be shared');
 
 # 1000 predictions: 250 rows, as records and documents, through all verbs and with all models; one of them is replaced.
 my @predictions = (
@@ -72,19 +82,33 @@ my @predictions = (
 	q{SELECT count(predict('two', m)), count(predict_proba('two', to_jsonb(m))), count(predict_probs('five', m)) FROM mixed m WHERE id <= 125},
 	q{SELECT count(predict('five', to_jsonb(m)::text)), count(predict_value('number', m)), count(predict_probs('two', to_jsonb(m)::json)) FROM mixed m
 		WHERE id <= 100},
-	q{SELECT count(*) FROM predict_table('trees', 'SELECT * FROM mixed LIMIT 75')},
+	q{SELECT count(*) FROM predict_table('large', 'SELECT * FROM wide LIMIT 75')},
 	q{SELECT automl_deploy('two', 3 - (SELECT deployed FROM pgml_auto.model WHERE name = 'two'))});
-my ($resident, $contexts) = growth('64MB', 2 * $rounds, @predictions);
-note "after 1000 * 2 * $rounds predictions: $resident kB more, contexts $contexts kB more";
-cmp_ok($resident, '<', 1024, 'predictions do not make a session grow');
-cmp_ok($contexts, '<', 128, 'nor its memory contexts');
+my ($resident, $contexts, $mappings);
+foreach my $how ('not preloaded', 'preloaded')
+{
+	if ($how eq 'preloaded')
+	{
+		$node->append_conf('postgresql.conf', preload_setting($node));
+		$node->restart;
+	}
+	foreach my $cache ('64MB', '0')
+	{
+		($resident, $contexts, $mappings) = growth($cache, $rounds, @predictions);
+		note "$how, cache $cache: after 1000 * $rounds predictions: $resident kB more, contexts $contexts kB more, $mappings mappings";
+		cmp_ok($resident, '<', 1024, "$how, cache $cache: predictions do not make a session grow");
+		cmp_ok($contexts, '<', 128, "$how, cache $cache: nor its memory contexts");
+		cmp_ok($mappings, '<', 10, "$how, cache $cache: nor its mappings");
+	}
+}
 
 my @trainings = (sprintf($train, 'number', 'y', 'linear', 'id', 2), sprintf($train, 'two', 'b', 'gradient_boosting', 'id', 3),
 	q{DO $$ BEGIN PERFORM automl_train('number', 'mixed', 'y', exclude => '{nothing}'); EXCEPTION WHEN undefined_column THEN NULL; END $$},
 	q{SELECT count(predict('number', m)) FROM mixed m}, q{SELECT automl_drop('two@' || min(version)) FROM pgml_auto.version WHERE model = 'two'
 		AND NOT deployed HAVING count(*) > 0});
-($resident, $contexts) = growth(0, $rounds, @trainings);
-note "after 2 * $rounds trainings and as many that fail: $resident kB more, contexts $contexts kB more";
+($resident, $contexts, $mappings) = growth(0, $rounds, @trainings);
+note "after 2 * $rounds trainings and as many that fail: $resident kB more, contexts $contexts kB more, $mappings mappings";
+cmp_ok($mappings, '<', 10, 'nor its mappings');
 cmp_ok($resident, '<', 2048, 'trainings do not make a session grow');
 cmp_ok($contexts, '<', 128, 'nor its memory contexts');
 is(registry_problems($node), '', 'the registry is whole');

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(stage_settings configure_server new_server registry_counts registry_problems create_small_table create_slow_table
+our @EXPORT = qw(stage_settings preload_setting configure_server new_server registry_counts registry_problems create_small_table create_slow_table
   slow_call start_in_background wait_for_step wait_until thread_masks);
 
 # Every signal that can be blocked: 1 to 31 without KILL and STOP.
@@ -27,6 +27,13 @@ sub stage_settings
 	my ($major) = $node->pg_version =~ /^(\d+)/;
 	return "extension_control_path = '$stage/usr/share/postgresql/$major:\$system'\n"
 	  . "dynamic_library_path = '$stage/usr/lib/postgresql/$major/lib:\$libdir'\n";
+}
+
+# The setting that preloads the library from the stage.
+sub preload_setting
+{
+	my ($node) = @_;
+	return q{shared_preload_libraries = '} . ($node->pg_version < 18 ? '$libdir/' : '') . "pgml_auto'\n";
 }
 
 # The settings that let a server find the staged extension; background sessions take a NOTICE for a failure.
