@@ -1,5 +1,6 @@
 # A process that dies in the middle of a training takes nothing with it but that training: whatever was committed is there,
-# nothing is half there, and the next training works.  CRASH_ROUNDS says how often (6 cover every moment once).
+# nothing is half there, and the next training works.  CRASH_ROUNDS says how often (6 cover every moment once), the
+# second half of them with the library preloaded.
 use strict;
 use warnings;
 use FindBin;
@@ -22,9 +23,13 @@ create_slow_table($node);
 # Whoever trains writes down in the same transaction what came of it.
 $node->safe_psql('postgres', q{
 	CREATE TABLE ledger AS SELECT model, version FROM automl_train('kept', 'points', 'y', max_trials => 1);
+	INSERT INTO ledger SELECT model, version FROM automl_train('large', 'SELECT * FROM slow WHERE id <= 4000', 'y',
+		algorithms => '{gradient_boosting}', max_trials => 1);
 	CREATE TABLE steps AS SELECT (i * 7919) % 61 AS x, i % 2 AS y FROM generate_series(1, 120) i});
 
-my $predict = q{SELECT md5(string_agg(predict_value('kept@1', p)::text, ',' ORDER BY x, y)) FROM points p};
+# One of these models is large enough to be shared by all sessions when the library is preloaded.
+my $predict = q{SELECT (SELECT md5(string_agg(predict_value('kept@1', p)::text, ',' ORDER BY x, y)) FROM points p),
+	(SELECT md5(string_agg(predict_value('large', s)::text, ',' ORDER BY id)) FROM slow s WHERE id <= 300)};
 my $expected = $node->safe_psql('postgres', $predict);
 
 # ---- what dies ------------------------------------------------------------------------------
@@ -214,9 +219,18 @@ sub check_recovered
 srand($seed);
 foreach my $round (1 .. $rounds)
 {
+	if ($round == int($rounds / 2) + 1)
+	{
+		$node->append_conf('postgresql.conf', preload_setting($node));
+		$node->restart;
+	}
 	my $moment = $moments[ ($round - 1) % @moments ];
 	my $death = $deaths[ ($round - 1 + int(($round - 1) / @moments)) % @deaths ];
+	# A session that has the models in its cache when all sessions are thrown out.
+	my $bystander = $node->background_psql('postgres', on_error_stop => 0);
+	is($bystander->query_safe($predict), $expected, "round $round: a session predicts");
 	my ($pid, @clients) = $moment->($round);
+	push @clients, $bystander;
 	$death->($pid);
 	foreach my $client (@clients)
 	{
