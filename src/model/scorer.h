@@ -1,9 +1,10 @@
 /*
  * scorer.h - a model made ready to score many rows.
  *
- * pgml_image_predict() follows the image as it is stored and needs nothing else: it is the way for one row.  A scorer
- * derives from the same image what blocks of rows need (learner.h: prepare()), once per loaded model; its predictions
- * are the same to the last bit.  The features of a block lie column by column: the recipe then works on whole columns
+ * pgml_image_predict() follows the image as it is stored and needs nothing else.  A scorer derives from the same image
+ * what blocks of rows need (learner.h: prepare()), once per loaded model; its predictions are the same to the last bit.
+ * Making it takes about as long as predicting 100 rows one by one without it; after that even single rows are faster
+ * with it, on processors with AVX-512 VBMI.  The features of a block lie column by column: the recipe then works on whole columns
  * of numbers, and trees compare a feature of many rows with one threshold at a time.
  *
  *   size_t size = pgml_scorer_scratch(scorer);        a thread's own, aligned to 64 bytes
