@@ -48,6 +48,8 @@
 #include "pg/shared_images.h"
 
 #define MAX_SHARED_REFERENCES 256
+#define ROWS_BEFORE_SCORER    200               /* about as many as save what making one costs */
+#define MAX_SCORED_SINGLY     (8 * 1024 * 1024) /* bytes of an image: each session has its own scorer */
 #define MAX_REFERENCE_LENGTH  (NAMEDATALEN + 16) /* a name, '@' and a version */
 
 /* Key of a loaded image; cleared before it is filled, since it is hashed as bytes. */
@@ -422,6 +424,33 @@ pgml_model_scorer(PgmlModel *model)
 	model->bytes += model->scorer_budget.used;
 	total_bytes += model->scorer_budget.used;
 	return model->scorer;
+}
+
+/* From here on single rows are predicted by the scorer, unless there is no memory for one. */
+static void
+use_scorer_for_rows(PgmlModel *model)
+{
+	const PgmlScorer *scorer = pgml_model_scorer(model);
+	char *memory;
+
+	if (scorer == NULL)
+		return;
+	memory = MemoryContextAlloc(model->context, pgml_scorer_scratch(scorer) + PG_CACHE_LINE_SIZE);
+	model->single_scratch = (void *) TYPEALIGN(PG_CACHE_LINE_SIZE, memory);
+}
+
+void
+pgml_model_predict_row(PgmlModel *model, const float *features, double *out, double *scratch)
+{
+	PgmlBlock row = { features, 1, 1 };
+
+	if (model->single_rows < ROWS_BEFORE_SCORER && ++model->single_rows == ROWS_BEFORE_SCORER &&
+		model->version.image_bytes <= MAX_SCORED_SINGLY)
+		use_scorer_for_rows(model);
+	if (model->single_scratch != NULL)
+		pgml_scorer_predict(model->scorer, &row, out, model->single_scratch);
+	else
+		pgml_image_predict(&model->image, features, 1, out, scratch);
 }
 
 /* ---- references ---------------------------------------------------------------------------- */

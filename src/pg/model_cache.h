@@ -24,6 +24,8 @@ typedef struct PgmlModel
 	const PgmlScorer *scorer;
 	PgmlBudget scorer_budget;
 	PgmlArena *scorer_arena; /* NULL before a scorer was asked for */
+	int single_rows;         /* predicted as the image is stored */
+	void *single_scratch;    /* for the scorer; NULL before single rows are predicted by it */
 	MemoryContext context;   /* holds the image, this struct and the bindings */
 	dsm_segment *segment; /* holds the image instead, for all sessions; NULL: a copy of our own */
 	int64 bytes;          /* of the session's own memory */
@@ -77,5 +79,12 @@ extern PgmlModel *pgml_model_ref_get(PgmlModelRef *ref, const char *reference, S
 
 /* The scorer of a pinned model, made when first asked for; NULL when memory does not suffice for one. */
 extern const PgmlScorer *pgml_model_scorer(PgmlModel *model);
+
+/*
+ * Predict one row of features of a pinned model: as its image is stored at first, by the scorer once so many rows have been
+ * predicted that its making pays.  out and scratch have pgml_image_outputs() numbers each.
+ */
+extern void pgml_model_predict_row(PgmlModel *model, const float *features, double *out,
+								   double *scratch);
 
 #endif

@@ -42,8 +42,8 @@ typedef struct PredictSite
 {
 	PgmlModelRef *ref;
 	PgmlInputs *inputs;
-	Oid form; /* declared type of the input: RECORDOID, JSONBOID, JSONOID or TEXTOID */
-	PredictType result;
+	Oid form;               /* type of the input: JSONBOID, JSONOID, TEXTOID or one of rows */
+	PredictType result;     /* of predict() */
 	uint64 serial;          /* model that the rest belongs to */
 	MemoryContext of_model; /* emptied when the model changes */
 	double *out;            /* the prediction */
@@ -83,13 +83,16 @@ predict_verb(Oid function)
 
 /* ---- call sites ---------------------------------------------------------------------------- */
 
-/* The declared type of the second argument tells the forms of a verb apart. */
+/* The type of the second argument tells the forms of a verb apart: the call's, or without one the declared type. */
 static Oid
 input_form(FunctionCallInfo fcinfo)
 {
+	Oid form = get_fn_expr_argtype(fcinfo->flinfo, 1);
 	Oid *types;
 	int n;
 
+	if (OidIsValid(form))
+		return form;
 	get_func_signature(fcinfo->flinfo->fn_oid, &types, &n);
 	return types[1];
 }
@@ -119,7 +122,6 @@ create_site(FunctionCallInfo fcinfo)
 	site->inputs = pgml_inputs_create(context);
 	site->form = input_form(fcinfo);
 	site->of_model = AllocSetContextCreate(context, "pgml_auto result", ALLOCSET_SMALL_SIZES);
-	init_result(&site->result, get_fn_expr_rettype(fcinfo->flinfo), context);
 	fcinfo->flinfo->fn_extra = site;
 	return site;
 }
@@ -184,8 +186,7 @@ static void
 compute(PredictSite *site, FunctionCallInfo fcinfo)
 {
 	read_input(site, fcinfo);
-	pgml_image_predict(&site->inputs->model->image, site->inputs->features, 1, site->out,
-					   site->scratch);
+	pgml_model_predict_row(site->inputs->model, site->inputs->features, site->out, site->scratch);
 }
 
 /* ---- predict() ----------------------------------------------------------------------------- */
@@ -273,6 +274,8 @@ pgml_auto_predict(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	site = enter_site(fcinfo);
+	if (!OidIsValid(site->result.type))
+		init_result(&site->result, get_fn_expr_rettype(fcinfo->flinfo), fcinfo->flinfo->fn_mcxt);
 	compute(site, fcinfo);
 	if (site->inputs->model->image.task == PGML_TASK_REGRESSION)
 		return number_result(site);

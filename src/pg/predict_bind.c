@@ -233,7 +233,7 @@ predict_create_binding(PgmlModel *model, const char *reference, TupleDesc desc,
 		name_input(bound, input.name);
 		if (desc != NULL && !bind_column(bound, desc, from, reference))
 			predict_add_missing(&missing, input.name);
-		predict_bind_conversion(bound, &input, desc != NULL);
+		predict_bind_conversion(bound, recipe, &input, desc != NULL);
 		if (bound->element > 0)
 			bound->length = bound_length(recipe, binding);
 		from = bound->attribute;

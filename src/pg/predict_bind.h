@@ -23,6 +23,8 @@ typedef struct BoundInput
 	PgmlTypeReader reader;  /* of the column; not for JSON */
 	PgmlTypeReader trained; /* of a type like that of training, see predict_convert.h */
 	PGFunction cast;        /* from the column's type to it; NULL: none */
+	bool direct;            /* a plain number: step makes the feature of it */
+	PgmlNumberStep step;
 } BoundInput;
 
 struct PgmlBinding

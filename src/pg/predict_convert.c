@@ -65,11 +65,23 @@ date_cast(Oid from, Oid to)
 	return NULL;
 }
 
+/* Types that predict_plain_number() reads. */
+static bool
+is_plain_number(Oid type)
+{
+	return type == FLOAT8OID || type == FLOAT4OID || type == INT8OID || type == INT4OID ||
+		   type == INT2OID;
+}
+
 void
-predict_bind_conversion(BoundInput *bound, const PgmlInput *input, bool has_column)
+predict_bind_conversion(BoundInput *bound, const PgmlRecipe *recipe, const PgmlInput *input,
+						bool has_column)
 {
 	pgml_type_reader(trained_type(input), -1, &bound->trained);
 	bound->cast = has_column ? date_cast(bound->reader.type, bound->trained.type) : NULL;
+	bound->direct = has_column && bound->element == 0 && bound->trained.kind == PGML_KIND_NUMBER &&
+					is_plain_number(bound->reader.type) &&
+					pgml_recipe_number_step(recipe, bound->input, PGML_KIND_NUMBER, &bound->step);
 }
 
 /* ---- errors -------------------------------------------------------------------------------- */

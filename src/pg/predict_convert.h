@@ -9,12 +9,33 @@
 #define PGML_PG_PREDICT_CONVERT_H
 
 #include "postgres.h"
+#include "catalog/pg_type.h"
 #include "utils/jsonb.h"
 
 #include "pg/predict_bind.h"
 
-/* Set bound->trained, and bound->cast from the column's reader when there is one. */
-extern void predict_bind_conversion(BoundInput *bound, const PgmlInput *input, bool has_column);
+/* Set bound->trained, and bound->cast and bound->step from the column's reader when there is one. */
+extern void predict_bind_conversion(BoundInput *bound, const PgmlRecipe *recipe,
+									const PgmlInput *input, bool has_column);
+
+/* The number in a datum that is not NULL, of a type for which bound->direct can be set. */
+static inline double
+predict_plain_number(Oid type, Datum datum)
+{
+	switch (type)
+	{
+		case FLOAT8OID:
+			return DatumGetFloat8(datum);
+		case FLOAT4OID:
+			return DatumGetFloat4(datum);
+		case INT8OID:
+			return (double) DatumGetInt64(datum);
+		case INT4OID:
+			return DatumGetInt32(datum);
+		default:
+			return DatumGetInt16(datum);
+	}
+}
 
 /*
  * Value of the input from a datum of its column that is not NULL, or from a JSON scalar; memory is the current context's.  Errors are of

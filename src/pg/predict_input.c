@@ -82,6 +82,15 @@ pgml_inputs_read_columns(PgmlInputs *inputs, const Datum *values, const bool *nu
 		BoundInput *bound = &binding->inputs[i];
 		PgmlValue value;
 
+		if (bound->direct)
+		{
+			double number = nulls[bound->attribute] ?
+								NAN :
+								predict_plain_number(bound->reader.type, values[bound->attribute]);
+
+			features[bound->step.feature] = pgml_number_feature(&bound->step, number);
+			continue;
+		}
 		if (nulls[bound->attribute])
 			value = null_value;
 		else if (bound->element > 0)

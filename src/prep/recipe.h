@@ -20,6 +20,9 @@
 #ifndef PGML_PREP_RECIPE_H
 #define PGML_PREP_RECIPE_H
 
+#include <float.h>
+#include <math.h>
+
 #include "core/buf.h"
 #include "core/env.h"
 #include "data/matrix.h"
@@ -74,6 +77,34 @@ extern PgmlInput pgml_recipe_input(const PgmlRecipe *recipe, int32_t i);
 
 /* Feature f; the name points into the bytes. */
 extern PgmlFeature pgml_recipe_feature(const PgmlRecipe *recipe, int32_t f);
+
+/* How a number becomes the only feature of its input. */
+typedef struct PgmlNumberStep
+{
+	int32_t feature;
+	double center;
+	double low; /* ends of the range seen in training, for infinities */
+	double high;
+} PgmlNumberStep;
+
+/*
+ * Whether values of a kind other than text become features of input i by pgml_number_feature() alone; then *step says how.
+ * For callers who read many rows: the same as pgml_recipe_apply_value(), with NaN for missing.
+ */
+extern bool pgml_recipe_number_step(const PgmlRecipe *recipe, int32_t i, PgmlKind kind,
+									PgmlNumberStep *step);
+
+/* Number to feature: infinities to the ends of the range, centred, within single precision. */
+static inline float
+pgml_number_feature(const PgmlNumberStep *step, double v)
+{
+	v = v == INFINITY ? step->high : v;
+	v = v == -INFINITY ? step->low : v;
+	v -= step->center;
+	v = v > FLT_MAX ? FLT_MAX : v;
+	v = v < -FLT_MAX ? -FLT_MAX : v;
+	return (float) v;
+}
 
 /*
  * Compute the features of input i from one value and store them at features[first_feature ...].  The value may

@@ -4,8 +4,6 @@
  * A value is first read as what the column needs (a number, seconds, a level), then stored as features. A table goes the
  * same way: once for each string of a text column, and through the same storing functions for numbers.
  */
-#include <float.h>
-
 #include "core/par.h"
 #include "prep/recipe_internal.h"
 
@@ -17,16 +15,19 @@
 
 /* ---- storing --------------------------------------------------------------------------------- */
 
-/* Number to feature: infinities to the ends of the range seen in training, centred, within float. */
+/* What pgml_number_feature() needs of an input. */
+static inline PgmlNumberStep
+number_step(const RecipeInput *in)
+{
+	return (PgmlNumberStep){ (int32_t) in->first_feature, in->center, in->low, in->high };
+}
+
 static inline float
 number_feature(const RecipeInput *in, double v)
 {
-	v = v == INFINITY ? in->high : v;
-	v = v == -INFINITY ? in->low : v;
-	v -= in->center;
-	v = v > FLT_MAX ? FLT_MAX : v;
-	v = v < -FLT_MAX ? -FLT_MAX : v;
-	return (float) v;
+	PgmlNumberStep step = number_step(in);
+
+	return pgml_number_feature(&step, v);
 }
 
 /* n numbers to features. */
@@ -401,6 +402,16 @@ stores_number(const RecipeInput *in)
 {
 	return in->step == RECIPE_NUMBER || in->step == RECIPE_NUMBER_TEXT || in->step == RECIPE_TIME ||
 		   in->step == RECIPE_INTERVAL;
+}
+
+/* See recipe.h. */
+bool
+pgml_recipe_number_step(const PgmlRecipe *recipe, int32_t i, PgmlKind kind, PgmlNumberStep *step)
+{
+	RecipeInput in = recipe_input(recipe, i);
+
+	*step = number_step(&in);
+	return reads_as_is(&in, kind) && stores_number(&in);
 }
 
 /* Features of n numbers of one kind into columns: what needs no reading is stored at once. */
