@@ -171,7 +171,7 @@ build_range(const PgmlEnv *env, const PgmlGbmHistJob *job, int32_t g0, int32_t g
 		for (int i = 0; i < n; i++)
 		{
 			/* Rows of a deep leaf are far apart: ask for the bins that the first group will read. */
-			__builtin_prefetch(rows->bin + (int64_t) index[i] * rows->stride);
+			__builtin_prefetch(rows->bin + (int64_t) index[i] * rows->stride, 0, 2);
 			gathered[i] = sum[index[i]];
 		}
 		for (int32_t g = 0; g < g1 - g0; g++)

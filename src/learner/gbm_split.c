@@ -130,19 +130,29 @@ threshold_range(const PgmlGbmNode *node, int32_t feature, const Prefix *p, int l
 	return true;
 }
 
-/* Sums over the bins from 1 to each bin. */
-static void
+/* Sums over the bins from 1 to each bin; converted to floating point in a second pass, which vectorises. */
+PGML_GBM_CLONES static void
 compute_prefix(const PgmlGbmNode *node, const PgmlGbmSum *hist, int last, Prefix *p)
 {
+	const PgmlGbmScale scale = *node->scale;
+	int64_t g[PGML_GBM_BINS];
+	uint64_t hc[PGML_GBM_BINS];
 	PgmlGbmSum sum = { 0, 0 };
 
 	for (int t = 1; t <= last; t++)
 	{
 		sum.g += hist[t].g;
 		sum.hc += hist[t].hc;
-		p->g[t] = pgml_gbm_g(node->scale, sum);
-		p->h[t] = pgml_gbm_h(node->scale, sum);
-		p->count[t] = (double) pgml_gbm_count(node->scale, sum);
+		g[t] = sum.g;
+		hc[t] = sum.hc;
+	}
+	for (int t = 1; t <= last; t++)
+	{
+		PgmlGbmSum prefix = { g[t], hc[t] };
+
+		p->g[t] = pgml_gbm_g(&scale, prefix);
+		p->h[t] = pgml_gbm_h(&scale, prefix);
+		p->count[t] = (double) pgml_gbm_count(&scale, prefix);
 	}
 }
 

@@ -9,6 +9,7 @@
 #include "gbm_data.h"
 #include "learner/gbm_hist.h"
 #include "learner/gbm_loss.h"
+#include "learner/gbm_packed.h"
 #include "learner/gbm_split.h"
 #include "learner/gbm_tree.h"
 
@@ -403,6 +404,229 @@ small_pools_grow_the_same_tree(void **state)
 	parts_free(p);
 }
 
+/* What a packed row stands for, as a sum of its own. */
+static PgmlGbmSum
+unpack(const Parts *p, int64_t row)
+{
+	int32_t v = p->gradients.packed[row];
+	int64_t g = p->gradients.unit_hessian ? v : v >> 16;
+	uint64_t h = p->gradients.unit_hessian ? 1 : (uint64_t) (v & 0xffff);
+
+	return (PgmlGbmSum){ g, (h << p->gradients.scale.count_bits) + 1 };
+}
+
+/* Gradients once more, after the scores or weights were changed. */
+static void
+compute_gradients(Parts *p, uint64_t seed)
+{
+	assert_int_equal(pgml_gbm_prepare_round(&p->d->env, &p->target), PGML_OK);
+	assert_int_equal(pgml_gbm_gradients(&p->d->env, &p->target, 0, seed, &p->gradients), PGML_OK);
+}
+
+/* Rounding moves a value by less than a unit, and its errors do not add up. */
+static void
+packed_gradients_are_unbiased(void **state)
+{
+	enum
+	{
+		N = 20000
+	};
+
+	(void) state;
+	for (int variant = 0; variant < 6; variant++)
+	{
+		int t = variant / 2;
+		PgmlTask task = t == 0 ? PGML_TASK_REGRESSION :
+						t == 1 ? PGML_TASK_BINARY :
+								 PGML_TASK_MULTICLASS;
+		Data *d = data_mixed(N, 6, task, t + 1);
+		double off_g = 0, off_h = 0;
+		Parts *p;
+
+		if (variant % 2)
+			d->set.w = d->w;
+		for (int i = 0; i < N; i++)
+			d->w[i] = 1 + i % 3;
+		p = parts_new(d);
+		assert_non_null(p->gradients.packed);
+		assert_int_equal(p->gradients.unit_hessian, variant == 0);
+		for (int32_t i = 0; i < N; i++)
+		{
+			PgmlGbmSum sum = unpack(p, i);
+			double g, h;
+
+			assert_int_equal(pgml_gbm_exact_sums(&d->env, &p->target, 0, &i, 1, &g, &h), PGML_OK);
+			g = (pgml_gbm_g(&p->gradients.scale, sum) - g) / p->gradients.scale.g_unit;
+			h = (pgml_gbm_h(&p->gradients.scale, sum) - h) / p->gradients.scale.h_unit;
+			assert_true(fabs(g) < 1 && fabs(h) < 1);
+			off_g += g;
+			off_h += h;
+		}
+		assert_true(fabs(off_g) < 5 * sqrt(N) / 2);
+		assert_true(fabs(off_h) < 5 * sqrt(N) / 2);
+		parts_free(p);
+	}
+}
+
+/* Several runs, a bin that holds all rows, gradients at their bounds: nothing overflows, on any number of threads. */
+static void
+packed_histograms_equal_plain_sums(void **state)
+{
+	enum
+	{
+		N = 40000,
+		FEATURES = 19
+	};
+
+	(void) state;
+	for (int t = 0; t < 2; t++)
+	{
+		Parts *p;
+		Data *d = data_mixed(N, FEATURES, t == 0 ? PGML_TASK_REGRESSION : PGML_TASK_BINARY, t + 1);
+
+		for (int i = 0; i < N; i++)
+			d->col[7][i] = 1;
+		p = parts_new(d);
+		for (int i = 0; t == 1 && i < N; i++)
+			p->target.score[i] = i < N / 3 ? -1000 : i < N / 2 ? 1000 : 0;
+		for (int i = 0; i < N; i++)
+			p->target.y[i] = t == 0 ? -3 : 1;
+		compute_gradients(p, 5);
+		assert_non_null(p->gradients.packed);
+		for (int threads = 1; threads <= 3; threads += 2)
+		{
+			PgmlGbmSum *hist;
+
+			p->d->env.pool = threads > 1 ? pgml_pool_create(threads) : NULL;
+			hist = build(p, d->rows, N, every_feature, FEATURES);
+			for (int f = 0; f < FEATURES; f++)
+			{
+				PgmlGbmSum plain[256] = { { 0, 0 } };
+
+				for (int i = 0; i < N; i++)
+				{
+					PgmlGbmSum sum = unpack(p, i);
+
+					plain[p->bins->bin[f][i]].g += sum.g;
+					plain[p->bins->bin[f][i]].hc += sum.hc;
+				}
+				assert_memory_equal(plain, hist + p->layout.offset[f],
+									(size_t) p->bins->n_bins[f] * sizeof(PgmlGbmSum));
+			}
+			pgml_pool_destroy(p->d->env.pool);
+			p->d->env.pool = NULL;
+		}
+		parts_free(p);
+	}
+}
+
+/* A leaf whose packed sum of h is but a few units has the value of the exact sums. */
+static void
+coarse_leaves_have_exact_values(void **state)
+{
+	enum
+	{
+		N = 20000
+	};
+	Parts *p = parts_new(data_mixed(N, 6, PGML_TASK_BINARY, 2));
+	int32_t *index = pgml_array(p->arena, N, sizeof(int32_t));
+	double *value = pgml_zalloc(p->arena, N, sizeof(double));
+	PgmlGbmGrowth growth = { .gradients = &p->gradients,
+							 .target = &p->target,
+							 .index = index,
+							 .n = N,
+							 .features = every_feature,
+							 .n_features = 6 };
+	PgmlGbmGrower *grower;
+	const PgmlGbmTree *tree;
+	bool complete;
+	int coarse = 0;
+
+	(void) state;
+	memcpy(index, p->d->rows, N * sizeof(int32_t));
+	for (int i = 0; i < N; i++)
+		p->target.score[i] = p->d->col[0][i] > 0 ? (i % 100 == 0 ? -9 : 9) : 0;
+	compute_gradients(p, 5);
+	assert_non_null(p->gradients.packed);
+	p->config.num_leaves = 100;
+	p->config.min_data = 20;
+	p->config.min_hessian = 1e-3;
+	p->config.feature_fraction_bynode = 1;
+	p->config.learning_rate = 1;
+	assert_int_equal(pgml_gbm_grower_create(&p->d->env, p->arena, &p->config, &p->d->x, p->bins,
+											&p->rows, 1 << 24, &grower),
+					 PGML_OK);
+	assert_int_equal(pgml_gbm_grow(grower, &growth, &tree, &complete), PGML_OK);
+	assert_int_equal(pgml_gbm_add_leaves(grower, &growth, value), PGML_OK);
+	/* Rows of a leaf are neighbours in the index. */
+	for (int from = 0, upto; from < N; from = upto)
+	{
+		double g, h;
+
+		for (upto = from; upto < N && value[index[upto]] == value[index[from]];)
+			upto++;
+		assert_int_equal(
+			pgml_gbm_exact_sums(&p->d->env, &p->target, 0, index + from, upto - from, &g, &h),
+			PGML_OK);
+		assert_true(fabs(value[index[from]] * h / -g - 1) < (h < 0.5 ? 1e-12 : 0.05));
+		coarse += h < 0.5;
+	}
+	assert_true(coarse > 5);
+	parts_free(p);
+}
+
+/* One row that weighs as much as all others leaves them no digits: then gradients are not packed. */
+static void
+coarse_units_are_not_used(void **state)
+{
+	Data *d = data_mixed(20000, 6, PGML_TASK_REGRESSION, 1);
+	Parts *p;
+
+	(void) state;
+	d->set.w = d->w;
+	p = parts_new(d);
+	assert_non_null(p->gradients.packed);
+	assert_false(p->target.never_pack);
+	parts_free(p);
+	d = data_mixed(20000, 6, PGML_TASK_REGRESSION, 1);
+	d->set.w = d->w;
+	d->y[77] = 1e6;
+	p = parts_new(d);
+	assert_null(p->gradients.packed);
+	assert_true(p->target.never_pack);
+	assert_int_equal(pgml_gbm_count(&p->gradients.scale, p->gradients.sum[3]), 1);
+	parts_free(p);
+}
+
+/* Packed or not is no matter of threads; another seed rounds otherwise. */
+static void
+packed_fits_are_the_same_on_all_threads(void **state)
+{
+	(void) state;
+	for (int t = 0; t < 3; t++)
+	{
+		PgmlTask task = t == 0 ? PGML_TASK_REGRESSION :
+						t == 1 ? PGML_TASK_BINARY :
+								 PGML_TASK_MULTICLASS;
+		Data *d = data_mixed(20000, 10, task, t + 1);
+		PgmlBuf one;
+
+		set(d, "n_estimators", 4);
+		set(d, "bagging_fraction", 0.9);
+		fit(d, NULL);
+		one = d->fit.payload;
+		pgml_buf_init(&d->fit.payload, &d->budget);
+		d->env.pool = pgml_pool_create(3);
+		fit(d, NULL);
+		assert_int_equal(d->fit.payload.len, one.len);
+		assert_memory_equal(d->fit.payload.data, one.data, one.len);
+		pgml_pool_destroy(d->env.pool);
+		d->env.pool = NULL;
+		pgml_buf_free(&one);
+		data_free(d);
+	}
+}
+
 int
 gbm_parts(void)
 {
@@ -417,6 +641,11 @@ gbm_parts(void)
 		cmocka_unit_test(categorical_search_equals_brute_force),
 		cmocka_unit_test(random_thresholds),
 		cmocka_unit_test(small_pools_grow_the_same_tree),
+		cmocka_unit_test(packed_gradients_are_unbiased),
+		cmocka_unit_test(packed_histograms_equal_plain_sums),
+		cmocka_unit_test(coarse_leaves_have_exact_values),
+		cmocka_unit_test(coarse_units_are_not_used),
+		cmocka_unit_test(packed_fits_are_the_same_on_all_threads),
 	};
 
 	return cmocka_run_group_tests_name("gradient_boosting: parts", tests, NULL, NULL);
