@@ -18,7 +18,7 @@
 #include "learner/gbm_pool.h"
 
 #define SCORE_ROWS  4096
-#define SEARCH_WORK 1000 /* elementary steps that the search of one feature counts as */
+#define SEARCH_WORK 2000 /* elementary steps that the search of one feature counts as */
 
 typedef struct Leaf
 {
