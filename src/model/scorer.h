@@ -10,6 +10,7 @@
  *   size_t size = pgml_scorer_scratch(scorer);        a thread's own, aligned to 64 bytes
  *   x[f * stride + i] = ...                           by pgml_recipe_apply_numbers(), pgml_recipe_apply_at()
  *   pgml_scorer_predict(scorer, &(PgmlBlock){ x, stride, n }, out, scratch);
+ *   pgml_scorer_predict(scorer, &(PgmlBlock){ features, 1, 1 }, out, scratch);       one row of features
  */
 #ifndef PGML_MODEL_SCORER_H
 #define PGML_MODEL_SCORER_H
@@ -19,7 +20,7 @@
 typedef struct PgmlScorer PgmlScorer;
 
 /*
- * Make a scorer for an open image, in arena; it refers to the image and lives as long as both.  Takes some microseconds
+ * Make a scorer for an open image, in arena; it refers to the image and lives as long as both.  Takes about 0.1 ms
  * for each 1000 nodes of trees.  PGML_ERR_NOMEM or _LIMIT when memory does not suffice, PGML_ERR_CANCELLED when env->stop is set: then
  * there is pgml_image_predict(), and what lies in the arena is of no use.
  */
