@@ -217,10 +217,11 @@ gather(const Emission *e, const void *from, Size size, void *to)
 static void *
 take_spare(void **spare, Size bytes)
 {
-	void *memory = *spare;
+	void *memory = pgml_big_realloc(*spare, pgml_big_size(bytes));
 
-	*spare = NULL;
-	return pgml_big_realloc(memory, pgml_big_size(bytes));
+	if (memory != NULL)
+		*spare = NULL;
+	return memory;
 }
 
 /* Gather one column; the memory that it was held in is the next one's. */
