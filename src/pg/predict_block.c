@@ -102,8 +102,16 @@ alloc_aligned(MemoryContext context, Size size)
 	return (void *) TYPEALIGN(ALIGNMENT, MemoryContextAllocHuge(context, size + ALIGNMENT));
 }
 
+int
+predict_block_limit(const PgmlInputs *inputs)
+{
+	Size row = Max(inputs->model->image.recipe.n_features, 1) * sizeof(float);
+
+	return (int) Max(Min(FEATURE_BYTES / row, PREDICT_BLOCK_ROWS), MIN_ROWS);
+}
+
 PredictBlock *
-predict_block_create(PgmlInputs *inputs, const int *columns, MemoryContext context)
+predict_block_create(PgmlInputs *inputs, int rows, const int *columns, MemoryContext context)
 {
 	PgmlBinding *binding = inputs->binding;
 	const PgmlImage *image = &inputs->model->image;
@@ -113,8 +121,7 @@ predict_block_create(PgmlInputs *inputs, const int *columns, MemoryContext conte
 
 	block->inputs = inputs;
 	block->image = image;
-	block->room =
-		Max(Min(FEATURE_BYTES / (n_features * sizeof(float)), PREDICT_BLOCK_ROWS), MIN_ROWS);
+	block->room = rows;
 	block->outputs = pgml_image_outputs(image);
 	block->n_inputs = binding->n_inputs;
 	for (int i = 0; i < binding->n_inputs; i++)

@@ -16,14 +16,17 @@
 
 typedef struct PredictBlock PredictBlock;
 
+/* Rows that a block may have at most: PREDICT_BLOCK_ROWS, or fewer of very many features. */
+extern int predict_block_limit(const PgmlInputs *inputs);
+
 /*
- * An empty block in context.  columns: for each column of the bound row type its place in the values that will be
+ * An empty block of so many rows in context.  columns: for each column of the bound row type its place in the values that will be
  * given; NULL: the same.
  */
-extern PredictBlock *predict_block_create(PgmlInputs *inputs, const int *columns,
+extern PredictBlock *predict_block_create(PgmlInputs *inputs, int rows, const int *columns,
 										  MemoryContext context);
 
-/* Rows that the block can take: PREDICT_BLOCK_ROWS, or fewer of very many features. */
+/* Rows that the block can take. */
 extern int predict_block_room(const PredictBlock *block);
 
 /*

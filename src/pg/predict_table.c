@@ -242,7 +242,8 @@ create_receiver(PgmlModelRef *ref, const PgmlStatement *statement, const char *i
 						  &varlena);
 		fmgr_info(output, &self->id_output);
 	}
-	self->block = predict_block_create(self->inputs, NULL, context);
+	self->block =
+		predict_block_create(self->inputs, predict_block_limit(self->inputs), NULL, context);
 	self->of_block = AllocSetContextCreate(context, "pgml_auto block", ALLOCSET_DEFAULT_SIZES);
 	self->ids = palloc(predict_block_room(self->block) * sizeof(text *));
 	if (self->image->task != PGML_TASK_REGRESSION)

@@ -16,6 +16,8 @@
 #include "pg/scan.h"
 #include "pg/scan_job.h"
 
+#define FEW_ROWS 64 /* of a job's first block, which statements for few rows do not outgrow */
+
 /* ---- setting up ---------------------------------------------------------------------------- */
 
 /* The columns of ROW(...). */
@@ -95,11 +97,11 @@ scan_job_create(FuncExpr *call, PlanState *parent)
 
 /* Make the block of the bound row type. */
 static void
-make_block(ScanJob *job, const int *columns)
+make_block(ScanJob *job, int rows)
 {
 	MemoryContextReset(job->of_type);
-	job->block = predict_block_create(job->inputs, columns, job->of_type);
-	job->missing = MemoryContextAlloc(job->of_type, predict_block_room(job->block) * sizeof(bool));
+	job->block = predict_block_create(job->inputs, rows, job->columns, job->of_type);
+	job->missing = MemoryContextAlloc(job->of_type, rows * sizeof(bool));
 }
 
 /* Begin with another model. */
@@ -114,7 +116,7 @@ use_model(ScanJob *job, PgmlModel *model)
 	if (job->desc != NULL)
 	{
 		pgml_inputs_bind_columns(job->inputs, job->desc);
-		make_block(job, job->columns);
+		make_block(job, FEW_ROWS);
 	}
 	job->serial = model->serial;
 }
@@ -126,7 +128,7 @@ use_type(ScanJob *job)
 	job->block = NULL;
 	job->type = job->seen;
 	predict_bind_type(job->inputs, job->type.type, job->type.typmod, job->type.identifier);
-	make_block(job, NULL);
+	make_block(job, FEW_ROWS);
 }
 
 void
@@ -162,15 +164,18 @@ int
 scan_job_room(const ScanJob *job)
 {
 	return job->no_model || job->block == NULL ? PREDICT_BLOCK_ROWS :
-												 predict_block_room(job->block);
+												 predict_block_limit(job->inputs);
 }
 
 void
-scan_job_clear(ScanJob *job)
+scan_job_clear(ScanJob *job, int rows)
 {
 	job->rows = 0;
-	if (job->block != NULL)
-		predict_block_clear(job->block);
+	if (job->no_model || job->block == NULL)
+		return;
+	if (predict_block_room(job->block) < rows)
+		make_block(job, predict_block_limit(job->inputs));
+	predict_block_clear(job->block);
 }
 
 /* The type of a row. */

@@ -76,11 +76,11 @@ extern void scan_job_check_user(ScanJob *job);
 /* Whether the call, of this job, can be scored in blocks with the model as it is now. */
 extern bool scan_call_prepare(ScanCall *call, ScanJob *job, ExprContext *econtext);
 
-/* Rows that the job takes at a time. */
+/* Rows that the job may take at a time. */
 extern int scan_job_room(const ScanJob *job);
 
-/* Empty the block. */
-extern void scan_job_clear(ScanJob *job);
+/* Empty the block, and make room for so many rows. */
+extern void scan_job_clear(ScanJob *job, int rows);
 
 /*
  * Read a row; false, and it is not in the block, when it must be evaluated with the original expressions.  econtext

@@ -286,12 +286,13 @@ scan_fill_block(PredictScan *self)
 	bool filter =
 		self->phase == PHASE_OPEN && self->filter_ahead && self->n_condition_jobs < self->n_jobs;
 	int n_jobs = open_jobs(self, filter ? PHASE_CONDITIONS : self->phase);
+	int size = next_size(self);
 	int n_scored;
 
 	self->single = false;
 	for (int i = 0; i < open_jobs(self, self->phase); i++)
-		scan_job_clear(self->jobs[i]);
-	n_scored = read_rows(self, next_size(self), n_jobs, filter || self->phase != PHASE_OPEN);
+		scan_job_clear(self->jobs[i], size);
+	n_scored = read_rows(self, size, n_jobs, filter || self->phase != PHASE_OPEN);
 	if (filter)
 		filter_rows(self);
 	else if (self->phase == PHASE_OPEN)
