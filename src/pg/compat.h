@@ -36,6 +36,11 @@
 #define pgml_my_lxid() (MyProc->lxid)
 #endif
 
+/* 18: what EXPLAIN shows properties with has a header of its own. */
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#endif
+
 /* 18: ExecutorRun() and its hook lost their last argument. */
 #if PG_VERSION_NUM >= 180000
 #define pgml_executor_run(run, query, direction, count, once)                                      \
