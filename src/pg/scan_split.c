@@ -258,7 +258,6 @@ is_filter(const Plan *plan)
 		case T_CteScan:
 		case T_NamedTuplestoreScan:
 		case T_WorkTableScan:
-		case T_Result:
 			return true;
 		default:
 			return false;
@@ -272,7 +271,8 @@ scan_can_split(const Plan *plan)
 	switch (nodeTag(plan))
 	{
 		case T_Result:
-			return outerPlan(plan) != NULL && ((Result *) plan)->resconstantqual == NULL;
+			return outerPlan(plan) != NULL && plan->qual == NIL &&
+				   ((Result *) plan)->resconstantqual == NULL;
 		case T_ForeignScan:
 			return ((ForeignScan *) plan)->operation == CMD_SELECT &&
 				   ((ForeignScan *) plan)->fdw_scan_tlist == NIL &&

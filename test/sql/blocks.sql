@@ -113,6 +113,13 @@ $$SELECT id, prediction, probability FROM kind_view WHERE id < 500$$,
 $$SELECT id, predict('churn', t), tableoid::regclass, ctid FROM customers t$$,
 $$SELECT t, predict('churn', t) FROM customers t$$]);
 
+-- Probabilities have the digits of double precision in every form.
+SET extra_float_digits = 1;
+SELECT count(*), bool_and(predict_probs('churn', t)->>'yes' = predict_proba('churn', t)::text) AS same,
+       bool_and((predict_probs('kind', k)->>'gold')::float8 = predict_proba('kind', k, 'gold')) AS same_too
+FROM customers t JOIN kinds k USING (id) WHERE predict_proba('churn', t) BETWEEN 0.001 AND 0.999;
+SET extra_float_digits = 0;
+
 -- Joins, partitions, subqueries, set operations.
 SELECT * FROM shapes(ARRAY[
 $$SELECT o.g, predict('churn', t) FROM customers t JOIN other o USING (id)$$,
