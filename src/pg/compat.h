@@ -36,9 +36,10 @@
 #define pgml_my_lxid() (MyProc->lxid)
 #endif
 
-/* 18: what EXPLAIN shows properties with has a header of its own. */
+/* 18: what nodes use to explain themselves moved. */
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
+#include "commands/explain_state.h"
 #endif
 
 /* 18: ExecutorRun() and its hook lost their last argument. */

@@ -12,13 +12,11 @@
  */
 #include "postgres.h"
 
-#include "access/relscan.h"
 #include "commands/explain.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 
 #include "pg/compat.h"
