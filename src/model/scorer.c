@@ -35,6 +35,23 @@ part_scratch(const Part *part, int32_t nfeatures)
 	return part->member->learner->scratch(part->prepared);
 }
 
+/* Prepare a member, unless memory is short: then it is predicted as it is stored. */
+static PgmlStatus
+prepare_part(const PgmlEnv *env, PgmlArena *arena, const PgmlShape *shape, Part *part)
+{
+	const PgmlLearner *learner = part->member->learner;
+	PgmlStatus status;
+
+	part->prepared = NULL;
+	if (learner->prepare == NULL)
+		return PGML_OK;
+	status = learner->prepare(env, arena, part->member->payload, shape, &part->prepared);
+	if (status == PGML_OK || status == PGML_ERR_CANCELLED)
+		return status;
+	part->prepared = NULL;
+	return PGML_OK;
+}
+
 PgmlStatus
 pgml_scorer_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *image,
 				   const PgmlScorer **out)
@@ -53,10 +70,7 @@ pgml_scorer_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *image,
 		size_t size;
 
 		part->member = &image->members[i];
-		part->prepared = NULL;
-		if (part->member->learner->prepare != NULL)
-			PGML_TRY(part->member->learner->prepare(env, arena, part->member->payload,
-													&image->shape, &part->prepared));
+		PGML_TRY(prepare_part(env, arena, &image->shape, part));
 		size = align_up(part_scratch(part, image->shape.nfeatures));
 		if (size > scorer->member_scratch)
 			scorer->member_scratch = size;

@@ -21,8 +21,8 @@ typedef struct PgmlScorer PgmlScorer;
 
 /*
  * Make a scorer for an open image, in arena; it refers to the image and lives as long as both.  Takes about 0.1 ms
- * for each 1000 nodes of trees.  PGML_ERR_NOMEM or _LIMIT when memory does not suffice, PGML_ERR_CANCELLED when env->stop is set: then
- * there is pgml_image_predict(), and what lies in the arena is of no use.
+ * for each 1000 nodes of trees.  Members for whose preparation memory does not suffice are predicted as they are stored.
+ * PGML_ERR_NOMEM when there is not even room for that, PGML_ERR_CANCELLED when env->stop is set.
  */
 extern PgmlStatus pgml_scorer_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *image,
 									 const PgmlScorer **out);

@@ -414,19 +414,23 @@ pgml_model_scorer(PgmlModel *model)
 	PgmlError error;
 	PgmlEnv env = { .budget = &model->scorer_budget, .error = &error };
 
-	if (model->scorer_arena != NULL)
+	if (model->scorer != NULL)
 		return model->scorer;
 	pgml_budget_init(&model->scorer_budget, 0);
 	model->scorer_arena = pgml_arena_create(&model->scorer_budget);
 	if (model->scorer_arena == NULL ||
 		pgml_scorer_create(&env, model->scorer_arena, &model->image, &model->scorer) != PGML_OK)
-		model->scorer = NULL;
+	{
+		pgml_arena_destroy(model->scorer_arena);
+		model->scorer_arena = NULL;
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	}
 	model->bytes += model->scorer_budget.used;
 	total_bytes += model->scorer_budget.used;
 	return model->scorer;
 }
 
-/* From here on single rows are predicted by the scorer, unless there is no memory for one. */
+/* From here on single rows are predicted by the scorer. */
 static void
 use_scorer_for_rows(PgmlModel *model)
 {

@@ -77,7 +77,7 @@ extern PgmlModelRef *pgml_model_ref_create(MemoryContext context);
  */
 extern PgmlModel *pgml_model_ref_get(PgmlModelRef *ref, const char *reference, Size length);
 
-/* The scorer of a pinned model, made when first asked for; NULL when memory does not suffice for one. */
+/* The scorer of a pinned model, made when first asked for; 53200 when there is no memory for one. */
 extern const PgmlScorer *pgml_model_scorer(PgmlModel *model);
 
 /*

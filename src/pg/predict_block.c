@@ -50,7 +50,7 @@ struct PredictBlock
 	int outputs;
 	float *features; /* feature f of row i at f * room + i */
 	double *out;
-	const PgmlScorer *scorer; /* NULL: there was no memory for one, and scratch has none */
+	const PgmlScorer *scorer;
 	void *scratch;
 	int n_inputs;
 	BlockInput input[FLEXIBLE_ARRAY_MEMBER];
@@ -139,10 +139,8 @@ predict_block_create(PgmlInputs *inputs, int rows, const int *columns, MemoryCon
 	for (Size i = 0; i < n_features * block->room; i++)
 		block->features[i] = NAN;
 	block->out = alloc_aligned(context, (Size) block->room * block->outputs * sizeof(double));
-	/* Asked for once: a later attempt may succeed, and would need the scratch memory. */
 	block->scorer = pgml_model_scorer(inputs->model);
-	if (block->scorer != NULL)
-		block->scratch = alloc_aligned(context, pgml_scorer_scratch(block->scorer));
+	block->scratch = alloc_aligned(context, pgml_scorer_scratch(block->scorer));
 	return block;
 }
 
@@ -322,33 +320,10 @@ convert_numbers(PredictBlock *block)
 	}
 }
 
-/* Score row by row, when there is no memory for a scorer. */
-static void
-score_singly(PredictBlock *block)
-{
-	float *features = block->inputs->features;
-	double *scratch = palloc(block->outputs * sizeof(double));
-
-	for (int i = 0; i < block->rows; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		for (int32 f = 0; f < block->image->recipe.n_features; f++)
-			features[f] = block->features[(Size) f * block->room + i];
-		pgml_image_predict(block->image, features, 1, block->out + (Size) i * block->outputs,
-						   scratch);
-	}
-	pfree(scratch);
-}
-
 void
 predict_block_score(PredictBlock *block)
 {
 	convert_numbers(block);
-	if (block->scorer == NULL)
-	{
-		score_singly(block);
-		return;
-	}
 	for (int from = 0; from < block->rows; from += STEP_ROWS)
 	{
 		PgmlBlock step = { block->features + from, block->room,

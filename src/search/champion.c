@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/image.h"
+#include "model/scorer.h"
 
 /* Rows that are predicted to see how long that takes. */
 #define TIMED_ROWS 64
@@ -20,6 +20,7 @@
 struct Champion
 {
 	PgmlImage image;
+	const PgmlScorer *scorer;
 	int *col; /* of each input in this table; -1: not used */
 	int *map; /* our number of each of its classes, -1: not ours */
 };
@@ -90,7 +91,8 @@ typedef struct ChampionTask
 	int64_t n;
 	int64_t block; /* rows */
 	float *x;
-	double *out; /* and as much for pgml_image_predict() */
+	double *out;
+	char *scratch;
 	PgmlError *error;
 	double *p; /* predictions in our order of classes */
 } ChampionTask;
@@ -105,11 +107,13 @@ predict_block(void *arg, int64_t block, int thread)
 	int32_t d = image->recipe.n_features;
 	int k = pgml_image_outputs(image);
 	float *x = task->x + (size_t) thread * task->block * d;
-	double *out = task->out + (size_t) thread * task->block * 2 * k;
+	double *out = task->out + (size_t) thread * task->block * k;
+	char *scratch = task->scratch + (size_t) thread * pgml_scorer_scratch(task->champion->scorer);
 	int64_t start = block * task->block;
-	int64_t size = task->n - start < task->block ? task->n - start : task->block;
+	PgmlBlock rows = { x, task->block,
+					   task->n - start < task->block ? task->n - start : task->block };
 
-	for (int64_t i = 0; i < size; i++)
+	for (int64_t i = 0; i < rows.n; i++)
 		for (int32_t c = 0; c < image->recipe.n_inputs; c++)
 		{
 			PgmlValue v;
@@ -117,11 +121,11 @@ predict_block(void *arg, int64_t block, int thread)
 			if (task->champion->col[c] < 0)
 				continue;
 			v = pgml_table_value(t->table, task->champion->col[c], task->rows[start + i]);
-			PGML_TRY(
-				pgml_recipe_apply_value(&image->recipe, c, &v, x + i * d, &task->error[thread]));
+			PGML_TRY(pgml_recipe_apply_at(&image->recipe, c, &v, x + i, task->block,
+										  &task->error[thread]));
 		}
-	pgml_image_predict(image, x, size, out, out + task->block * k);
-	for (int64_t i = 0; i < size; i++)
+	pgml_scorer_predict(task->champion->scorer, &rows, out, scratch);
+	for (int64_t i = 0; i < rows.n; i++)
 		translate(t, image, task->champion->map, out + i * k, task->p + (start + i) * t->outputs);
 	return PGML_OK;
 }
@@ -142,9 +146,10 @@ predict_rows(Training *t, const int32_t *rows, int64_t n, double *p)
 	task.block = training_image_rows(t->options->champion_len);
 	task.x =
 		pgml_zalloc(arena, threads * task.block * (image->recipe.n_features + 1), sizeof(float));
-	task.out = pgml_array(arena, threads * task.block * 2 * k, sizeof(double));
+	task.out = pgml_array(arena, threads * task.block * k, sizeof(double));
+	task.scratch = pgml_array(arena, threads, pgml_scorer_scratch(t->champion->scorer));
 	task.error = pgml_zalloc(arena, threads, sizeof(PgmlError));
-	if (task.x && task.out && task.error)
+	if (task.x && task.out && task.scratch && task.error)
 		status = pgml_par_for(t->env, (n + task.block - 1) / task.block, predict_block, &task);
 	else
 		status = pgml_fail_nomem(t->env, "the deployed version's scores");
@@ -176,7 +181,8 @@ open_champion(Training *t, struct Champion *champion)
 	{
 		champion->col = pgml_array(t->arena, image->recipe.n_inputs + 1, sizeof(int));
 		champion->map = pgml_array(t->arena, image->n_classes, sizeof(int));
-		if (!champion->col || !champion->map)
+		if (!champion->col || !champion->map ||
+			pgml_scorer_create(t->env, t->arena, image, &champion->scorer) != PGML_OK)
 			reason = "memory is short";
 		else if (!bind_champion(t, image, champion->col))
 			return false;

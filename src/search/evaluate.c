@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "core/sort.h"
-#include "model/image.h"
+#include "model/scorer.h"
 
-#define IMAGE_ROWS        128 /* rows of a parallel block, at most */
+#define IMAGE_ROWS        PGML_BLOCK_ROWS /* rows of a parallel block, at most */
 #define BOOTSTRAP_ROUNDS  200
 #define FEWEST_ROUNDS     50
 #define INTERVAL_LEVEL    0.95
@@ -156,14 +156,14 @@ training_predictions(const Training *t)
 
 /* ---- predictions ---- */
 
-/* Blocks of rows predicted side by side; scratch memory is each thread's own. */
+/* Blocks of rows predicted side by side; features and scratch memory are each thread's own. */
 typedef struct ImageTask
 {
 	const Training *t;
-	const PgmlImage *image;
+	const PgmlScorer *scorer;
 	int64_t block; /* rows */
 	float *x;
-	double *scratch;
+	char *scratch;
 } ImageTask;
 
 static PgmlStatus
@@ -174,36 +174,50 @@ predict_image_block(void *arg, int64_t block, int thread)
 	const Scored *s = &t->scored;
 	int32_t d = t->x.nfeatures;
 	float *x = task->x + (size_t) thread * task->block * d;
-	double *scratch = task->scratch + (size_t) thread * task->block * t->outputs;
+	char *scratch = task->scratch + (size_t) thread * pgml_scorer_scratch(task->scorer);
 	int64_t start = block * task->block;
-	int64_t size = s->n - start < task->block ? s->n - start : task->block;
+	PgmlBlock rows = { x, task->block, s->n - start < task->block ? s->n - start : task->block };
 
 	for (int32_t f = 0; f < d; f++)
-		for (int64_t i = 0; i < size; i++)
-			x[i * d + f] = t->x.col[f][s->rows[start + i]];
-	pgml_image_predict(task->image, x, size, s->p + start * t->outputs, scratch);
+		for (int64_t i = 0; i < rows.n; i++)
+			x[f * task->block + i] = t->x.col[f][s->rows[start + i]];
+	pgml_scorer_predict(task->scorer, &rows, s->p + start * t->outputs, scratch);
 	return PGML_OK;
 }
 
-/* Predict the rows through the image of this training. */
+/* Predict the rows through the image of this training; memory is the arena's. */
 static PgmlStatus
-predict_image(Training *t)
+predict_by_image(Training *t, PgmlArena *arena)
 {
 	const PgmlBuf *bytes = &t->result->image;
-	PgmlImage *image = pgml_array(t->arena, 1, sizeof(PgmlImage));
+	PgmlImage *image = pgml_array(arena, 1, sizeof(PgmlImage));
 	int64_t block = training_image_rows(bytes->len);
-	size_t rows = (size_t) block * pgml_pool_threads(t->env->pool);
-	ImageTask task = { .t = t, .image = image, .block = block };
+	size_t threads = (size_t) pgml_pool_threads(t->env->pool);
+	ImageTask task = { .t = t, .block = block };
 
-	task.x = pgml_array(t->arena, rows * t->x.nfeatures, sizeof(float));
-	task.scratch = pgml_array(t->arena, rows * t->outputs, sizeof(double));
-	if (!image || !task.x || !task.scratch)
+	if (!image)
 		return pgml_fail_nomem(t->env, "the scores");
-	PGML_TRY(pgml_image_open(bytes->data, bytes->len, t->arena, image, t->env->error));
+	PGML_TRY(pgml_image_open(bytes->data, bytes->len, arena, image, t->env->error));
+	PGML_TRY(pgml_scorer_create(t->env, arena, image, &task.scorer));
+	task.x = pgml_array(arena, threads * block * t->x.nfeatures, sizeof(float));
+	task.scratch = pgml_array(arena, threads, pgml_scorer_scratch(task.scorer));
+	if (!task.x || !task.scratch)
+		return pgml_fail_nomem(t->env, "the scores");
 	return pgml_par_for(t->env, (t->scored.n + block - 1) / block, predict_image_block, &task) ==
 				   PGML_OK ?
 			   PGML_OK :
 			   pgml_fail_cancelled(t->env);
+}
+
+/* The same with memory of its own. */
+static PgmlStatus
+predict_image(Training *t)
+{
+	PgmlArena *arena = pgml_arena_create(t->env->budget);
+	PgmlStatus status = arena ? predict_by_image(t, arena) : pgml_fail_nomem(t->env, "the scores");
+
+	pgml_arena_destroy(arena);
+	return status;
 }
 
 /* The validation predictions of the chosen trials; of the baseline when none was chosen. */
