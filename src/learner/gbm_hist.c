@@ -14,6 +14,9 @@
 
 #define CHUNK 256
 
+/* Rows from which on each of two or four threads takes some of them: each row is then fetched by one thread only. */
+#define PART_ROWS 16384
+
 /* A PgmlGbmSum as one register. */
 typedef int64_t SumVector __attribute__((vector_size(16), may_alias));
 
@@ -180,26 +183,33 @@ build_range(const PgmlEnv *env, const PgmlGbmHistJob *job, int32_t g0, int32_t g
 	return PGML_OK;
 }
 
+/* Build groups g .. end-1 from rows from .. upto-1 of the index. */
+static PgmlStatus
+build_piece(const BuildBlocks *b, int32_t g, int32_t end, int64_t from, int64_t upto,
+			PgmlGbmSum *hist)
+{
+	for (; g < end; g += OPEN_GROUPS)
+	{
+		int32_t g1 = g + OPEN_GROUPS < end ? g + OPEN_GROUPS : end;
+
+		PGML_TRY(build_range(b->env, b->job, g, g1, from, upto, hist));
+	}
+	return PGML_OK;
+}
+
 /* Build all rows of some groups. */
 static PgmlStatus
 build_groups(void *arg, int64_t block, int thread)
 {
 	const BuildBlocks *b = arg;
 	int32_t groups = count_groups(b->job->n_features);
-	int32_t g0 = (int32_t) (groups * block / b->blocks);
-	int32_t end = (int32_t) (groups * (block + 1) / b->blocks);
 
 	(void) thread;
-	for (; g0 < end; g0 += OPEN_GROUPS)
-	{
-		int32_t g1 = g0 + OPEN_GROUPS < end ? g0 + OPEN_GROUPS : end;
-
-		PGML_TRY(build_range(b->env, b->job, g0, g1, 0, b->job->n, b->job->hist));
-	}
-	return PGML_OK;
+	return build_piece(b, (int32_t) (groups * block / b->blocks),
+					   (int32_t) (groups * (block + 1) / b->blocks), 0, b->job->n, b->job->hist);
 }
 
-/* Build the single group from a quarter of the rows, part 0 in place and the others in the parts' memory. */
+/* Build all groups from a quarter of the rows, part 0 in place and the others in the parts' memory. */
 static PgmlStatus
 build_part(void *arg, int64_t block, int thread)
 {
@@ -208,7 +218,7 @@ build_part(void *arg, int64_t block, int thread)
 	PgmlGbmSum *hist = block == 0 ? job->hist : job->parts + (block - 1) * job->layout->total;
 
 	(void) thread;
-	return build_range(b->env, job, 0, 1, job->n * block / PGML_GBM_PARTS,
+	return build_piece(b, 0, count_groups(job->n_features), job->n * block / PGML_GBM_PARTS,
 					   job->n * (block + 1) / PGML_GBM_PARTS, hist);
 }
 
@@ -240,10 +250,11 @@ pgml_gbm_hist_build(const PgmlEnv *env, const PgmlGbmHistJob *job)
 {
 	BuildBlocks b = { env, job, count_groups(job->n_features) };
 	int64_t work = job->n * job->n_features;
+	int threads = pgml_pool_threads(env->pool);
 
-	if (work < PGML_GBM_PARALLEL_WORK || pgml_pool_threads(env->pool) == 1)
+	if (work < PGML_GBM_PARALLEL_WORK || threads == 1)
 		b.blocks = 1;
-	else if (b.blocks == 1)
+	else if (b.blocks == 1 || (job->n >= PART_ROWS && PGML_GBM_PARTS % threads == 0))
 	{
 		PGML_TRY(pgml_par_for(env, PGML_GBM_PARTS, build_part, &b));
 		add_parts(job);

@@ -27,12 +27,11 @@ typedef struct PgmlGbmHistJob
 	int64_t n;
 	const int32_t *features;
 	int32_t n_features;
-	PgmlGbmSum *hist; /* entries of other features are left alone */
-	PgmlGbmSum *
-		parts; /* room for PGML_GBM_PARTS - 1 histograms when there are at most PGML_GBM_GROUP features */
+	PgmlGbmSum *hist;  /* entries of other features are left alone */
+	PgmlGbmSum *parts; /* room for PGML_GBM_PARTS - 1 histograms */
 } PgmlGbmHistJob;
 
-/* Features that a pass over the rows adds up; pieces that the rows are cut into when that is but one pass. */
+/* Features that a pass over the rows adds up; pieces that many rows, or those of a single pass, are cut into. */
 #define PGML_GBM_GROUP 8
 #define PGML_GBM_PARTS 4
 

@@ -99,7 +99,7 @@ class Own:
     def fit(self, trees, leaves, threads):
         """(CPU seconds, wall seconds, AUC)"""
         out = subprocess.run([self.binary, self.path, str(threads), f"n_estimators={trees}", f"num_leaves={leaves}",
-                              "learning_rate=0.1", "max_bin=255"], check=True, capture_output=True, text=True).stdout.split()
+                              "learning_rate=0.1", "max_bin=255", "lambda_l2=1"], check=True, capture_output=True, text=True).stdout.split()
         return float(out[0]), float(out[1]), auc(self.y, np.fromfile(self.path + ".out"))
 
 
@@ -128,7 +128,7 @@ class XGBoost:
     def fit(self, trees, leaves, threads):
         """(CPU seconds, wall seconds, AUC)"""
         matrix = self.xgboost.DMatrix(self.learn, self.y[:LEARN], nthread=threads, enable_categorical=self.categorical)
-        settings = {"objective": "binary:logistic", "tree_method": "hist", "max_bin": 255, "eta": 0.1, "grow_policy": "lossguide",
+        settings = {"objective": "binary:logistic", "tree_method": "hist", "max_bin": 255, "eta": 0.1, "lambda": 1, "grow_policy": "lossguide",
                     "max_leaves": leaves, "max_depth": 0, "nthread": threads}
         cpu, wall = time.process_time(), time.perf_counter()
         booster = self.xgboost.train(settings, matrix, trees)
@@ -140,7 +140,8 @@ def scikit(x, y, trees, leaves):
     """AUC of HistGradientBoosting."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    model = HistGradientBoostingClassifier(max_iter=trees, max_leaf_nodes=leaves, learning_rate=0.1, early_stopping=False)
+    model = HistGradientBoostingClassifier(max_iter=trees, max_leaf_nodes=leaves, learning_rate=0.1, l2_regularization=1,
+                                           early_stopping=False)
     model.fit(x[:LEARN], y[:LEARN])
     return auc(y, model.predict_proba(x[LEARN:])[:, 1])
 
