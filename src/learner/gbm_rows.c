@@ -4,12 +4,14 @@
 #include "learner/gbm_rows.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "core/par.h"
 #include "learner/gbm_split.h"
 
 #define TRANSPOSE_ROWS 2048
 #define PARTITION_ROWS 16384
+#define HUGE_PAGE      ((uintptr_t) 2 << 20)
 
 /*
  * Bytes from row to row: rows that share few cache lines are worth some padding, so the number of features is
@@ -25,6 +27,22 @@ stride_of(int32_t nfeatures)
 	if (power >= nfeatures && power - nfeatures <= nfeatures / 4)
 		return power;
 	return (nfeatures + 3) / 4 * 4;
+}
+
+/* Ask for huge pages: rows are visited far apart, and looking up their pages takes a good part of the time. */
+static void
+ask_for_huge_pages(void *memory, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+	uintptr_t from = ((uintptr_t) memory + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+	uintptr_t upto = ((uintptr_t) memory + bytes) / HUGE_PAGE * HUGE_PAGE;
+
+	if (upto > from)
+		(void) madvise((void *) from, upto - from, MADV_HUGEPAGE);
+#else
+	(void) memory;
+	(void) bytes;
+#endif
 }
 
 int64_t
@@ -77,6 +95,7 @@ pgml_gbm_rows_create(const PgmlEnv *env, PgmlArena *arena, const PgmlBins *bins,
 	out->bin = pgml_array(arena, (size_t) n, (size_t) out->stride);
 	if (out->bin == NULL)
 		return pgml_fail_nomem(env, "bins of the training rows");
+	ask_for_huge_pages(out->bin, (size_t) n * (size_t) out->stride);
 	return pgml_par_for(env, (n + TRANSPOSE_ROWS - 1) / TRANSPOSE_ROWS, copy_rows, &job);
 }
 
