@@ -457,6 +457,9 @@ pack_all(const PgmlEnv *env, GradientJob *job, double bound, PgmlGbmGradients *o
 		sum += t->partial[b];
 	/* A rounded value's variance is at most a quarter of the unit's square.  Outliers say little about the mean of |g|. */
 	*fine = scale->g_unit / 2 <= 0.01 * sum / (double) t->n;
+	/* Where h is the weight, g need not tell that a few rows weigh more than all others: theirs is small once they fit. */
+	if (t->task == PGML_TASK_REGRESSION && !out->unit_hessian)
+		*fine = *fine && scale->h_unit / 2 <= 0.1 * t->weight / (double) t->n;
 	return PGML_OK;
 }
 

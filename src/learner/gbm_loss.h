@@ -57,7 +57,7 @@ extern PgmlStatus pgml_gbm_prepare_round(const PgmlEnv *env, PgmlGbmTarget *targ
 /*
  * Gradients and hessians of output k for all rows, as integers, into out->sum, which is given, or packed into the same
  * memory; the rest of out is set.  They are packed when there are many rows, unless rounding could err by more than a hundredth
- * of the mean |g| (standard deviation): then never again.  seed is of the rounding.  PGML_ERR_NUMERIC when they are too large for
+ * of the mean |g|, or a tenth of the mean weight where that is h (standard deviation): then never again.  seed is of the rounding.  PGML_ERR_NUMERIC when they are too large for
  * double precision.
  */
 extern PgmlStatus pgml_gbm_gradients(const PgmlEnv *env, PgmlGbmTarget *target, int k,

@@ -602,6 +602,26 @@ coarse_units_are_not_used(void **state)
 	parts_free(p);
 }
 
+/* The same when it fits already, so that only h tells: h of the other rows would be 0 or as much as some hundreds have. */
+static void
+coarse_weights_are_not_used(void **state)
+{
+	Data *d = data_mixed(20000, 6, PGML_TASK_REGRESSION, 1);
+	double sum = 0;
+	Parts *p;
+
+	(void) state;
+	for (int i = 0; i < 20000; i++)
+		sum += d->y[i];
+	d->set.w = d->w;
+	d->w[77] = 1e6;
+	d->y[77] = (sum - d->y[77]) / 19999;
+	p = parts_new(d);
+	assert_null(p->gradients.packed);
+	assert_true(fabs(pgml_gbm_h(&p->gradients.scale, p->gradients.sum[3]) - 1) < 1e-6);
+	parts_free(p);
+}
+
 /* Packed or not is no matter of threads; another seed rounds otherwise. */
 static void
 packed_fits_are_the_same_on_all_threads(void **state)
@@ -649,6 +669,7 @@ gbm_parts(void)
 		cmocka_unit_test(packed_histograms_equal_plain_sums),
 		cmocka_unit_test(coarse_leaves_have_exact_values),
 		cmocka_unit_test(coarse_units_are_not_used),
+		cmocka_unit_test(coarse_weights_are_not_used),
 		cmocka_unit_test(packed_fits_are_the_same_on_all_threads),
 	};
 
