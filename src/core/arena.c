@@ -194,11 +194,14 @@ pgml_big_realloc(void *memory, size_t size)
 static Chunk *
 chunk_create(PgmlArena *arena, size_t size)
 {
+	size_t filled = pgml_big_size(size);
 	void *memory;
 	Chunk *chunk;
 
-	size = pgml_big_size(size);
-	if (!pgml_budget_take(arena->budget, size))
+	/* Where the limit leaves no room to fill the last large page, the size that is needed will do. */
+	if (pgml_budget_take(arena->budget, filled))
+		size = filled;
+	else if (filled == size || !pgml_budget_take(arena->budget, size))
 		return NULL;
 	memory = pgml_big_alloc(ALIGNMENT, size);
 	if (memory == NULL)

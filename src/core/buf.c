@@ -37,10 +37,13 @@ pgml_buf_release(PgmlBuf *buf)
 static bool
 set_capacity(PgmlBuf *buf, size_t cap)
 {
+	size_t filled = pgml_big_size(cap);
 	uint8_t *data;
 
-	cap = pgml_big_size(cap);
-	if (!pgml_budget_take(buf->budget, cap - buf->cap))
+	/* Where the limit leaves no room to fill the last large page, the size that is needed will do. */
+	if (pgml_budget_take(buf->budget, filled - buf->cap))
+		cap = filled;
+	else if (filled == cap || !pgml_budget_take(buf->budget, cap - buf->cap))
 		return false;
 	data = pgml_big_realloc(buf->data, cap);
 	if (data == NULL)

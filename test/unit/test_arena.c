@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "core/arena.h"
+#include "core/buf.h"
 #include "core/env.h"
 #include "unit.h"
 
@@ -485,6 +486,28 @@ test_big_memory(void **state)
 	assert_int_equal(pgml_big_size(SIZE_MAX), SIZE_MAX);
 }
 
+/* Filling the last large page is a gift: what fits into the budget without it is not refused. */
+static void
+test_big_memory_up_to_the_limit(void **state)
+{
+	const size_t size = (40 << 20) - (1 << 20);
+	PgmlBudget budget;
+	PgmlArena *arena;
+	PgmlBuf buf;
+
+	(void) state;
+	assert_true(pgml_big_size(size) > size + 65536);
+	pgml_budget_init(&budget, (int64_t) size + 65536);
+	arena = pgml_arena_create(&budget);
+	assert_non_null(pgml_alloc(arena, size));
+	pgml_arena_destroy(arena);
+	pgml_buf_init(&buf, &budget);
+	pgml_buf_reserve(&buf, size);
+	assert_false(buf.failed);
+	pgml_buf_free(&buf);
+	assert_int_equal(atomic_load(&budget.used), 0);
+}
+
 int
 test_arena(void)
 {
@@ -506,6 +529,7 @@ test_arena(void)
 		cmocka_unit_test(test_clocks_advance),
 		cmocka_unit_test(test_adopted_memory),
 		cmocka_unit_test(test_big_memory),
+		cmocka_unit_test(test_big_memory_up_to_the_limit),
 	};
 
 	return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
