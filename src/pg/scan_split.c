@@ -439,6 +439,23 @@ copy_node(Plan *to, Plan *from, int id)
 	to->allParam = bms_copy(from->allParam);
 }
 
+/* A run condition of a WindowAgg, whose columns are places in its target list, when the columns become that. */
+static Node *
+move_run_condition(Node *node, void *arg)
+{
+	Split *split = arg;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		TargetEntry *target = list_nth(split->plan->targetlist, ((Var *) node)->varattno - 1);
+
+		return (Node *) column_reference(split, target->expr, ((Var *) node)->varno);
+	}
+	return expression_tree_mutator(node, move_run_condition, arg);
+}
+
 /* Put PgmlPredict above the node, with the expressions over its columns. */
 static Plan *
 build(Split *split, List *conditions, int n_condition_calls, bool run_only, int id)
@@ -468,6 +485,9 @@ build(Split *split, List *conditions, int n_condition_calls, bool run_only, int 
 		outerPlan(&scan->scan.plan) = outerPlan(plan);
 		return (Plan *) scan;
 	}
+	if (IsA(plan, WindowAgg))
+		((WindowAgg *) plan)->runCondition =
+			(List *) move_run_condition((Node *) ((WindowAgg *) plan)->runCondition, split);
 	plan->targetlist = column_targets(split->columns);
 	plan->qual = list_truncate(plan->qual, list_length(plan->qual) - list_length(conditions));
 	plan->initPlan = NIL;
