@@ -37,7 +37,8 @@ row_desc(const RowExpr *row)
 static void
 find_elements(ScanJob *job, const RowExpr *row, PlanState *parent)
 {
-	bool plain = true;
+	bool plain = job->desc->natts ==
+				 list_length(row->args); /* not when the type has got more attributes since */
 	ListCell *cell;
 
 	job->columns = palloc(Max(job->desc->natts, 1) * sizeof(int));
@@ -60,11 +61,12 @@ find_elements(ScanJob *job, const RowExpr *row, PlanState *parent)
 	job->values = palloc0(job->desc->natts * sizeof(Datum));
 	job->nulls = palloc(job->desc->natts * sizeof(bool));
 	memset(job->nulls, true, job->desc->natts * sizeof(bool));
+	for (int i = 0; i < job->desc->natts; i++)
+		job->columns[i] = i;
 	foreach(cell, row->args)
 	{
 		int i = foreach_current_index(cell);
 
-		job->columns[i] = i;
 		if (!TupleDescAttr(job->desc, i)->attisdropped)
 			job->elements[i] = ExecInitExpr(lfirst(cell), parent);
 	}
@@ -155,7 +157,10 @@ void
 scan_job_check_user(ScanJob *job)
 {
 	if (!job->no_model && job->ref->model != NULL)
+	{
 		pgml_model_ref_get(job->ref, job->ref->reference, job->ref->length);
+		job->inputs->reference = job->ref->reference;
+	}
 }
 
 /* ---- rows ---------------------------------------------------------------------------------- */
