@@ -21,6 +21,7 @@ typedef struct RiskWalk
 {
 	const PlannedStmt *stmt;
 	ScanRisk risk;
+	bool maybe; /* what is looked at may not have been evaluated for the rows so far */
 } RiskWalk;
 
 static ScanRisk
@@ -74,20 +75,28 @@ may_fail(Node *node)
 	}
 }
 
+static ScanRisk child_risk(const PlannedStmt *stmt, Plan *plan, bool again);
+
 /* Subplans: their own risk, and an error when one gives two rows. */
 static ScanRisk
 subplan_risk(const PlannedStmt *stmt, const SubPlan *subplan)
 {
-	Plan *plan = list_nth(stmt->subplans, subplan->plan_id - 1);
+	return worse(RISK_ERROR,
+				 child_risk(stmt, list_nth(stmt->subplans, subplan->plan_id - 1), true));
+}
 
-	return worse(RISK_ERROR, worse(scan_expression_risk(stmt, (Node *) plan->targetlist),
-								   scan_plan_risk(stmt, plan, plan->qual)));
+/* Whether the value may come from a subquery that is executed when its value is first needed. */
+static bool
+may_be_subquery(const Node *node)
+{
+	return IsA(node, Param) && ((const Param *) node)->paramkind == PARAM_EXEC;
 }
 
 static bool
 risk_walker(Node *node, void *arg)
 {
 	RiskWalk *walk = arg;
+	bool maybe = walk->maybe;
 
 	if (node == NULL)
 		return false;
@@ -103,9 +112,12 @@ risk_walker(Node *node, void *arg)
 			walk->risk = worse(walk->risk, RISK_ERROR);
 		return false;
 	}
-	else if (may_fail(node))
+	else if (may_fail(node) || (maybe && may_be_subquery(node)))
 		walk->risk = worse(walk->risk, RISK_ERROR);
-	return expression_tree_walker(node, risk_walker, walk);
+	walk->maybe |= IsA(node, BoolExpr) || IsA(node, CaseExpr) || IsA(node, CoalesceExpr);
+	expression_tree_walker(node, risk_walker, walk);
+	walk->maybe = maybe;
+	return false;
 }
 
 ScanRisk
@@ -121,38 +133,40 @@ scan_expression_risk(const PlannedStmt *stmt, Node *expression)
 
 /* ---- plans --------------------------------------------------------------------------------- */
 
-/* Risk of a child with all of its expressions. */
+static ScanRisk plan_risk(const PlannedStmt *stmt, Plan *plan, List *conditions, bool again);
+
+/* Risk of a child with all of its expressions; again is whether it is executed anew on the way. */
 static ScanRisk
-child_risk(const PlannedStmt *stmt, Plan *plan)
+child_risk(const PlannedStmt *stmt, Plan *plan, bool again)
 {
 	if (plan == NULL)
 		return RISK_NONE;
 	return worse(scan_expression_risk(stmt, (Node *) plan->targetlist),
-				 scan_plan_risk(stmt, plan, plan->qual));
+				 plan_risk(stmt, plan, plan->qual, again));
 }
 
+/* The same for several nodes; all but the first may start on the way, which is as good as being executed anew. */
 static ScanRisk
-children_risk(const PlannedStmt *stmt, List *plans)
+children_risk(const PlannedStmt *stmt, List *plans, bool again)
 {
 	ScanRisk risk = RISK_NONE;
 	ListCell *cell;
 
 	foreach(cell, plans)
-		risk = worse(risk, child_risk(stmt, lfirst(cell)));
+		risk =
+			worse(risk, child_risk(stmt, lfirst(cell), again || foreach_current_index(cell) > 0));
 	return risk;
 }
 
 /* Risk of what only nodes of one type have. */
 static ScanRisk
-own_risk(const PlannedStmt *stmt, Plan *plan)
+own_risk(const PlannedStmt *stmt, Plan *plan, bool again)
 {
 	switch (nodeTag(plan))
 	{
 		case T_SeqScan:
 		case T_SampleScan:
 		case T_IndexOnlyScan:
-		case T_FunctionScan:
-		case T_TableFuncScan:
 		case T_NamedTuplestoreScan:
 		case T_WorkTableScan:
 		case T_ForeignScan:
@@ -168,6 +182,13 @@ own_risk(const PlannedStmt *stmt, Plan *plan)
 		case T_SetOp:
 		case T_RecursiveUnion:
 			return RISK_NONE;
+		case T_FunctionScan: /* called as a whole for the first row */
+			return again ? scan_expression_risk(stmt, (Node *) ((FunctionScan *) plan)->functions) :
+						   RISK_NONE;
+		case T_TableFuncScan:
+			return again ?
+					   scan_expression_risk(stmt, (Node *) ((TableFuncScan *) plan)->tablefunc) :
+					   RISK_NONE;
 		case T_IndexScan:
 			return worse(scan_expression_risk(stmt, (Node *) ((IndexScan *) plan)->indexqualorig),
 						 scan_expression_risk(stmt, (Node *) ((IndexScan *) plan)->indexorderby));
@@ -178,17 +199,18 @@ own_risk(const PlannedStmt *stmt, Plan *plan)
 		case T_TidRangeScan:
 			return scan_expression_risk(stmt, (Node *) ((TidRangeScan *) plan)->tidrangequals);
 		case T_SubqueryScan:
-			return child_risk(stmt, ((SubqueryScan *) plan)->subplan);
+			return child_risk(stmt, ((SubqueryScan *) plan)->subplan, again);
 		case T_CteScan:
-			return child_risk(stmt, list_nth(stmt->subplans, ((CteScan *) plan)->ctePlanId - 1));
+			return child_risk(stmt, list_nth(stmt->subplans, ((CteScan *) plan)->ctePlanId - 1),
+							  again);
 		case T_ValuesScan:
 			return scan_expression_risk(stmt, (Node *) ((ValuesScan *) plan)->values_lists);
 		case T_Result:
 			return scan_expression_risk(stmt, ((Result *) plan)->resconstantqual);
 		case T_Append:
-			return children_risk(stmt, ((Append *) plan)->appendplans);
+			return children_risk(stmt, ((Append *) plan)->appendplans, again);
 		case T_MergeAppend:
-			return children_risk(stmt, ((MergeAppend *) plan)->mergeplans);
+			return children_risk(stmt, ((MergeAppend *) plan)->mergeplans, again);
 		case T_NestLoop:
 			return scan_expression_risk(stmt, (Node *) ((NestLoop *) plan)->join.joinqual);
 		case T_MergeJoin:
@@ -197,8 +219,8 @@ own_risk(const PlannedStmt *stmt, Plan *plan)
 		case T_HashJoin:
 			return worse(scan_expression_risk(stmt, (Node *) ((HashJoin *) plan)->join.joinqual),
 						 scan_expression_risk(stmt, (Node *) ((HashJoin *) plan)->hashclauses));
-		case T_Agg: /* of sorted rows: transitions happen on the way */
-			return ((Agg *) plan)->aggstrategy == AGG_SORTED ? RISK_ERROR : RISK_NONE;
+		case T_Agg: /* of sorted rows, or anew: transitions happen on the way */
+			return again || ((Agg *) plan)->aggstrategy == AGG_SORTED ? RISK_ERROR : RISK_NONE;
 		case T_WindowAgg:
 		case T_Limit:
 		case T_ProjectSet:
@@ -210,22 +232,32 @@ own_risk(const PlannedStmt *stmt, Plan *plan)
 	}
 }
 
-/* Whether the node has read all of its children when it gives its first row. */
+/* Whether the node has read all of its children when it gives its first row; if executed anew, it reads them anew. */
 static bool
-reads_all_first(Plan *plan)
+reads_all_first(Plan *plan, bool again)
 {
+	if (IsA(plan, BitmapHeapScan))
+		return true;
 	if (IsA(plan, Agg))
-		return ((Agg *) plan)->aggstrategy != AGG_SORTED;
-	return IsA(plan, Sort) || IsA(plan, Hash) || IsA(plan, BitmapHeapScan);
+		return !again && ((Agg *) plan)->aggstrategy != AGG_SORTED;
+	return !again && (IsA(plan, Sort) || IsA(plan, Hash));
+}
+
+static ScanRisk
+plan_risk(const PlannedStmt *stmt, Plan *plan, List *conditions, bool again)
+{
+	ScanRisk risk =
+		worse(own_risk(stmt, plan, again), scan_expression_risk(stmt, (Node *) conditions));
+
+	if (reads_all_first(plan, again) || risk == RISK_SHOWS)
+		return risk;
+	risk = worse(risk, child_risk(stmt, outerPlan(plan), again));
+	again |= IsA(plan, NestLoop) || IsA(plan, RecursiveUnion);
+	return worse(risk, child_risk(stmt, innerPlan(plan), again));
 }
 
 ScanRisk
 scan_plan_risk(const PlannedStmt *stmt, Plan *plan, List *conditions)
 {
-	ScanRisk risk = worse(own_risk(stmt, plan), scan_expression_risk(stmt, (Node *) conditions));
-
-	if (reads_all_first(plan) || risk == RISK_SHOWS)
-		return risk;
-	risk = worse(risk, child_risk(stmt, outerPlan(plan)));
-	return worse(risk, child_risk(stmt, innerPlan(plan)));
+	return plan_risk(stmt, plan, conditions, false);
 }
