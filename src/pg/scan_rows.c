@@ -228,7 +228,8 @@ read_rows(PredictScan *self, int size, int n_jobs, bool keep_whole)
 {
 	int n_scored = 0;
 
-	while (self->rows < size)
+	/* Rows may be of any width, so the memory that they take is looked at as well. */
+	while (self->rows < size && MemoryContextMemAllocated(self->block, false) < MAX_ROW_BYTES)
 	{
 		TupleTableSlot *slot = next_row(self);
 		int row = self->rows;
