@@ -4,6 +4,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "utils/lsyscache.h"
 
 #include "pg/scan.h"
@@ -83,6 +84,10 @@ look_at(Plan *plan, int *last_node_id)
 		found |= look_at(((SubqueryScan *) plan)->subplan, last_node_id);
 	else if (IsA(plan, CustomScan))
 		found |= look_at_all(((CustomScan *) plan)->custom_plans, last_node_id);
+	else if (IsA(plan, BitmapAnd))
+		found |= look_at_all(((BitmapAnd *) plan)->bitmapplans, last_node_id);
+	else if (IsA(plan, BitmapOr))
+		found |= look_at_all(((BitmapOr *) plan)->bitmapplans, last_node_id);
 	found |= look_at(outerPlan(plan), last_node_id);
 	return look_at(innerPlan(plan), last_node_id) || found;
 }
@@ -192,14 +197,17 @@ substitute(Node *node, void *arg)
 	return expression_tree_mutator(node, substitute, arg);
 }
 
-/* Whether a node, or all that are appended, can evaluate more expressions for its rows. */
+/*
+ * Whether a node, or all that are appended, can evaluate more expressions for its rows.  Those get copies of its own, which
+ * must give the same again.
+ */
 static bool
 takes_targets(Plan *plan)
 {
 	ListCell *cell;
 
 	if (!IsA(plan, Append))
-		return scan_can_split(plan);
+		return scan_can_split(plan) && !contain_volatile_functions((Node *) plan->targetlist);
 	foreach(cell, ((Append *) plan)->appendplans)
 		if (!takes_targets(lfirst(cell)))
 			return false;
@@ -363,6 +371,8 @@ demand_of_child(const Plan *plan, ScanDemand demand, bool outer)
 			return DEMAND_ALL;
 		case T_Agg:
 			return ((Agg *) plan)->aggstrategy == AGG_SORTED ? demand : DEMAND_ALL;
+		case T_WindowAgg: /* stops early by its run condition */
+			return ((WindowAgg *) plan)->runCondition == NIL ? demand : DEMAND_SOME;
 		case T_NestLoop:
 			return outer ? demand : DEMAND_SOME;
 		case T_HashJoin:
