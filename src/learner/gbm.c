@@ -218,9 +218,10 @@ memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 		bytes += nf * (data->x->nrows + (config.max_bin + 1) * (leaves + PGML_GBM_PARTS) *
 											(int64_t) sizeof(PgmlGbmSum));
 	*payload = leaves * TREE_BYTES_PER_LEAF * outputs * rounds + 1024;
-	/* Chunks of the arena, which grow with what is asked for. */
+	/* Chunks of the arena, which grow with what is asked for, and the ends of large pages. */
 	slack = ((int64_t) 128 << 10) + bytes / 2;
-	return bytes + (slack < (1 << 20) ? slack : 1 << 20);
+	slack = slack < (1 << 20) ? slack : 1 << 20;
+	return bytes + (slack > bytes / 16 ? slack : bytes / 16);
 }
 
 /* List the features that are not the same in all rows. */

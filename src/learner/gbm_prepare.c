@@ -8,6 +8,7 @@
 
 /* Trees between two looks at the stop flag. */
 #define POLL_TREES 64
+#define POLL_STEPS 16384
 
 const PgmlGbmKernel *const *
 pgml_gbm_kernels(int *n)
@@ -374,11 +375,15 @@ make_steps(Making *m)
 	p->step = step;
 	for (size_t k = 0; k < n; k++)
 	{
+		if (k % POLL_STEPS == 0 && pgml_stopped(m->env))
+			return pgml_fail_cancelled(m->env);
 		memset(&step[k], 0, sizeof(step[k]));
 		memset(step[k].rank, INT8_MAX, sizeof(step[k].rank)); /* nothing is greater */
 	}
 	for (uint32_t t = 0; t < n_trees; t++)
 	{
+		if (t % POLL_TREES == 0 && pgml_stopped(m->env))
+			return pgml_fail_cancelled(m->env);
 		enter_steps(p, m->set, t, step);
 		if (t % PGML_GBM_STEP_TREES == PGML_GBM_STEP_TREES - 1)
 			step += pgml_gbm_count_steps(p, t - (PGML_GBM_STEP_TREES - 1));
