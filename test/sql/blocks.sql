@@ -156,6 +156,33 @@ SELECT setval('counter', 1);
 SELECT count(nextval('counter')) FROM (SELECT nextval('counter'), predict('churn', t) FROM customers t LIMIT 3) s;
 SELECT last_value FROM counter;
 
+-- Window functions with a condition that stops them early: the condition finds its function in another place.
+SELECT * FROM shapes(ARRAY[
+$$SELECT * FROM (SELECT predict('churn', t) AS p, predict_proba('churn', t) AS q, id, row_number() OVER (ORDER BY charges, id) AS n FROM customers t) s WHERE n <= 50$$,
+$$SELECT * FROM (SELECT predict('churn', t) AS p, predict_proba('churn', t) AS q, rank() OVER (PARTITION BY plan ORDER BY charges, id) AS n FROM customers t) s WHERE n <= 50$$]);
+
+-- What is executed anew for a row, or only when a row first needs it, is not executed for rows that nobody asks for.
+CREATE FUNCTION bump(i int) RETURNS SETOF int LANGUAGE plpgsql ROWS 1 AS $$ BEGIN PERFORM nextval('counter'); RETURN NEXT i; END $$;
+CREATE FUNCTION counted(query text, mode text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE line record; n int := 0;
+BEGIN
+    PERFORM set_config('pgml_auto.block_scoring', mode, true), setval('counter', 1);
+    FOR line IN EXECUTE query LOOP n := n + 1; END LOOP;
+    RETURN n || ' rows, ' || (SELECT last_value FROM counter);
+END $$;
+SELECT q AS query, counted(q, 'off') AS one_by_one, counted(q, 'on') AS in_blocks FROM unnest(ARRAY[
+$$SELECT predict('churn', t), f FROM customers t, LATERAL bump(t.id) f LIMIT 3$$,
+$$SELECT predict('churn', t), f FROM customers t, LATERAL (SELECT count(*) AS f FROM other o WHERE nextval('counter') + t.id > 0) f LIMIT 3$$,
+$$SELECT predict('churn', t) FROM customers t WHERE id < 5 OR id > (SELECT 1 / (count(*) - 900) FROM other) LIMIT 3$$]) q;
+
+-- A prepared statement's ROW(...) has fewer elements than its type, which has got an attribute since.
+CREATE TYPE features AS (age int, plan text);
+SELECT train('grown', 'SELECT age, plan, id % 7 AS more, coalesce(age, 30) + id % 7 AS y FROM customers', 'y');
+PREPARE grown AS SELECT count(predict_value('grown', ROW(age, plan)::features)), count(predict_value('grown', ROW(age + 0, plan)::features)) FROM customers t;
+ALTER TYPE features ADD ATTRIBUTE more int;
+EXECUTE grown;
+SELECT count(automl_drop('grown')) AS dropped;
+
 -- Rows that a model of the target list cannot read, behind a condition that predicts.
 SELECT * FROM shapes(ARRAY[$$SELECT id, predict_value('price', s) FROM (SELECT t.*, CASE WHEN id % 10 = 0 THEN ' 33 ' ELSE age::text END AS years FROM customers t) t,
     LATERAL (SELECT years AS age, plan) s WHERE predict('churn', t) = 'yes'$$]);
@@ -174,6 +201,10 @@ SELECT * FROM analyzed($$SELECT predict('churn', t), predict_value('price', t) F
 EXPLAIN (COSTS OFF) SELECT avg(predict_proba('churn', t)) FROM parts t;
 EXPLAIN (COSTS OFF) SELECT predict('churn', t) FROM customers t WHERE id = 5;
 SELECT * FROM analyzed($$SELECT predict('churn', t) FROM customers t LIMIT 3$$);
+-- Blocks of wide rows have few of them.
+SELECT substring(plan FROM 'Blocks: (.*)')::int > 20 AS small
+FROM analyzed($$SELECT predict('price', s), length(wide) FROM (SELECT age, plan, repeat('x', 100000) || id AS wide FROM customers OFFSET 0) s$$)
+WHERE plan ~ '^ *Blocks:';
 SET pgml_auto.block_scoring = off;
 EXPLAIN (COSTS OFF) SELECT predict('churn', t) FROM customers t;
 RESET pgml_auto.block_scoring;
