@@ -335,10 +335,9 @@ wait_for_loader(ImageSlot *slot, const PgmlSharedKey *key)
  * subtransaction: what they leave behind belongs to a resource owner of our own.
  */
 static bool
-open_segment(ImageSlot *slot, bool create, PgmlSharedImage *image)
+open_segment(ImageSlot *slot, bool create, ResourceOwner owner, PgmlSharedImage *image)
 {
 	ResourceOwner outer = CurrentResourceOwner;
-	ResourceOwner owner = ResourceOwnerCreate(outer, "pgml_auto shared image");
 	MemoryContext context = CurrentMemoryContext;
 	dsm_segment *volatile segment = NULL;
 	volatile bool opened = false;
@@ -370,13 +369,7 @@ open_segment(ImageSlot *slot, bool create, PgmlSharedImage *image)
 	CurrentResourceOwner = outer;
 
 	if (!opened)
-	{
-		ResourceOwnerRelease(owner, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
-		ResourceOwnerRelease(owner, RESOURCE_RELEASE_LOCKS, false, false);
-		ResourceOwnerRelease(owner, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
-		ResourceOwnerDelete(owner);
 		return false;
-	}
 	*image = (PgmlSharedImage){ .segment = segment,
 								.bytes = dsm_segment_address(segment),
 								.verified = !create,
@@ -385,26 +378,49 @@ open_segment(ImageSlot *slot, bool create, PgmlSharedImage *image)
 	return true;
 }
 
-bool
-pgml_shared_image_map(const PgmlSharedKey *key, PgmlSharedImage *image)
+/* Give back what an owner of ours has, which then is gone. */
+static void
+drop_owner(ResourceOwner owner)
+{
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_LOCKS, false, false);
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
+	ResourceOwnerDelete(owner);
+}
+
+/* Map the image for an owner; between the claim of a slot and the mapping, which gives it back on error, nothing may fail. */
+static bool
+map_image(const PgmlSharedKey *key, ResourceOwner owner, PgmlSharedImage *image)
 {
 	ImageSlot *slot;
 	Claim claim;
 
-	if (key->image_bytes > limit_bytes())
-	{
-		evict_idle(); /* the bound may have been lowered */
-		return false;
-	}
 	while ((claim = find_or_claim(key, &slot)) == CLAIM_WAIT)
 		if (!wait_for_loader(slot, key))
 			return false;
 	if (claim == CLAIM_NONE)
 		return false;
 	evict_idle();
-	if (open_segment(slot, claim == CLAIM_LOAD, image))
+	if (open_segment(slot, claim == CLAIM_LOAD, owner, image))
 		return true;
 	leave_slot(slot);
+	return false;
+}
+
+bool
+pgml_shared_image_map(const PgmlSharedKey *key, PgmlSharedImage *image)
+{
+	ResourceOwner owner;
+
+	if (key->image_bytes > limit_bytes())
+	{
+		evict_idle(); /* the bound may have been lowered */
+		return false;
+	}
+	owner = ResourceOwnerCreate(CurrentResourceOwner, "pgml_auto shared image");
+	if (map_image(key, owner, image))
+		return true;
+	drop_owner(owner);
 	return false;
 }
 
