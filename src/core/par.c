@@ -34,7 +34,7 @@
 #include <stdlib.h>
 
 #define STACK_SIZE   ((size_t) 1024 * 1024)
-#define SPIN_SECONDS 20e-6
+#define SPIN_SECONDS 100e-6
 
 /* state: generation in the high half, OPEN, and the number of workers inside below it. */
 #define GENERATION_SHIFT 32

@@ -12,7 +12,9 @@
 
 #include "core/hash.h"
 #include "core/rng.h"
+#include "learner/gbm_apply.h"
 #include "learner/gbm_block.h"
+#include "learner/gbm_sample.h"
 #include "learner/gbm_hist.h"
 #include "learner/gbm_loss.h"
 #include "learner/gbm_payload.h"
@@ -25,6 +27,13 @@
 /* Rounds below which a fit is hardly worth its memory, and what they take in a payload: node and value. */
 #define FEW_ROUNDS          20
 #define TREE_BYTES_PER_LEAF 24
+
+/*
+ * Rows above which a round draws fewer of them unless told otherwise, and the least share: it takes less time, and
+ * trees that differ more err less together (Friedman 2002).
+ */
+#define MANY_ROWS      ((int64_t) 100000)
+#define LEAST_FRACTION 0.3
 
 /* Streams of random numbers. */
 enum
@@ -85,7 +94,9 @@ static const PgmlParam params_table[N_PARAMS] = {
 	[PARAM_MIN_GAIN] = { "min_gain_to_split", "min_split_gain min_split_loss gamma",
 						 PGML_PARAM_REAL, 0, 1e9, 0, true, "Gain of a split, at least." },
 	[PARAM_BAGGING_FRACTION] = { "bagging_fraction", "subsample sub_row bagging", PGML_PARAM_REAL,
-								 0.001, 1, 1, false, "Share of the rows drawn for each round." },
+								 0.001, 1, 1, false,
+								 "Share of the rows drawn for each round; when not given, less than 1 above "
+								 "100,000 rows, down to 0.3." },
 	[PARAM_FEATURE_FRACTION] = { "feature_fraction", "colsample_bytree sub_feature",
 								 PGML_PARAM_REAL, 0.001, 1, 1, false,
 								 "Share of the features drawn for each tree." },
@@ -129,12 +140,11 @@ typedef struct Boost
 	PgmlGbmGrower *grower;
 	PgmlGbmForest forest;
 	PgmlGbmGradients gradients;
-	double *init;      /* the forest's */
-	int32_t *index;    /* rows of the tree being grown */
-	int32_t *drawn;    /* rows of the round, ascending; NULL: all */
-	int32_t *left_out; /* the others */
-	int64_t n_drawn;
-	int32_t *usable; /* features with anything to split */
+	double *init; /* the forest's */
+	PgmlGbmApplier *applier;
+	PgmlGbmSample sample; /* fraction 0: all rows are learned from */
+	int32_t *index;       /* rows of the tree being grown */
+	int32_t *usable;      /* features with anything to split */
 	int32_t n_usable;
 	int32_t *features; /* of the tree being grown */
 	int32_t n_features;
@@ -171,6 +181,8 @@ read_config(const PgmlDataset *data, const PgmlParams *params)
 						.max_cat_to_onehot = (int) v[PARAM_MAX_CAT_TO_ONEHOT],
 						.min_data_per_group = (int64_t) v[PARAM_MIN_DATA_PER_GROUP] };
 
+	if (!params->given[PARAM_BAGGING_FRACTION] && data->n > MANY_ROWS)
+		c.bagging_fraction = fmax(LEAST_FRACTION, sqrt((double) MANY_ROWS / (double) data->n));
 	if (!params->given[PARAM_MIN_DATA_PER_GROUP])
 	{
 		/* A hundred rows a group is for large tables; small ones would never be split by level. */
@@ -208,10 +220,14 @@ memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 	int64_t outputs = pgml_task_outputs(data->task, data->n_classes);
 	int64_t rounds = config.n_estimators < FEW_ROUNDS ? config.n_estimators : FEW_ROUNDS;
 	int64_t slack;
-	int64_t bytes = pgml_gbm_rows_size(data->n + n_valid, data->x->nfeatures) +
+	int64_t bytes = pgml_gbm_rows_size(data->n, data->x->nfeatures, true) +
+					pgml_gbm_rows_size(n_valid, data->x->nfeatures, false) +
 					pgml_gbm_target_size(data, data->n) + pgml_gbm_target_size(data, n_valid) +
-					data->n * (int64_t) (sizeof(PgmlGbmSum) + 3 * sizeof(int32_t));
+					data->n * (int64_t) (sizeof(PgmlGbmSum) + 3 * sizeof(int32_t)) +
+					pgml_gbm_applier_size(config.num_leaves, data->x->nfeatures);
 
+	if (config.bagging_fraction < 1)
+		bytes += pgml_gbm_sample_size(data, config.bagging_fraction);
 	leaves = leaves < config.num_leaves ? leaves : config.num_leaves;
 	bytes += pgml_gbm_grower_size(&config, bins, data->n);
 	if (bins == NULL)
@@ -255,7 +271,7 @@ prepare_rows(Boost *b)
 			pgml_bins_create(env, b->arena, data->x, data->rows, data->n, b->config.max_bin, &own));
 		b->bins = own;
 	}
-	PGML_TRY(pgml_gbm_rows_create(env, b->arena, b->bins, data->rows, data->n, &b->rows));
+	PGML_TRY(pgml_gbm_rows_create(env, b->arena, b->bins, data->rows, data->n, true, &b->rows));
 	if (data->valid_rows == NULL || data->n_valid == 0 ||
 		(b->config.patience == 0 && data->valid_out == NULL))
 		return PGML_OK;
@@ -267,7 +283,7 @@ prepare_rows(Boost *b)
 		return PGML_OK;
 	}
 	pgml_gbm_set_scores(&b->valid, b->init);
-	return pgml_gbm_rows_create(env, b->arena, b->bins, data->valid_rows, data->n_valid,
+	return pgml_gbm_rows_create(env, b->arena, b->bins, data->valid_rows, data->n_valid, false,
 								&b->valid_rows);
 }
 
@@ -276,58 +292,45 @@ static PgmlStatus
 prepare(Boost *b)
 {
 	const PgmlEnv *env = b->env;
-	size_t n = (size_t) b->data->n;
+	double fraction = b->config.bagging_fraction;
 	size_t nf = (size_t) b->data->x->nfeatures;
 	size_t outputs = (size_t) pgml_task_outputs(b->data->task, b->data->n_classes);
-	bool bagging = b->config.bagging_fraction < 1;
+	int64_t most = b->data->n; /* rows of a tree */
 	int64_t pool_bytes;
 
 	pgml_buf_put(&b->forest.init, NULL, outputs * sizeof(double));
 	b->init = (double *) b->forest.init.data;
-	b->gradients.sum = pgml_array(b->arena, n, sizeof(PgmlGbmSum));
-	b->index = pgml_array(b->arena, n, sizeof(int32_t));
-	b->drawn = bagging ? pgml_array(b->arena, n, sizeof(int32_t)) : NULL;
-	b->left_out = bagging ? pgml_array(b->arena, n, sizeof(int32_t)) : NULL;
+	if (fraction < 1)
+	{
+		PGML_TRY(pgml_gbm_sample_create(env, b->arena, b->data, fraction, &b->sample));
+		most = b->sample.capacity;
+	}
+	b->gradients.sum = pgml_array(b->arena, (size_t) most, sizeof(PgmlGbmSum));
+	b->index = pgml_array(b->arena, (size_t) most, sizeof(int32_t));
 	b->usable = pgml_array(b->arena, nf, sizeof(int32_t));
 	b->features = pgml_array(b->arena, nf, sizeof(int32_t));
-	if (!b->init || !b->gradients.sum || !b->index || (bagging && (!b->drawn || !b->left_out)) ||
-		!b->usable || !b->features)
+	if (!b->init || !b->gradients.sum || !b->index || !b->usable || !b->features)
 		return pgml_fail_nomem(env, "training rows");
 	PGML_TRY(prepare_rows(b));
 	list_usable(b);
 	pool_bytes = pgml_budget_left(env->budget) / 2;
 	pool_bytes = pool_bytes < POOL_BYTES ? pool_bytes : POOL_BYTES;
-	return pgml_gbm_grower_create(env, b->arena, &b->config, b->data->x, b->bins, &b->rows,
-								  pool_bytes, &b->grower);
+	PGML_TRY(pgml_gbm_applier_create(env, b->arena, b->config.num_leaves, b->bins->nfeatures,
+									 &b->applier));
+	return pgml_gbm_grower_create(env, b->arena, &b->config, b->data->x, b->bins, most, pool_bytes,
+								  &b->grower);
 }
 
-/* Draw the rows of a round, each independently; all when none was drawn. */
-static void
-draw_rows(Boost *b, int round)
+/* Choose what the trees of a round are grown from. */
+static PgmlStatus
+open_round(Boost *b, int round)
 {
-	PgmlRng rng;
-	uint64_t bound = (uint64_t) ldexp(b->config.bagging_fraction, 53);
-	int64_t n_left_out = 0;
-
-	b->n_drawn = b->data->n;
-	if (b->drawn == NULL)
-		return;
-	pgml_rng_init(&rng, b->env->seed, (uint64_t) STREAM_ROWS << 32 | (uint64_t) round);
-	b->n_drawn = 0;
-	for (int64_t i = 0; i < b->data->n; i++)
-	{
-		bool in = pgml_rng_next(&rng) >> 11 < bound;
-
-		b->drawn[b->n_drawn] = (int32_t) i;
-		b->left_out[n_left_out] = (int32_t) i;
-		b->n_drawn += in;
-		n_left_out += !in;
-	}
-	if (b->n_drawn == 0)
-	{
-		memcpy(b->drawn, b->left_out, (size_t) b->data->n * sizeof(int32_t));
-		b->n_drawn = b->data->n;
-	}
+	if (b->sample.fraction > 0)
+		PGML_TRY(pgml_gbm_sample_draw(
+			b->env, &b->sample,
+			pgml_hash_combine(b->env->seed, (uint64_t) STREAM_ROWS << 32 | (uint64_t) round),
+			&b->rows, &b->target));
+	return pgml_gbm_prepare_round(b->env, b->sample.fraction > 0 ? &b->sample.target : &b->target);
 }
 
 /* Draw the features of a tree (selection sampling, Knuth 3.4.2 S). */
@@ -354,24 +357,26 @@ static PgmlStatus
 boost_output(Boost *b, int round, int k, bool *split)
 {
 	const PgmlEnv *env = b->env;
-	PgmlGbmTarget *t = &b->target;
+	bool drawn = b->sample.fraction > 0;
+	PgmlGbmTarget *t = drawn ? &b->sample.target : &b->target;
 	int64_t number = (int64_t) round * t->n_outputs + k;
 	uint64_t seed = pgml_hash_combine(env->seed, (uint64_t) STREAM_TREES << 32 | (uint64_t) number);
-	double *score = t->score + k * t->n;
+	double *score = b->target.score + k * b->target.n;
 	const PgmlGbmTree *tree;
-	PgmlGbmGrowth growth = { .gradients = &b->gradients,
+	PgmlGbmGrowth growth = { .rows = drawn ? &b->sample.rows : &b->rows,
+							 .gradients = &b->gradients,
 							 .target = t,
 							 .output = k,
 							 .index = b->index,
-							 .n = b->n_drawn,
+							 .n = t->n,
 							 .features = b->features,
 							 .seed = seed };
 	bool complete;
 
 	draw_features(b, number);
 	growth.n_features = b->n_features;
-	for (int64_t i = 0; i < b->n_drawn; i++)
-		b->index[i] = b->drawn ? b->drawn[i] : (int32_t) i;
+	for (int64_t i = 0; i < t->n; i++)
+		b->index[i] = (int32_t) i;
 	PGML_TRY(pgml_gbm_gradients(env, t, k, seed, &b->gradients));
 	PGML_TRY(pgml_gbm_grow(b->grower, &growth, &tree, &complete));
 	if (!complete)
@@ -382,11 +387,12 @@ boost_output(Boost *b, int round, int k, bool *split)
 	if (tree->n_leaves > 1)
 	{
 		*split = true;
-		PGML_TRY(pgml_gbm_add_leaves(b->grower, &growth, score));
-		if (b->drawn)
-			PGML_TRY(pgml_gbm_add_tree(env, tree, &b->rows, b->left_out, t->n - b->n_drawn, score));
+		if (drawn)
+			PGML_TRY(pgml_gbm_add_tree(b->applier, tree, &b->rows, score));
+		else
+			PGML_TRY(pgml_gbm_add_leaves(b->grower, &growth, score));
 		if (b->valid.n > 0)
-			PGML_TRY(pgml_gbm_add_tree(env, tree, &b->valid_rows, NULL, b->valid.n,
+			PGML_TRY(pgml_gbm_add_tree(b->applier, tree, &b->valid_rows,
 									   b->valid.score + k * b->valid.n));
 	}
 	return pgml_gbm_forest_add(env, &b->forest, tree, b->bins);
@@ -441,8 +447,7 @@ is_memory(PgmlStatus status)
 static PgmlStatus
 boost_round(Boost *b, int round, bool *split)
 {
-	draw_rows(b, round);
-	PGML_TRY(pgml_gbm_prepare_round(b->env, &b->target));
+	PGML_TRY(open_round(b, round));
 	for (int k = 0; k < b->target.n_outputs && !b->out_of_time; k++)
 		PGML_TRY(boost_output(b, round, k, split));
 	if (b->data->max_payload == 0 || pgml_gbm_forest_bytes(&b->forest) <= b->data->max_payload)

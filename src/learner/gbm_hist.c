@@ -14,8 +14,8 @@
 
 #define CHUNK 256
 
-/* Rows from which on each of two or four threads takes some of them: each row is then fetched by one thread only. */
-#define PART_ROWS 16384
+/* Rows from which on each of a few threads takes some of them: each row is then fetched by one thread only. */
+#define PART_ROWS 8192
 
 /* A PgmlGbmSum as one register. */
 typedef int64_t SumVector __attribute__((vector_size(16), may_alias));
@@ -209,7 +209,7 @@ build_groups(void *arg, int64_t block, int thread)
 					   (int32_t) (groups * (block + 1) / b->blocks), 0, b->job->n, b->job->hist);
 }
 
-/* Build all groups from a quarter of the rows, part 0 in place and the others in the parts' memory. */
+/* Build all groups from one of some parts of the rows, part 0 in place and the others in the parts' memory. */
 static PgmlStatus
 build_part(void *arg, int64_t block, int thread)
 {
@@ -218,20 +218,20 @@ build_part(void *arg, int64_t block, int thread)
 	PgmlGbmSum *hist = block == 0 ? job->hist : job->parts + (block - 1) * job->layout->total;
 
 	(void) thread;
-	return build_piece(b, 0, count_groups(job->n_features), job->n * block / PGML_GBM_PARTS,
-					   job->n * (block + 1) / PGML_GBM_PARTS, hist);
+	return build_piece(b, 0, count_groups(job->n_features), job->n * block / b->blocks,
+					   job->n * (block + 1) / b->blocks, hist);
 }
 
 /* Add the parts' histograms to the first. */
 static void
-add_parts(const PgmlGbmHistJob *job)
+add_parts(const PgmlGbmHistJob *job, int64_t parts)
 {
 	for (int32_t i = 0; i < job->n_features; i++)
 	{
 		int32_t f = job->features[i];
 		PgmlGbmSum *hist = job->hist + job->layout->offset[f];
 
-		for (int part = 0; part < PGML_GBM_PARTS - 1; part++)
+		for (int part = 0; part < parts - 1; part++)
 		{
 			const PgmlGbmSum *other =
 				job->parts + part * (int64_t) job->layout->total + job->layout->offset[f];
@@ -254,10 +254,11 @@ pgml_gbm_hist_build(const PgmlEnv *env, const PgmlGbmHistJob *job)
 
 	if (work < PGML_GBM_PARALLEL_WORK || threads == 1)
 		b.blocks = 1;
-	else if (b.blocks == 1 || (job->n >= PART_ROWS && PGML_GBM_PARTS % threads == 0))
+	else if (b.blocks == 1 || (job->n >= PART_ROWS && threads <= PGML_GBM_PARTS))
 	{
-		PGML_TRY(pgml_par_for(env, PGML_GBM_PARTS, build_part, &b));
-		add_parts(job);
+		b.blocks = threads <= PGML_GBM_PARTS ? threads : PGML_GBM_PARTS;
+		PGML_TRY(pgml_par_for(env, b.blocks, build_part, &b));
+		add_parts(job, b.blocks);
 		return PGML_OK;
 	}
 	if (b.blocks == 1)

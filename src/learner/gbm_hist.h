@@ -42,6 +42,6 @@ extern void pgml_gbm_hist_subtract(const PgmlGbmLayout *layout, int32_t f, const
 								   const PgmlGbmSum *child, PgmlGbmSum *hist);
 
 /* Loops below this many elementary steps are not worth waking other threads for. */
-#define PGML_GBM_PARALLEL_WORK 100000
+#define PGML_GBM_PARALLEL_WORK 50000
 
 #endif

@@ -54,14 +54,29 @@ allocate(PgmlArena *arena, bool weighted, PgmlGbmTarget *t)
 }
 
 PgmlStatus
-pgml_gbm_target_create(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data,
-					   const int32_t *rows, int64_t n, PgmlGbmTarget *out)
+pgml_gbm_target_room(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data, int64_t n,
+					 PgmlGbmTarget *out)
 {
 	*out = (PgmlGbmTarget){ .task = data->task,
 							.n_outputs = pgml_task_outputs(data->task, data->n_classes),
 							.n = n };
-	if (!allocate(arena, data->w != NULL, out))
-		return pgml_fail_nomem(env, "targets and scores");
+	return allocate(arena, data->w != NULL, out) ? PGML_OK :
+												   pgml_fail_nomem(env, "targets and scores");
+}
+
+void
+pgml_gbm_target_follow(const PgmlGbmTarget *all, int64_t n, PgmlGbmTarget *part)
+{
+	part->n = n;
+	part->max_weight = all->max_weight;
+	part->weight = all->weight * ((double) n / (double) all->n);
+}
+
+PgmlStatus
+pgml_gbm_target_create(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data,
+					   const int32_t *rows, int64_t n, PgmlGbmTarget *out)
+{
+	PGML_TRY(pgml_gbm_target_room(env, arena, data, n, out));
 	for (int64_t i = 0; i < n; i++)
 	{
 		double y = data->y[rows[i]];
@@ -295,17 +310,6 @@ round_to_sums(const GradientJob *job, const double *g, const double *h, int n, P
 	}
 }
 
-/* 32 random bits of a row. */
-static inline uint32_t
-row_noise(uint32_t row, uint32_t seed)
-{
-	uint32_t x = row * UINT32_C(0x9E3779B1) + seed;
-
-	x = (x ^ x >> 16) * UINT32_C(0x85EBCA6B);
-	x = (x ^ x >> 13) * UINT32_C(0xC2B2AE35);
-	return x ^ x >> 16;
-}
-
 /* Pack rows from `from` on: a value between two units becomes either, so that its expectation is the value. */
 PGML_GBM_CLONES static void
 pack(const GradientJob *job, int64_t from, const double *g, const double *h, int n, int32_t *packed)
@@ -318,7 +322,8 @@ pack(const GradientJob *job, int64_t from, const double *g, const double *h, int
 	{
 		for (int i = 0; i < n; i++)
 		{
-			double noise = (double) (int32_t) (row_noise(row + (uint32_t) i, seed) >> 16) * share;
+			double noise =
+				(double) (int32_t) (pgml_gbm_row_noise(row + (uint32_t) i, seed) >> 16) * share;
 
 			packed[i] = (int32_t) (g[i] * g_per_unit + (PGML_GBM_PACKED_G_ONLY + noise)) -
 						PGML_GBM_PACKED_G_ONLY;
@@ -327,7 +332,7 @@ pack(const GradientJob *job, int64_t from, const double *g, const double *h, int
 	}
 	for (int i = 0; i < n; i++)
 	{
-		uint32_t random = row_noise(row + (uint32_t) i, seed);
+		uint32_t random = pgml_gbm_row_noise(row + (uint32_t) i, seed);
 		double g_noise = (double) (int32_t) (random >> 16) * share;
 		double h_noise = (double) (int32_t) (random & 0xffff) * share;
 		int32_t gi =

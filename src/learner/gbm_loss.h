@@ -39,6 +39,13 @@ extern PgmlStatus pgml_gbm_target_create(const PgmlEnv *env, PgmlArena *arena,
 										 const PgmlDataset *data, const int32_t *rows, int64_t n,
 										 PgmlGbmTarget *out);
 
+/* Room for targets, weights and scores of at most n rows. */
+extern PgmlStatus pgml_gbm_target_room(const PgmlEnv *env, PgmlArena *arena,
+									   const PgmlDataset *data, int64_t n, PgmlGbmTarget *out);
+
+/* Make n rows of part what they are in all, targets, weights and scores aside. */
+extern void pgml_gbm_target_follow(const PgmlGbmTarget *all, int64_t n, PgmlGbmTarget *part);
+
 /*
  * Score of every row before the first tree: mean, log-odds, or log of the class shares; init has n_outputs.  To be called
  * before pgml_gbm_set_scores().
@@ -69,6 +76,17 @@ extern PgmlStatus pgml_gbm_exact_sums(const PgmlEnv *env, const PgmlGbmTarget *t
 
 /* Weighted mean loss of the scores. */
 extern PgmlStatus pgml_gbm_loss(const PgmlEnv *env, PgmlGbmTarget *target, double *loss);
+
+/* 32 random bits of a row. */
+static inline uint32_t
+pgml_gbm_row_noise(uint32_t row, uint32_t seed)
+{
+	uint32_t x = row * UINT32_C(0x9E3779B1) + seed;
+
+	x = (x ^ x >> 16) * UINT32_C(0x85EBCA6B);
+	x = (x ^ x >> 13) * UINT32_C(0xC2B2AE35);
+	return x ^ x >> 16;
+}
 
 /*
  * exp(x) in plain arithmetic: unlike libm's, which has variants per CPU, it gives the same bits everywhere, and it

@@ -10,15 +10,15 @@
 #include "learner/gbm_split.h"
 
 #define TRANSPOSE_ROWS 2048
-#define PARTITION_ROWS 16384
+#define PARTITION_ROWS 4096
 #define HUGE_PAGE      ((uintptr_t) 2 << 20)
 
 /*
  * Bytes from row to row: rows that share few cache lines are worth some padding, so the number of features is
  * rounded up to a power of two when that costs at most a quarter, else to 4.
  */
-static int32_t
-stride_of(int32_t nfeatures)
+int32_t
+pgml_gbm_rows_stride(int32_t nfeatures)
 {
 	int32_t power = 1;
 
@@ -46,9 +46,19 @@ ask_for_huge_pages(void *memory, size_t bytes)
 }
 
 int64_t
-pgml_gbm_rows_size(int64_t n, int32_t nfeatures)
+pgml_gbm_rows_size(int64_t n, int32_t nfeatures, bool by_row)
 {
-	return n * stride_of(nfeatures);
+	return n * nfeatures + (by_row ? n * pgml_gbm_rows_stride(nfeatures) : 0);
+}
+
+PgmlStatus
+pgml_gbm_rows_room(const PgmlEnv *env, PgmlArena *arena, int64_t n, int32_t stride, uint8_t **out)
+{
+	*out = pgml_array(arena, (size_t) n, (size_t) stride);
+	if (*out == NULL)
+		return pgml_fail_nomem(env, "bins of the training rows");
+	ask_for_huge_pages(*out, (size_t) n * (size_t) stride);
+	return PGML_OK;
 }
 
 typedef struct CopyJob
@@ -56,6 +66,7 @@ typedef struct CopyJob
 	const PgmlBins *bins;
 	const int32_t *rows;
 	const PgmlGbmRows *out;
+	uint8_t **column; /* NULL: the matrix's are used */
 } CopyJob;
 
 /* Copy one block of rows, feature by feature. */
@@ -71,31 +82,45 @@ copy_rows(void *arg, int64_t block, int thread)
 	for (int32_t f = 0; f < job->bins->nfeatures; f++)
 	{
 		const uint8_t *bin = job->bins->bin[f];
-		uint8_t *to = out->bin + f;
+		uint8_t *column = job->column ? job->column[f] : NULL;
 
-		for (int64_t i = from; i < upto; i++)
-			to[i * out->stride] = bin[job->rows[i]];
+		for (int64_t i = from; column && i < upto; i++)
+			column[i] = bin[job->rows[i]];
+		for (int64_t i = from; out->bin && i < upto; i++)
+			out->bin[i * out->stride + f] = out->column[f][i];
 	}
+	return PGML_OK;
+}
+
+/* Columns for some rows of the matrix. */
+static PgmlStatus
+create_columns(const PgmlEnv *env, PgmlArena *arena, int64_t n, int32_t nfeatures, uint8_t ***out)
+{
+	uint8_t *all = pgml_array(arena, (size_t) n, (size_t) nfeatures);
+
+	*out = pgml_array(arena, (size_t) nfeatures, sizeof(uint8_t *));
+	if (all == NULL || *out == NULL)
+		return pgml_fail_nomem(env, "bins of the training rows");
+	for (int32_t f = 0; f < nfeatures; f++)
+		(*out)[f] = all + f * n;
 	return PGML_OK;
 }
 
 PgmlStatus
 pgml_gbm_rows_create(const PgmlEnv *env, PgmlArena *arena, const PgmlBins *bins,
-					 const int32_t *rows, int64_t n, PgmlGbmRows *out)
+					 const int32_t *rows, int64_t n, bool by_row, PgmlGbmRows *out)
 {
-	CopyJob job = { bins, rows, out };
+	CopyJob job = { bins, rows, out, NULL };
 	bool all = true;
 
 	for (int64_t i = 0; i < n && all; i++)
 		all = rows[i] == i;
-	out->n = n;
-	out->column = bins->bin;
-	out->number = all ? NULL : rows;
-	out->stride = stride_of(bins->nfeatures);
-	out->bin = pgml_array(arena, (size_t) n, (size_t) out->stride);
-	if (out->bin == NULL)
-		return pgml_fail_nomem(env, "bins of the training rows");
-	ask_for_huge_pages(out->bin, (size_t) n * (size_t) out->stride);
+	*out = (PgmlGbmRows){ .n = n, .stride = pgml_gbm_rows_stride(bins->nfeatures) };
+	if (!all)
+		PGML_TRY(create_columns(env, arena, n, bins->nfeatures, &job.column));
+	out->column = all ? bins->bin : job.column;
+	if (by_row)
+		PGML_TRY(pgml_gbm_rows_room(env, arena, n, out->stride, &out->bin));
 	return pgml_par_for(env, (n + TRANSPOSE_ROWS - 1) / TRANSPOSE_ROWS, copy_rows, &job);
 }
 
@@ -105,7 +130,8 @@ pgml_gbm_partition_create(const PgmlEnv *env, PgmlArena *arena, int64_t n, PgmlG
 	out->to_left = pgml_array(arena, (size_t) n, sizeof(int32_t));
 	out->to_right = pgml_array(arena, (size_t) n, sizeof(int32_t));
 	out->n_left = pgml_array(arena, (size_t) (n / PARTITION_ROWS + 1), sizeof(int64_t));
-	if (!out->to_left || !out->to_right || !out->n_left)
+	out->before = pgml_array(arena, (size_t) (n / PARTITION_ROWS + 1), sizeof(int64_t));
+	if (!out->to_left || !out->to_right || !out->n_left || !out->before)
 		return pgml_fail_nomem(env, "training rows");
 	return PGML_OK;
 }
@@ -155,12 +181,10 @@ gather_block(void *arg, int64_t block, int thread)
 	const PartitionJob *job = arg;
 	int64_t from = block * PARTITION_ROWS;
 	int64_t n = job->n - from < PARTITION_ROWS ? job->n - from : PARTITION_ROWS;
-	int64_t before = 0;
+	int64_t before = job->partition->before[block];
 	int64_t nl = job->partition->n_left[block];
 
 	(void) thread;
-	for (int64_t b = 0; b < block; b++)
-		before += job->partition->n_left[b];
 	memcpy(job->index + before, job->partition->to_left + from, (size_t) nl * sizeof(int32_t));
 	memcpy(job->index + job->left_total + from - before, job->partition->to_right + from,
 		   (size_t) (n - nl) * sizeof(int32_t));
@@ -182,5 +206,8 @@ pgml_gbm_part_rows(const PgmlEnv *env, const PgmlGbmPartition *partition, const 
 	for (uint32_t b = 0; b < PGML_GBM_BINS; b++)
 		job.goes_left[b] = pgml_gbm_in_set(set, b);
 	PGML_TRY(pgml_par_for(env, blocks, partition_block, &job));
+	partition->before[0] = 0;
+	for (int64_t b = 1; b < blocks; b++)
+		partition->before[b] = partition->before[b - 1] + partition->n_left[b - 1];
 	return pgml_par_for(env, blocks, gather_block, &job);
 }

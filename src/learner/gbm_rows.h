@@ -7,8 +7,9 @@
 #include "learner/gbm.h"
 
 /*
- * Bins of n rows, twice: row i begins at bin + i * stride and has a byte per feature, for histograms; row i of feature
- * f is also column[f][number ? number[i] : i], for parting: a single column stays in the cache.
+ * Bins of n rows, twice: row i begins at bin + i * stride and has a byte per feature, for histograms (NULL: none are
+ * built of these rows); row i of feature f is also column[f][number ? number[i] : i], for parting and scoring: a
+ * single column stays in the cache.
  */
 typedef struct PgmlGbmRows
 {
@@ -19,12 +20,20 @@ typedef struct PgmlGbmRows
 	const int32_t *number;
 } PgmlGbmRows;
 
-/* Bytes that pgml_gbm_rows_create() takes. */
-extern int64_t pgml_gbm_rows_size(int64_t n, int32_t nfeatures);
+/* Bytes from row to row. */
+extern int32_t pgml_gbm_rows_stride(int32_t nfeatures);
 
-/* Copy the bins of some rows of the matrix; bins and the row numbers must live as long. */
+/* Bytes that pgml_gbm_rows_create() takes, at most. */
+extern int64_t pgml_gbm_rows_size(int64_t n, int32_t nfeatures, bool by_row);
+
+/* Copy the bins of some rows of the matrix, with or without the form for histograms; number is NULL.  bins must live as long. */
 extern PgmlStatus pgml_gbm_rows_create(const PgmlEnv *env, PgmlArena *arena, const PgmlBins *bins,
-									   const int32_t *rows, int64_t n, PgmlGbmRows *out);
+									   const int32_t *rows, int64_t n, bool by_row,
+									   PgmlGbmRows *out);
+
+/* Room for the bins of n rows, row after row. */
+extern PgmlStatus pgml_gbm_rows_room(const PgmlEnv *env, PgmlArena *arena, int64_t n,
+									 int32_t stride, uint8_t **out);
 
 /* What a partition of at most n rows works in. */
 typedef struct PgmlGbmPartition
@@ -32,6 +41,7 @@ typedef struct PgmlGbmPartition
 	int32_t *to_left; /* row numbers on their way, per side */
 	int32_t *to_right;
 	int64_t *n_left; /* per block */
+	int64_t *before; /* that in the blocks before */
 } PgmlGbmPartition;
 
 extern PgmlStatus pgml_gbm_partition_create(const PgmlEnv *env, PgmlArena *arena, int64_t n,

@@ -17,7 +17,6 @@
 #include "core/rng.h"
 #include "learner/gbm_pool.h"
 
-#define SCORE_ROWS  4096
 #define SEARCH_WORK 2000 /* elementary steps that the search of one feature counts as */
 
 typedef struct Leaf
@@ -50,7 +49,6 @@ struct PgmlGbmGrower
 	const PgmlGbmConfig *config;
 	const PgmlMatrix *x;
 	const PgmlBins *bins;
-	const PgmlGbmRows *rows;
 	PgmlGbmLayout layout;
 	PgmlGbmPool pool;
 	PgmlGbmSum *parts;
@@ -97,11 +95,11 @@ pgml_gbm_grower_size(const PgmlGbmConfig *config, const PgmlBins *bins, int64_t 
 
 PgmlStatus
 pgml_gbm_grower_create(const PgmlEnv *env, PgmlArena *arena, const PgmlGbmConfig *config,
-					   const PgmlMatrix *x, const PgmlBins *bins, const PgmlGbmRows *rows,
-					   int64_t pool_bytes, PgmlGbmGrower **out)
+					   const PgmlMatrix *x, const PgmlBins *bins, int64_t n, int64_t pool_bytes,
+					   PgmlGbmGrower **out)
 {
 	PgmlGbmGrower *g = pgml_zalloc(arena, 1, sizeof(*g));
-	size_t leaves = (size_t) count_leaves(config, rows->n);
+	size_t leaves = (size_t) count_leaves(config, n);
 	size_t nf = (size_t) bins->nfeatures;
 
 	if (g == NULL)
@@ -110,10 +108,9 @@ pgml_gbm_grower_create(const PgmlEnv *env, PgmlArena *arena, const PgmlGbmConfig
 	g->config = config;
 	g->x = x;
 	g->bins = bins;
-	g->rows = rows;
 	g->max_leaves = (int32_t) leaves;
 	PGML_TRY(pgml_gbm_layout_create(env, arena, bins, &g->layout));
-	PGML_TRY(pgml_gbm_partition_create(env, arena, rows->n, &g->partition));
+	PGML_TRY(pgml_gbm_partition_create(env, arena, n, &g->partition));
 	PGML_TRY(
 		pgml_gbm_pool_create(env, arena, g->layout.total, g->max_leaves, pool_bytes, &g->pool));
 	g->parts =
@@ -313,7 +310,7 @@ file_leaf(PgmlGbmGrower *g, int32_t id)
 static PgmlStatus
 build(PgmlGbmGrower *g, const PgmlGbmGrowth *growth, const Leaf *leaf)
 {
-	PgmlGbmHistJob job = { .rows = g->rows,
+	PgmlGbmHistJob job = { .rows = growth->rows,
 						   .layout = &g->layout,
 						   .gradients = growth->gradients,
 						   .index = growth->index + leaf->begin,
@@ -448,8 +445,8 @@ search_children(PgmlGbmGrower *g, const PgmlGbmGrowth *growth, int32_t left, int
 static PgmlStatus
 part_rows(PgmlGbmGrower *g, const PgmlGbmGrowth *growth, const Leaf *leaf)
 {
-	return pgml_gbm_part_rows(g->env, &g->partition, g->rows, leaf->best.feature, leaf->best.set,
-							  growth->index + leaf->begin, leaf->n,
+	return pgml_gbm_part_rows(g->env, &g->partition, growth->rows, leaf->best.feature,
+							  leaf->best.set, growth->index + leaf->begin, leaf->n,
 							  pgml_gbm_count(&growth->gradients->scale, leaf->best.left));
 }
 
@@ -575,48 +572,4 @@ pgml_gbm_add_leaves(const PgmlGbmGrower *grower, const PgmlGbmGrowth *growth, do
 	LeafScoreJob job = { grower, growth, score };
 
 	return pgml_par_for(grower->env, grower->tree.n_leaves, score_leaf, &job);
-}
-
-typedef struct TreeScoreJob
-{
-	const PgmlGbmTree *tree;
-	const PgmlGbmRows *rows;
-	const int32_t *index;
-	int64_t n;
-	double *score;
-} TreeScoreJob;
-
-/* Walk one block of binned rows down the tree. */
-static PgmlStatus
-score_block(void *arg, int64_t block, int thread)
-{
-	const TreeScoreJob *job = arg;
-	int64_t from = block * SCORE_ROWS;
-	int64_t upto = from + SCORE_ROWS < job->n ? from + SCORE_ROWS : job->n;
-
-	(void) thread;
-	for (int64_t i = from; i < upto; i++)
-	{
-		int64_t row = job->index ? job->index[i] : i;
-		const uint8_t *bin = job->rows->bin + row * job->rows->stride;
-		int32_t at = job->tree->n_leaves > 1 ? 0 : ~0;
-
-		while (at >= 0)
-		{
-			const PgmlGbmTreeNode *node = &job->tree->node[at];
-
-			at = pgml_gbm_in_set(node->set, bin[node->feature]) ? node->left : node->right;
-		}
-		job->score[row] += job->tree->value[~at];
-	}
-	return PGML_OK;
-}
-
-PgmlStatus
-pgml_gbm_add_tree(const PgmlEnv *env, const PgmlGbmTree *tree, const PgmlGbmRows *rows,
-				  const int32_t *index, int64_t n, double *score)
-{
-	TreeScoreJob job = { tree, rows, index, n, score };
-
-	return pgml_par_for(env, (n + SCORE_ROWS - 1) / SCORE_ROWS, score_block, &job);
 }

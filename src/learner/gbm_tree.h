@@ -35,19 +35,21 @@ typedef struct PgmlGbmGrower PgmlGbmGrower;
 extern int64_t pgml_gbm_grower_size(const PgmlGbmConfig *config, const PgmlBins *bins, int64_t n);
 
 /*
- * A grower for trees over these rows, with memory for everything.  pool_bytes bounds the histograms kept; less
+ * A grower for trees over at most n rows, with memory for everything.  pool_bytes bounds the histograms kept; less
  * memory costs time but changes no result.
  */
 extern PgmlStatus pgml_gbm_grower_create(const PgmlEnv *env, PgmlArena *arena,
 										 const PgmlGbmConfig *config, const PgmlMatrix *x,
-										 const PgmlBins *bins, const PgmlGbmRows *rows,
-										 int64_t pool_bytes, PgmlGbmGrower **out);
+										 const PgmlBins *bins, int64_t n, int64_t pool_bytes,
+										 PgmlGbmGrower **out);
 
 /* What a tree is grown from. */
 typedef struct PgmlGbmGrowth
 {
+	const PgmlGbmRows *rows;
 	const PgmlGbmGradients *gradients;
-	const PgmlGbmTarget *target; /* what they are the gradients of, and its output */
+	const PgmlGbmTarget
+		*target; /* of the same rows: what they are the gradients of, and its output */
 	int output;
 	int32_t *index; /* rows to learn from, in ascending order; reordered by leaf */
 	int64_t n;
@@ -63,10 +65,5 @@ extern PgmlStatus pgml_gbm_grow(PgmlGbmGrower *grower, const PgmlGbmGrowth *grow
 /* Add the leaf values of the tree grown last to the scores of the rows it was grown from. */
 extern PgmlStatus pgml_gbm_add_leaves(const PgmlGbmGrower *grower, const PgmlGbmGrowth *growth,
 									  double *score);
-
-/* Add the leaf values of a tree to the scores of binned rows: those listed in index, or all n when it is NULL. */
-extern PgmlStatus pgml_gbm_add_tree(const PgmlEnv *env, const PgmlGbmTree *tree,
-									const PgmlGbmRows *rows, const int32_t *index, int64_t n,
-									double *score);
 
 #endif

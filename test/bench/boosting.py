@@ -93,24 +93,24 @@ def auc(y, p):
 class Own:
     """The learner of the extension."""
 
-    def __init__(self, binary, path, y):
-        self.binary, self.path, self.y = binary, path, y
+    def __init__(self, binary, path, y, *settings):
+        self.binary, self.path, self.y, self.settings = binary, path, y, settings
 
     def fit(self, trees, leaves, threads):
         """(CPU seconds, wall seconds, AUC)"""
         out = subprocess.run([self.binary, self.path, str(threads), f"n_estimators={trees}", f"num_leaves={leaves}",
-                              "learning_rate=0.1", "max_bin=255", "lambda_l2=1"], check=True, capture_output=True, text=True).stdout.split()
+                              "learning_rate=0.1", "max_bin=255", "lambda_l2=1", *self.settings], check=True, capture_output=True, text=True).stdout.split()
         return float(out[0]), float(out[1]), auc(self.y, np.fromfile(self.path + ".out"))
 
 
 class XGBoost:
     """XGBoost on one of the forms that it can be given."""
 
-    def __init__(self, x, levels, y, form):
+    def __init__(self, x, levels, y, form, **settings):
         import pandas as pd
         import xgboost
 
-        self.xgboost, self.y, self.form = xgboost, y, form
+        self.xgboost, self.y, self.form, self.settings = xgboost, y, form, settings
         self.categorical = form == "categories"
         if form == "categories":
             x = pd.DataFrame({f"x{f}": pd.Categorical(x[:, f].astype(int), categories=range(n)) if n else x[:, f]
@@ -129,7 +129,7 @@ class XGBoost:
         """(CPU seconds, wall seconds, AUC)"""
         matrix = self.xgboost.DMatrix(self.learn, self.y[:LEARN], nthread=threads, enable_categorical=self.categorical)
         settings = {"objective": "binary:logistic", "tree_method": "hist", "max_bin": 255, "eta": 0.1, "lambda": 1, "grow_policy": "lossguide",
-                    "max_leaves": leaves, "max_depth": 0, "nthread": threads}
+                    "max_leaves": leaves, "max_depth": 0, "nthread": threads, **self.settings}
         cpu, wall = time.process_time(), time.perf_counter()
         booster = self.xgboost.train(settings, matrix, trees)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
@@ -180,10 +180,16 @@ def main():
         path = os.path.join(folder, "table")
         x, levels, y = numeric_table(LEARN + TEST)
         write_table(path, x, levels, y)
+        # By default 0.35 of so many rows are drawn for each tree; XGBoost takes all unless told otherwise.
+        rivals = {"": (Own(binary, path, y), XGBoost(x, levels, y, "numbers")),
+                  ", all rows": (Own(binary, path, y, "bagging_fraction=1"), XGBoost(x, levels, y, "numbers")),
+                  ", both 0.35 of the rows": (Own(binary, path, y), XGBoost(x, levels, y, "numbers", subsample=(100_000 / LEARN)**0.5))}
         for trees, leaves in ((100 // share, 255), (500 // share, 31)):
-            name = f"28 numeric, {trees} x {leaves}"
-            results[name] = compare(Own(binary, path, y), XGBoost(x, levels, y, "numbers"), trees, leaves, args.rounds)
-            lines.append(line(name, results[name], f"{scikit(x, y, trees, leaves):.4f}"))
+            auc_of_scikit = f"{scikit(x, y, trees, leaves):.4f}"
+            for form, (own, peer) in rivals.items():
+                name = f"28 numeric, {trees} x {leaves}{form}"
+                results[name] = compare(own, peer, trees, leaves, args.rounds)
+                lines.append(line(name, results[name], auc_of_scikit))
         x, levels, y = mixed_table(LEARN + TEST)
         write_table(path, x, levels, y)
         own = Own(binary, path, y)

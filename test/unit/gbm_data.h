@@ -19,6 +19,7 @@ static const PgmlLearner *const learner = &pgml_learner_gradient_boosting;
 
 /* The tests of histograms, splits and losses; returns failures. */
 extern int gbm_parts(void);
+extern int gbm_sampling(void);
 
 /* A dataset that owns its arrays, and the environment of its fits. */
 typedef struct Data

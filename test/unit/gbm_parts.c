@@ -36,8 +36,9 @@ parts_new(Data *d)
 	p->arena = pgml_arena_create(&d->budget);
 	assert_int_equal(pgml_bins_create(&d->env, p->arena, &d->x, d->rows, d->set.n, 255, &p->bins),
 					 PGML_OK);
-	assert_int_equal(pgml_gbm_rows_create(&d->env, p->arena, p->bins, d->rows, d->set.n, &p->rows),
-					 PGML_OK);
+	assert_int_equal(
+		pgml_gbm_rows_create(&d->env, p->arena, p->bins, d->rows, d->set.n, true, &p->rows),
+		PGML_OK);
 	assert_int_equal(pgml_gbm_layout_create(&d->env, p->arena, p->bins, &p->layout), PGML_OK);
 	assert_int_equal(
 		pgml_gbm_target_create(&d->env, p->arena, &d->set, d->rows, d->set.n, &p->target), PGML_OK);
@@ -382,7 +383,8 @@ small_pools_grow_the_same_tree(void **state)
 		int64_t slot = p->layout.total * (int64_t) sizeof(PgmlGbmSum);
 		int32_t *index = pgml_array(p->arena, 5000, sizeof(int32_t));
 		PgmlGbmGrower *grower;
-		PgmlGbmGrowth growth = { .gradients = &p->gradients,
+		PgmlGbmGrowth growth = { .rows = &p->rows,
+								 .gradients = &p->gradients,
 								 .target = &p->target,
 								 .index = index,
 								 .n = 5000,
@@ -391,7 +393,7 @@ small_pools_grow_the_same_tree(void **state)
 
 		memcpy(index, p->d->rows, 5000 * sizeof(int32_t));
 		assert_int_equal(pgml_gbm_grower_create(&p->d->env, p->arena, &p->config, &p->d->x, p->bins,
-												&p->rows, small ? 4 * slot : 200 * slot, &grower),
+												5000, small ? 4 * slot : 200 * slot, &grower),
 						 PGML_OK);
 		assert_int_equal(pgml_gbm_grow(grower, &growth, &tree[small], &complete), PGML_OK);
 		assert_true(complete);
@@ -535,7 +537,8 @@ coarse_leaves_have_exact_values(void **state)
 	Parts *p = parts_new(data_mixed(N, 6, PGML_TASK_BINARY, 2));
 	int32_t *index = pgml_array(p->arena, N, sizeof(int32_t));
 	double *value = pgml_zalloc(p->arena, N, sizeof(double));
-	PgmlGbmGrowth growth = { .gradients = &p->gradients,
+	PgmlGbmGrowth growth = { .rows = &p->rows,
+							 .gradients = &p->gradients,
 							 .target = &p->target,
 							 .index = index,
 							 .n = N,
@@ -557,8 +560,8 @@ coarse_leaves_have_exact_values(void **state)
 	p->config.min_hessian = 1e-3;
 	p->config.feature_fraction_bynode = 1;
 	p->config.learning_rate = 1;
-	assert_int_equal(pgml_gbm_grower_create(&p->d->env, p->arena, &p->config, &p->d->x, p->bins,
-											&p->rows, 1 << 24, &grower),
+	assert_int_equal(pgml_gbm_grower_create(&p->d->env, p->arena, &p->config, &p->d->x, p->bins, N,
+											1 << 24, &grower),
 					 PGML_OK);
 	assert_int_equal(pgml_gbm_grow(grower, &growth, &tree, &complete), PGML_OK);
 	assert_int_equal(pgml_gbm_add_leaves(grower, &growth, value), PGML_OK);

@@ -1,0 +1,246 @@
+/*
+ * Tests of the rows that rounds of boosting learn from, and of adding trees to the scores of all rows.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "gbm_data.h"
+#include "learner/gbm_apply.h"
+#include "learner/gbm_sample.h"
+
+#define N 5000
+
+/* Score of a row by going down the tree. */
+static double
+walk(const PgmlGbmTree *tree, const PgmlGbmRows *rows, int64_t row)
+{
+	int32_t at = 0;
+
+	while (at >= 0)
+	{
+		const PgmlGbmTreeNode *node = &tree->node[at];
+		uint8_t bin = rows->bin[row * rows->stride + node->feature];
+
+		at = node->set[bin / 32] >> bin % 32 & 1 ? node->left : node->right;
+	}
+	return tree->value[~at];
+}
+
+/* Trees of few and of many leaves, over numbers, missing values and categories, on one and three threads. */
+static void
+trees_are_added_as_rows_walk_down(void **state)
+{
+	static const int32_t every_feature[] = { 0, 1, 2, 3, 4, 5, 6 };
+	static const int leaves[] = { 2, 31, 256, 300 };
+	Data *d = data_mixed(N, 7, PGML_TASK_REGRESSION, 1);
+	PgmlArena *arena = pgml_arena_create(&d->budget);
+	PgmlBins *bins;
+
+	(void) state;
+	assert_int_equal(pgml_bins_create(&d->env, arena, &d->x, d->rows, N, 255, &bins), PGML_OK);
+	for (int t = 0; t < 8; t++)
+	{
+		PgmlGbmConfig config = { .num_leaves = leaves[t % 4],
+								 .min_data = 2,
+								 .max_cat_threshold = 32,
+								 .max_cat_to_onehot = 4,
+								 .min_data_per_group = 1,
+								 .feature_fraction_bynode = 1,
+								 .learning_rate = 1 };
+		int64_t n = t < 4 ? N : N / 2;
+		int32_t *some = pgml_array(arena, N, sizeof(int32_t));
+		double *score = pgml_zalloc(arena, N, sizeof(double));
+		double init[1];
+		bool complete;
+		PgmlGbmRows rows;
+		PgmlGbmTarget target;
+		PgmlGbmGrower *grower;
+		PgmlGbmApplier *applier;
+		const PgmlGbmTree *tree;
+		PgmlGbmGradients gradients = { .sum = pgml_array(arena, N, sizeof(PgmlGbmSum)) };
+		PgmlGbmGrowth growth = { .rows = &rows,
+								 .gradients = &gradients,
+								 .target = &target,
+								 .index = pgml_array(arena, N, sizeof(int32_t)),
+								 .n = n,
+								 .features = every_feature,
+								 .n_features = 7 };
+
+		d->env.pool = t >= 4 ? pgml_pool_create(3) : NULL;
+		for (int32_t i = 0; i < n; i++)
+		{
+			some[i] = t < 4 ? i : 2 * i + 1;
+			growth.index[i] = i;
+		}
+		assert_int_equal(pgml_gbm_rows_create(&d->env, arena, bins, some, n, true, &rows), PGML_OK);
+		assert_int_equal(pgml_gbm_target_create(&d->env, arena, &d->set, some, n, &target),
+						 PGML_OK);
+		pgml_gbm_initial_scores(&target, init);
+		pgml_gbm_set_scores(&target, init);
+		assert_int_equal(pgml_gbm_gradients(&d->env, &target, 0, 7, &gradients), PGML_OK);
+		assert_int_equal(
+			pgml_gbm_grower_create(&d->env, arena, &config, &d->x, bins, n, 1 << 24, &grower),
+			PGML_OK);
+		assert_int_equal(pgml_gbm_grow(grower, &growth, &tree, &complete), PGML_OK);
+		assert_int_equal(tree->n_leaves, config.num_leaves);
+		assert_int_equal(pgml_gbm_applier_create(&d->env, arena, config.num_leaves, 7, &applier),
+						 PGML_OK);
+		/* Twice: what is kept of the tree before does not matter. */
+		assert_int_equal(pgml_gbm_add_tree(applier, tree, &rows, score), PGML_OK);
+		assert_int_equal(pgml_gbm_add_tree(applier, tree, &rows, score), PGML_OK);
+		for (int64_t i = 0; i < n; i++)
+			assert_true(score[i] == 2 * walk(tree, &rows, i));
+		pgml_pool_destroy(d->env.pool);
+		d->env.pool = NULL;
+	}
+	pgml_arena_destroy(arena);
+	data_free(d);
+}
+
+/* A round has about its share of the rows, and of each what the table says. */
+static void
+samples_are_copies_of_their_rows(void **state)
+{
+	Data *d = data_mixed(40000, 7, PGML_TASK_MULTICLASS, 3);
+	PgmlArena *arena = pgml_arena_create(&d->budget);
+	PgmlBins *bins;
+	PgmlGbmRows rows;
+	PgmlGbmTarget target;
+	PgmlGbmSample sample[2];
+	int64_t shared = 0;
+
+	(void) state;
+	d->set.w = d->w;
+	assert_int_equal(pgml_bins_create(&d->env, arena, &d->x, d->rows, 40000, 255, &bins), PGML_OK);
+	assert_int_equal(pgml_gbm_rows_create(&d->env, arena, bins, d->rows, 40000, true, &rows),
+					 PGML_OK);
+	assert_int_equal(pgml_gbm_target_create(&d->env, arena, &d->set, d->rows, 40000, &target),
+					 PGML_OK);
+	for (int64_t i = 0; i < 3 * 40000; i++)
+		target.score[i] = (double) i;
+	for (int round = 0; round < 2; round++)
+	{
+		PgmlGbmSample *s = &sample[round];
+
+		d->env.pool = round == 0 ? NULL : pgml_pool_create(3);
+		assert_int_equal(pgml_gbm_sample_create(&d->env, arena, &d->set, 0.25, s), PGML_OK);
+		assert_int_equal(pgml_gbm_sample_draw(&d->env, s, (uint64_t) round, &rows, &target),
+						 PGML_OK);
+		pgml_pool_destroy(d->env.pool);
+		d->env.pool = NULL;
+		/* Six standard deviations of the number drawn are 520. */
+		assert_true(llabs(s->rows.n - 10000) < 520);
+		assert_int_equal(s->target.n, s->rows.n);
+		for (int64_t i = 0; i < s->rows.n; i++)
+		{
+			int64_t row = s->number[i];
+
+			assert_true(i == 0 || row > s->number[i - 1]);
+			assert_memory_equal(s->rows.bin + i * rows.stride, rows.bin + row * rows.stride, 7);
+			assert_int_equal(s->rows.column[3][s->rows.number[i]], bins->bin[3][row]);
+			assert_true(s->target.y[i] == d->y[row] && s->target.w[i] == d->w[row]);
+			for (int k = 0; k < 3; k++)
+				assert_true(s->target.score[k * s->rows.n + i] == (double) (k * 40000 + row));
+		}
+	}
+	/* Two rounds have a quarter of a quarter in common. */
+	for (int64_t i = 0, j = 0; i < sample[0].rows.n; i++)
+	{
+		while (j < sample[1].rows.n && sample[1].number[j] < sample[0].number[i])
+			j++;
+		shared += j < sample[1].rows.n && sample[1].number[j] == sample[0].number[i];
+	}
+	assert_true(llabs(shared - 2500) < 300);
+	pgml_arena_destroy(arena);
+	data_free(d);
+}
+
+/* Chance may pick none of a few rows: then all are taken. */
+static void
+no_round_is_empty(void **state)
+{
+	Data *d = data_mixed(40, 7, PGML_TASK_REGRESSION, 1);
+	PgmlArena *arena = pgml_arena_create(&d->budget);
+	PgmlBins *bins;
+	PgmlGbmRows rows;
+	PgmlGbmTarget target;
+	PgmlGbmSample sample;
+	int all = 0;
+
+	(void) state;
+	assert_int_equal(pgml_bins_create(&d->env, arena, &d->x, d->rows, 40, 255, &bins), PGML_OK);
+	assert_int_equal(pgml_gbm_rows_create(&d->env, arena, bins, d->rows, 40, true, &rows), PGML_OK);
+	assert_int_equal(pgml_gbm_target_create(&d->env, arena, &d->set, d->rows, 40, &target),
+					 PGML_OK);
+	assert_int_equal(pgml_gbm_sample_create(&d->env, arena, &d->set, 0.01, &sample), PGML_OK);
+	for (uint64_t round = 0; round < 100; round++)
+	{
+		assert_int_equal(pgml_gbm_sample_draw(&d->env, &sample, round, &rows, &target), PGML_OK);
+		assert_true(sample.rows.n >= 1 && sample.rows.n <= 40);
+		all += sample.rows.n == 40;
+	}
+	/* 0.99^40 = 0.67 */
+	assert_in_range(all, 50, 85);
+	pgml_arena_destroy(arena);
+	data_free(d);
+}
+
+/* Bytes of a fit of n rows; a fraction of 0 is not given. */
+static PgmlBuf
+fit_rows(Data *d, int64_t n, double fraction)
+{
+	PgmlBuf bytes;
+
+	pgml_params_default(&pgml_learner_gradient_boosting, &d->params);
+	set(d, "n_estimators", 2);
+	if (fraction > 0)
+		set(d, "bagging_fraction", fraction);
+	d->set.n = n;
+	fit(d, NULL);
+	bytes = d->fit.payload;
+	pgml_buf_init(&d->fit.payload, &d->budget);
+	return bytes;
+}
+
+/* Many rows are sampled unless the caller says otherwise. */
+static void
+many_rows_are_sampled(void **state)
+{
+	Data *d = data_mixed(160000, 7, PGML_TASK_BINARY, 2);
+	static const int64_t n[] = { 100000, 160000 };
+	static const double fraction[] = { 1, 0.79056941504209488 /* sqrt(100000 / 160000) */ };
+
+	(void) state;
+	for (int i = 0; i < 2; i++)
+	{
+		PgmlBuf by_default = fit_rows(d, n[i], 0);
+		PgmlBuf given = fit_rows(d, n[i], fraction[i]);
+		PgmlBuf other = fit_rows(d, n[i], 0.5);
+
+		assert_int_equal(by_default.len, given.len);
+		assert_memory_equal(by_default.data, given.data, given.len);
+		assert_true(other.len != given.len || memcmp(other.data, given.data, given.len) != 0);
+		pgml_buf_free(&by_default);
+		pgml_buf_free(&given);
+		pgml_buf_free(&other);
+	}
+	data_free(d);
+}
+
+int
+gbm_sampling(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(trees_are_added_as_rows_walk_down),
+		cmocka_unit_test(samples_are_copies_of_their_rows),
+		cmocka_unit_test(no_round_is_empty),
+		cmocka_unit_test(many_rows_are_sampled),
+	};
+
+	return cmocka_run_group_tests_name("gradient_boosting: sampling", tests, NULL, NULL);
+}
