@@ -55,6 +55,7 @@ enum
 	PARAM_LAMBDA_L2,
 	PARAM_MIN_GAIN,
 	PARAM_BAGGING_FRACTION,
+	PARAM_MVS_FRACTION,
 	PARAM_FEATURE_FRACTION,
 	PARAM_FEATURE_FRACTION_BYNODE,
 	PARAM_EXTRA_TREES,
@@ -95,8 +96,12 @@ static const PgmlParam params_table[N_PARAMS] = {
 						 PGML_PARAM_REAL, 0, 1e9, 0, true, "Gain of a split, at least." },
 	[PARAM_BAGGING_FRACTION] = { "bagging_fraction", "subsample sub_row bagging", PGML_PARAM_REAL,
 								 0.001, 1, 1, false,
-								 "Share of the rows drawn for each round; when not given, less than 1 above "
-								 "100,000 rows, down to 0.3." },
+								 "Share of the rows drawn for each round, all as likely; not used when "
+								 "mvs_fraction is below 1." },
+	[PARAM_MVS_FRACTION] = { "mvs_fraction", NULL, PGML_PARAM_REAL, 0.001, 1, 1, false,
+							 "Share of the rows drawn for each round, more likely those with large gradients "
+							 "(minimal variance sampling); when neither this nor bagging_fraction is given, "
+							 "less than 1 above 100,000 rows." },
 	[PARAM_FEATURE_FRACTION] = { "feature_fraction", "colsample_bytree sub_feature",
 								 PGML_PARAM_REAL, 0.001, 1, 1, false,
 								 "Share of the features drawn for each tree." },
@@ -170,6 +175,7 @@ read_config(const PgmlDataset *data, const PgmlParams *params)
 						.lambda_l2 = v[PARAM_LAMBDA_L2],
 						.min_gain = v[PARAM_MIN_GAIN],
 						.bagging_fraction = v[PARAM_BAGGING_FRACTION],
+						.mvs_fraction = v[PARAM_MVS_FRACTION],
 						.feature_fraction = v[PARAM_FEATURE_FRACTION],
 						.feature_fraction_bynode = v[PARAM_FEATURE_FRACTION_BYNODE],
 						.extra_trees = v[PARAM_EXTRA_TREES] != 0,
@@ -181,8 +187,9 @@ read_config(const PgmlDataset *data, const PgmlParams *params)
 						.max_cat_to_onehot = (int) v[PARAM_MAX_CAT_TO_ONEHOT],
 						.min_data_per_group = (int64_t) v[PARAM_MIN_DATA_PER_GROUP] };
 
-	if (!params->given[PARAM_BAGGING_FRACTION] && data->n > MANY_ROWS)
-		c.bagging_fraction = fmax(LEAST_FRACTION, sqrt((double) MANY_ROWS / (double) data->n));
+	if (!params->given[PARAM_BAGGING_FRACTION] && !params->given[PARAM_MVS_FRACTION] &&
+		data->n > MANY_ROWS)
+		c.mvs_fraction = fmax(LEAST_FRACTION, sqrt((double) MANY_ROWS / (double) data->n));
 	if (!params->given[PARAM_MIN_DATA_PER_GROUP])
 	{
 		/* A hundred rows a group is for large tables; small ones would never be split by level. */
@@ -193,11 +200,18 @@ read_config(const PgmlDataset *data, const PgmlParams *params)
 	return c;
 }
 
+/* Share of the rows that a round learns from. */
+static double
+sample_fraction(const PgmlGbmConfig *config)
+{
+	return config->mvs_fraction < 1 ? config->mvs_fraction : config->bagging_fraction;
+}
+
 /* True when another round may see other rows, features or thresholds. */
 static bool
 is_random(const PgmlGbmConfig *config)
 {
-	return config->bagging_fraction < 1 || config->feature_fraction < 1 ||
+	return sample_fraction(config) < 1 || config->feature_fraction < 1 ||
 		   config->feature_fraction_bynode < 1 || config->extra_trees;
 }
 
@@ -222,12 +236,13 @@ memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 	int64_t slack;
 	int64_t bytes = pgml_gbm_rows_size(data->n, data->x->nfeatures, true) +
 					pgml_gbm_rows_size(n_valid, data->x->nfeatures, false) +
-					pgml_gbm_target_size(data, data->n) + pgml_gbm_target_size(data, n_valid) +
+					pgml_gbm_target_size(data, data->w != NULL, data->n) +
+					pgml_gbm_target_size(data, data->w != NULL, n_valid) +
 					data->n * (int64_t) (sizeof(PgmlGbmSum) + 3 * sizeof(int32_t)) +
 					pgml_gbm_applier_size(config.num_leaves, data->x->nfeatures);
 
-	if (config.bagging_fraction < 1)
-		bytes += pgml_gbm_sample_size(data, config.bagging_fraction);
+	if (sample_fraction(&config) < 1)
+		bytes += pgml_gbm_sample_size(data, sample_fraction(&config), config.mvs_fraction < 1);
 	leaves = leaves < config.num_leaves ? leaves : config.num_leaves;
 	bytes += pgml_gbm_grower_size(&config, bins, data->n);
 	if (bins == NULL)
@@ -292,7 +307,7 @@ static PgmlStatus
 prepare(Boost *b)
 {
 	const PgmlEnv *env = b->env;
-	double fraction = b->config.bagging_fraction;
+	double fraction = sample_fraction(&b->config);
 	size_t nf = (size_t) b->data->x->nfeatures;
 	size_t outputs = (size_t) pgml_task_outputs(b->data->task, b->data->n_classes);
 	int64_t most = b->data->n; /* rows of a tree */
@@ -302,7 +317,8 @@ prepare(Boost *b)
 	b->init = (double *) b->forest.init.data;
 	if (fraction < 1)
 	{
-		PGML_TRY(pgml_gbm_sample_create(env, b->arena, b->data, fraction, &b->sample));
+		PGML_TRY(pgml_gbm_sample_create(env, b->arena, b->data, fraction,
+										b->config.mvs_fraction < 1, &b->sample));
 		most = b->sample.capacity;
 	}
 	b->gradients.sum = pgml_array(b->arena, (size_t) most, sizeof(PgmlGbmSum));
@@ -325,12 +341,14 @@ prepare(Boost *b)
 static PgmlStatus
 open_round(Boost *b, int round)
 {
-	if (b->sample.fraction > 0)
-		PGML_TRY(pgml_gbm_sample_draw(
-			b->env, &b->sample,
-			pgml_hash_combine(b->env->seed, (uint64_t) STREAM_ROWS << 32 | (uint64_t) round),
-			&b->rows, &b->target));
-	return pgml_gbm_prepare_round(b->env, b->sample.fraction > 0 ? &b->sample.target : &b->target);
+	PGML_TRY(pgml_gbm_prepare_round(b->env, &b->target));
+	if (b->sample.fraction == 0)
+		return PGML_OK;
+	PGML_TRY(pgml_gbm_sample_draw(
+		b->env, &b->sample,
+		pgml_hash_combine(b->env->seed, (uint64_t) STREAM_ROWS << 32 | (uint64_t) round), &b->rows,
+		&b->target));
+	return pgml_gbm_prepare_round(b->env, &b->sample.target);
 }
 
 /* Draw the features of a tree (selection sampling, Knuth 3.4.2 S). */

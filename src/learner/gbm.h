@@ -49,6 +49,7 @@ typedef struct PgmlGbmConfig
 	double lambda_l2;
 	double min_gain;
 	double bagging_fraction;
+	double mvs_fraction;
 	double feature_fraction;
 	double feature_fraction_bynode;
 	bool extra_trees;

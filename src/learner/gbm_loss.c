@@ -26,10 +26,10 @@ block_rows(int64_t n, int64_t block)
 }
 
 int64_t
-pgml_gbm_target_size(const PgmlDataset *data, int64_t n)
+pgml_gbm_target_size(const PgmlDataset *data, bool weighted, int64_t n)
 {
 	int64_t outputs = pgml_task_outputs(data->task, data->n_classes);
-	int64_t per_row = 1 + (data->w != NULL) + outputs + (outputs > 1 ? 2 : 0);
+	int64_t per_row = 1 + weighted + outputs + (outputs > 1 ? 2 : 0);
 
 	return (n * per_row + count_blocks(n)) * (int64_t) sizeof(double);
 }
@@ -54,29 +54,20 @@ allocate(PgmlArena *arena, bool weighted, PgmlGbmTarget *t)
 }
 
 PgmlStatus
-pgml_gbm_target_room(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data, int64_t n,
-					 PgmlGbmTarget *out)
+pgml_gbm_target_room(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data, bool weighted,
+					 int64_t n, PgmlGbmTarget *out)
 {
 	*out = (PgmlGbmTarget){ .task = data->task,
 							.n_outputs = pgml_task_outputs(data->task, data->n_classes),
 							.n = n };
-	return allocate(arena, data->w != NULL, out) ? PGML_OK :
-												   pgml_fail_nomem(env, "targets and scores");
-}
-
-void
-pgml_gbm_target_follow(const PgmlGbmTarget *all, int64_t n, PgmlGbmTarget *part)
-{
-	part->n = n;
-	part->max_weight = all->max_weight;
-	part->weight = all->weight * ((double) n / (double) all->n);
+	return allocate(arena, weighted, out) ? PGML_OK : pgml_fail_nomem(env, "targets and scores");
 }
 
 PgmlStatus
 pgml_gbm_target_create(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data,
 					   const int32_t *rows, int64_t n, PgmlGbmTarget *out)
 {
-	PGML_TRY(pgml_gbm_target_room(env, arena, data, n, out));
+	PGML_TRY(pgml_gbm_target_room(env, arena, data, data->w != NULL, n, out));
 	for (int64_t i = 0; i < n; i++)
 	{
 		double y = data->y[rows[i]];
@@ -221,9 +212,8 @@ softmax_gradient(double s, double inverse, double factor, bool is_k, double *g, 
 	*h = factor * p * (1 - p);
 }
 
-/* g and h of n rows at weight 1. */
-PGML_GBM_CLONES static void
-raw_gradients(const PgmlGbmTarget *t, int k, int64_t from, int n, double *g, double *h)
+PGML_GBM_CLONES void
+pgml_gbm_raw_gradients(const PgmlGbmTarget *t, int k, int64_t from, int n, double *g, double *h)
 {
 	const double *s = t->score + k * t->n + from;
 	const double *y = t->y + from;
@@ -355,7 +345,7 @@ gradient_block(void *arg, int64_t block, int thread)
 	double part[4] = { 0, 0, 0, 0 };
 
 	(void) thread;
-	raw_gradients(t, job->k, from, n, g, h);
+	pgml_gbm_raw_gradients(t, job->k, from, n, g, h);
 	if (t->w)
 	{
 		for (int i = 0; i < n; i++)

@@ -31,20 +31,18 @@ typedef struct PgmlGbmTarget
 	bool never_pack; /* packed gradients were too coarse once */
 } PgmlGbmTarget;
 
-/* Bytes that pgml_gbm_target_create() takes for n rows. */
-extern int64_t pgml_gbm_target_size(const PgmlDataset *data, int64_t n);
+/* Bytes that pgml_gbm_target_room() takes. */
+extern int64_t pgml_gbm_target_size(const PgmlDataset *data, bool weighted, int64_t n);
 
 /* Copy targets and weights of some rows; PGML_ERR_DATA when they cannot be learned from. */
 extern PgmlStatus pgml_gbm_target_create(const PgmlEnv *env, PgmlArena *arena,
 										 const PgmlDataset *data, const int32_t *rows, int64_t n,
 										 PgmlGbmTarget *out);
 
-/* Room for targets, weights and scores of at most n rows. */
+/* Room for targets, weights (if weighted) and scores of at most n rows. */
 extern PgmlStatus pgml_gbm_target_room(const PgmlEnv *env, PgmlArena *arena,
-									   const PgmlDataset *data, int64_t n, PgmlGbmTarget *out);
-
-/* Make n rows of part what they are in all, targets, weights and scores aside. */
-extern void pgml_gbm_target_follow(const PgmlGbmTarget *all, int64_t n, PgmlGbmTarget *part);
+									   const PgmlDataset *data, bool weighted, int64_t n,
+									   PgmlGbmTarget *out);
 
 /*
  * Score of every row before the first tree: mean, log-odds, or log of the class shares; init has n_outputs.  To be called
@@ -69,6 +67,10 @@ extern PgmlStatus pgml_gbm_prepare_round(const PgmlEnv *env, PgmlGbmTarget *targ
  */
 extern PgmlStatus pgml_gbm_gradients(const PgmlEnv *env, PgmlGbmTarget *target, int k,
 									 uint64_t seed, PgmlGbmGradients *out);
+
+/* g and h of output k at weight 1 of n rows from row `from`, in double precision. */
+extern void pgml_gbm_raw_gradients(const PgmlGbmTarget *target, int k, int64_t from, int n,
+								   double *g, double *h);
 
 /* Sums of g and h of output k over n listed rows, in double precision. */
 extern PgmlStatus pgml_gbm_exact_sums(const PgmlEnv *env, const PgmlGbmTarget *target, int k,

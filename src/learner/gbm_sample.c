@@ -7,16 +7,30 @@
 #include "core/par.h"
 
 #define DRAW_ROWS 8192
+#define SIZE_ROWS 1024
+
+/* Noise is from 0 to below this. */
+#define NOISE_RANGE 2147483648.0
 
 /* Below this many rows expected, a round has room for all: it may come to that. */
 #define FEW_EXPECTED 64
 
-/* Rows that a round has room for: the number expected and more than six standard deviations. */
+/* Rows from which the threshold is estimated, drawn with repetition; and halvings of the interval it is sought in. */
+#define PROBE_ROWS 4096
+#define HALVINGS   40
+
+/* Least size of a gradient, so that rows can be drawn when all are fitted exactly. */
+#define LEAST_SIZE 1e-20f
+
+/* Times that a threshold found too low is raised. */
+#define RAISES 4
+
+/* Rows that a round has room for: more than are expected by far more than chance makes likely. */
 static int64_t
 capacity_for(int64_t n, double fraction)
 {
 	double expected = (double) n * fraction;
-	double most = expected + 4 * sqrt((double) n) + 64;
+	double most = 1.1 * expected + 4 * sqrt((double) n) + 64;
 
 	return expected < FEW_EXPECTED || most >= (double) n ? n : (int64_t) most;
 }
@@ -28,47 +42,175 @@ count_blocks(int64_t n)
 }
 
 int64_t
-pgml_gbm_sample_size(const PgmlDataset *data, double fraction)
+pgml_gbm_sample_size(const PgmlDataset *data, double fraction, bool by_gradient)
 {
 	int64_t capacity = capacity_for(data->n, fraction);
 
 	return capacity * (pgml_gbm_rows_stride(data->x->nfeatures) + (int64_t) sizeof(int32_t)) +
-		   count_blocks(data->n) * (int64_t) sizeof(int64_t) + pgml_gbm_target_size(data, capacity);
+		   count_blocks(data->n) * (int64_t) sizeof(int64_t) +
+		   (by_gradient ? data->n * (int64_t) sizeof(float) : 0) +
+		   pgml_gbm_target_size(data, by_gradient || data->w != NULL, capacity);
 }
 
 PgmlStatus
 pgml_gbm_sample_create(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data,
-					   double fraction, PgmlGbmSample *out)
+					   double fraction, bool by_gradient, PgmlGbmSample *out)
 {
 	*out = (PgmlGbmSample){ .fraction = fraction, .capacity = capacity_for(data->n, fraction) };
 	out->number = pgml_array(arena, (size_t) out->capacity, sizeof(int32_t));
 	out->n_block = pgml_array(arena, (size_t) count_blocks(data->n), sizeof(int64_t));
-	if (out->number == NULL || out->n_block == NULL)
+	out->size = by_gradient ? pgml_array(arena, (size_t) data->n, sizeof(float)) : NULL;
+	if (out->number == NULL || out->n_block == NULL || (by_gradient && out->size == NULL))
 		return pgml_fail_nomem(env, "drawn rows");
 	out->rows.stride = pgml_gbm_rows_stride(data->x->nfeatures);
 	out->rows.number = out->number;
 	PGML_TRY(pgml_gbm_rows_room(env, arena, out->capacity, out->rows.stride, &out->rows.bin));
-	return pgml_gbm_target_room(env, arena, data, out->capacity, &out->target);
+	return pgml_gbm_target_room(env, arena, data, by_gradient || data->w != NULL, out->capacity,
+								&out->target);
 }
 
+/* One drawing. */
 typedef struct DrawJob
 {
 	PgmlGbmSample *sample;
 	const PgmlGbmRows *rows;
 	const PgmlGbmTarget *target;
 	uint32_t seed;
-	uint32_t bound; /* rows with less noise are drawn */
+	double bound;   /* rows with less noise are drawn, times what makes their size 1 */
+	double g_share; /* of g^2 in the square of a size, that of h^2 is 1 */
 } DrawJob;
+
+/* ---- how likely each row is ---- */
+
+/* Add to squares what one output's g and h of n rows are worth. */
+PGML_GBM_CLONES static void
+add_squares(const double *g, const double *h, int n, double g_share, double *square)
+{
+	for (int i = 0; i < n; i++)
+		square[i] += g[i] * g[i] * g_share + h[i] * h[i];
+}
+
+/* Sizes of n rows from their squares and weights, as shares of the largest weight. */
+PGML_GBM_CLONES static void
+take_roots(const double *square, const double *w, double w_share, int n, float *size)
+{
+	for (int i = 0; i < n; i++)
+	{
+		float s = sqrtf((float) square[i]) * (float) (w ? w[i] * w_share : 1);
+
+		size[i] = s > LEAST_SIZE ? s : LEAST_SIZE;
+	}
+}
+
+/* Sizes of the gradients of one block. */
+static PgmlStatus
+size_block(void *arg, int64_t block, int thread)
+{
+	const DrawJob *job = arg;
+	const PgmlGbmTarget *t = job->target;
+	int64_t from = block * DRAW_ROWS;
+	int64_t upto = from + DRAW_ROWS < t->n ? from + DRAW_ROWS : t->n;
+
+	(void) thread;
+	for (; from < upto; from += SIZE_ROWS)
+	{
+		int n = (int) (upto - from < SIZE_ROWS ? upto - from : SIZE_ROWS);
+		double g[SIZE_ROWS], h[SIZE_ROWS], square[SIZE_ROWS] = { 0 };
+
+		for (int k = 0; k < t->n_outputs; k++)
+		{
+			pgml_gbm_raw_gradients(t, k, from, n, g, h);
+			add_squares(g, h, n, job->g_share, square);
+		}
+		take_roots(square, t->w ? t->w + from : NULL, 1 / t->max_weight, n,
+				   job->sample->size + from);
+	}
+	return PGML_OK;
+}
+
+/* A row to look at, of n. */
+static int64_t
+probe(uint32_t i, int64_t n)
+{
+	return (int64_t) ((uint64_t) pgml_gbm_row_noise(i, 0) * (uint64_t) n >> 32);
+}
+
+/*
+ * What makes g comparable to h: for squared error, where h is 1, the mean g^2 of some rows; else they are comparable
+ * as they are.
+ */
+static double
+g_share_of(const PgmlGbmTarget *t)
+{
+	double sum = 0;
+
+	if (t->task != PGML_TASK_REGRESSION)
+		return 1;
+	for (uint32_t i = 0; i < PROBE_ROWS; i++)
+	{
+		int64_t row = probe(i, t->n);
+
+		sum += (t->score[row] - t->y[row]) * (t->score[row] - t->y[row]);
+	}
+	return sum > 0 ? PROBE_ROWS / sum : 0;
+}
+
+/* Mean probability of rows of these sizes. */
+PGML_GBM_CLONES static double
+mean_probability(const float *size, double threshold)
+{
+	float per_threshold = (float) (1 / threshold);
+	float sum[16] = { 0 };
+	double total = 0;
+
+	for (int i = 0; i < PROBE_ROWS; i += 16)
+		for (int j = 0; j < 16; j++)
+		{
+			float p = size[i + j] * per_threshold;
+
+			sum[j] += p < 1 ? p : 1;
+		}
+	for (int j = 0; j < 16; j++)
+		total += sum[j];
+	return total / PROBE_ROWS;
+}
+
+/* The threshold at which the wanted fraction of some of the rows is expected. */
+static double
+find_threshold(const PgmlGbmSample *sample, int64_t n_rows)
+{
+	float size[PROBE_ROWS];
+	double low = 1e-30, high = 1e30;
+
+	for (uint32_t i = 0; i < PROBE_ROWS; i++)
+		size[i] = sample->size[probe(i, n_rows)];
+	for (int i = 0; i < HALVINGS && low < high * 0.999; i++)
+	{
+		double middle = sqrt(low * high);
+
+		if (mean_probability(size, middle) > sample->fraction)
+			low = middle;
+		else
+			high = middle;
+	}
+	return high;
+}
+
+/* ---- drawing ---- */
 
 /* Which of n rows from row `from` are drawn, 1 or 0 each; returns their number. */
 PGML_GBM_CLONES static int64_t
-draw_rows(uint32_t seed, uint32_t bound, uint32_t from, int32_t n, uint8_t *in)
+draw_rows(const DrawJob *job, uint32_t from, int32_t n, uint8_t *in)
 {
+	const float *size = job->sample->size ? job->sample->size + from : NULL;
+	double bound = job->bound;
+	uint32_t seed = job->seed;
 	int32_t drawn = 0;
 
 	for (int32_t i = 0; i < n; i++)
 	{
-		int32_t yes = pgml_gbm_row_noise(from + (uint32_t) i, seed) < bound;
+		double noise = (double) (int32_t) (pgml_gbm_row_noise(from + (uint32_t) i, seed) >> 1);
+		int32_t yes = noise < (size ? (double) size[i] * bound : bound);
 
 		in[i] = (uint8_t) yes;
 		drawn += yes;
@@ -85,8 +227,7 @@ count_block(void *arg, int64_t block, int thread)
 	uint8_t in[DRAW_ROWS];
 
 	(void) thread;
-	job->sample->n_block[block] =
-		draw_rows(job->seed, job->bound, (uint32_t) from, (int32_t) n, in);
+	job->sample->n_block[block] = draw_rows(job, (uint32_t) from, (int32_t) n, in);
 	return PGML_OK;
 }
 
@@ -112,13 +253,21 @@ static void
 copy_targets(const DrawJob *job, int64_t to, int64_t n)
 {
 	const PgmlGbmTarget *from = job->target;
-	PgmlGbmTarget *t = &job->sample->target;
+	PgmlGbmSample *sample = job->sample;
+	PgmlGbmTarget *t = &sample->target;
 	const int32_t *number = job->sample->number + to;
 
 	for (int64_t i = 0; i < n; i++)
 		t->y[to + i] = from->y[number[i]];
 	for (int64_t i = 0; t->w && i < n; i++)
-		t->w[to + i] = from->w[number[i]];
+		t->w[to + i] = from->w ? from->w[number[i]] : 1;
+	for (int64_t i = 0; sample->size && i < n; i++)
+	{
+		double size = sample->size[number[i]];
+
+		if (size < sample->threshold)
+			t->w[to + i] *= sample->threshold / size;
+	}
 	for (int k = 0; k < t->n_outputs; k++)
 	{
 		const double *score = from->score + k * from->n;
@@ -143,7 +292,7 @@ copy_block(void *arg, int64_t block, int thread)
 	uint8_t in[DRAW_ROWS];
 
 	(void) thread;
-	(void) draw_rows(job->seed, job->bound, (uint32_t) from, (int32_t) (upto - from), in);
+	(void) draw_rows(job, (uint32_t) from, (int32_t) (upto - from), in);
 	for (int64_t i = from; i < upto; i++)
 	{
 		listed[n] = (int32_t) i;
@@ -158,36 +307,75 @@ copy_block(void *arg, int64_t block, int thread)
 	return PGML_OK;
 }
 
+/* Count the rows of each block that are drawn with the present bound; the sum. */
+static PgmlStatus
+count_rows(const PgmlEnv *env, DrawJob *job, int64_t *n)
+{
+	int64_t blocks = count_blocks(job->rows->n);
+
+	PGML_TRY(pgml_par_for(env, blocks, count_block, job));
+	*n = 0;
+	for (int64_t b = 0; b < blocks; b++)
+		*n += job->sample->n_block[b];
+	return PGML_OK;
+}
+
+/* Choose the bound, and count the rows that it draws. */
+static PgmlStatus
+choose_bound(const PgmlEnv *env, DrawJob *job, int64_t *n)
+{
+	PgmlGbmSample *sample = job->sample;
+
+	job->bound = sample->fraction * NOISE_RANGE;
+	if (sample->size)
+	{
+		job->g_share = g_share_of(job->target);
+		PGML_TRY(pgml_par_for(env, count_blocks(job->rows->n), size_block, job));
+		sample->threshold = find_threshold(sample, job->rows->n);
+		job->bound = NOISE_RANGE / sample->threshold;
+	}
+	PGML_TRY(count_rows(env, job, n));
+	for (int i = 0; i < RAISES && sample->size && *n > sample->capacity; i++)
+	{
+		/* A few rows with large weights, say, that were not looked at. */
+		sample->threshold *= 1.1 * (double) *n / (double) sample->capacity;
+		job->bound = NOISE_RANGE / sample->threshold;
+		PGML_TRY(count_rows(env, job, n));
+	}
+	if (*n > 0)
+		return PGML_OK;
+	job->bound = INFINITY;
+	sample->threshold = 0;
+	return count_rows(env, job, n);
+}
+
 PgmlStatus
 pgml_gbm_sample_draw(const PgmlEnv *env, PgmlGbmSample *sample, uint64_t seed,
 					 const PgmlGbmRows *rows, const PgmlGbmTarget *target)
 {
-	DrawJob job = { .sample = sample,
-					.rows = rows,
-					.target = target,
-					.seed = (uint32_t) (seed ^ seed >> 32),
-					.bound = (uint32_t) ldexp(sample->fraction, 32) };
-	int64_t blocks = count_blocks(rows->n);
-	int64_t n = 0;
+	DrawJob job = {
+		.sample = sample, .rows = rows, .target = target, .seed = (uint32_t) (seed ^ seed >> 32)
+	};
+	PgmlGbmTarget *t = &sample->target;
+	int64_t n;
 
-	PGML_TRY(pgml_par_for(env, blocks, count_block, &job));
-	for (int64_t b = 0; b < blocks; b++)
-		n += sample->n_block[b];
-	if (n == 0 && sample->capacity == rows->n)
-	{
-		job.bound = UINT32_MAX;
-		PGML_TRY(pgml_par_for(env, blocks, count_block, &job));
-	}
+	PGML_TRY(choose_bound(env, &job, &n));
+	t->n = sample->rows.n = n < sample->capacity ? n : sample->capacity;
+	t->weight = target->weight * ((double) t->n / (double) rows->n);
+	/* A row's g and h, times what it weighs, are at most the threshold, and h is taken to be a quarter at weight 1. */
+	t->max_weight =
+		target->max_weight *
+		(sample->size ?
+			 fmax(1, (t->task == PGML_TASK_REGRESSION ? 1.001 : 4.001) * sample->threshold) :
+			 1);
 	n = 0;
-	for (int64_t b = 0; b < blocks; b++)
+	for (int64_t b = 0; b < count_blocks(rows->n); b++)
 	{
 		int64_t more = sample->n_block[b];
 
 		sample->n_block[b] = n;
 		n += more;
 	}
-	sample->rows.n = n < sample->capacity ? n : sample->capacity;
 	sample->rows.column = rows->column;
-	pgml_gbm_target_follow(target, sample->rows.n, &sample->target);
-	return pgml_par_for(env, blocks, copy_block, &job);
+	return pgml_par_for(env, count_blocks(rows->n), copy_block, &job);
 }

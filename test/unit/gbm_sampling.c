@@ -128,7 +128,7 @@ samples_are_copies_of_their_rows(void **state)
 		PgmlGbmSample *s = &sample[round];
 
 		d->env.pool = round == 0 ? NULL : pgml_pool_create(3);
-		assert_int_equal(pgml_gbm_sample_create(&d->env, arena, &d->set, 0.25, s), PGML_OK);
+		assert_int_equal(pgml_gbm_sample_create(&d->env, arena, &d->set, 0.25, false, s), PGML_OK);
 		assert_int_equal(pgml_gbm_sample_draw(&d->env, s, (uint64_t) round, &rows, &target),
 						 PGML_OK);
 		pgml_pool_destroy(d->env.pool);
@@ -160,6 +160,111 @@ samples_are_copies_of_their_rows(void **state)
 	data_free(d);
 }
 
+/* Rows with large gradients are there for certain; the others stand for those that are not, and sums stay right. */
+static void
+large_gradients_are_drawn_more_often(void **state)
+{
+	enum
+	{
+		ROWS = 40000
+	};
+
+	(void) state;
+	for (int t = 0; t < 3; t++)
+	{
+		PgmlTask task = t == 0 ? PGML_TASK_REGRESSION :
+						t == 1 ? PGML_TASK_BINARY :
+								 PGML_TASK_MULTICLASS;
+		Data *d = data_mixed(ROWS, 7, task, t + 1);
+		PgmlArena *arena = pgml_arena_create(&d->budget);
+		double *g = pgml_array(arena, ROWS, sizeof(double));
+		double *h = pgml_array(arena, ROWS, sizeof(double));
+		double init[3], sum = 0, square = 0, sampled = 0;
+		PgmlBins *bins;
+		PgmlGbmRows rows;
+		PgmlGbmTarget target;
+		PgmlGbmSample s, parallel;
+
+		d->set.w = d->w;
+		for (int64_t i = 0; i < ROWS; i++)
+			d->w[i] = i % 7 == 0 ? 0 : 1 + i % 3;
+		assert_int_equal(pgml_bins_create(&d->env, arena, &d->x, d->rows, ROWS, 255, &bins),
+						 PGML_OK);
+		assert_int_equal(pgml_gbm_rows_create(&d->env, arena, bins, d->rows, ROWS, true, &rows),
+						 PGML_OK);
+		assert_int_equal(pgml_gbm_target_create(&d->env, arena, &d->set, d->rows, ROWS, &target),
+						 PGML_OK);
+		pgml_gbm_initial_scores(&target, init);
+		pgml_gbm_set_scores(&target, init);
+		for (int64_t i = 0; i < ROWS; i++)
+			target.score[i] += d->col[0][i];
+		assert_int_equal(pgml_gbm_prepare_round(&d->env, &target), PGML_OK);
+		pgml_gbm_raw_gradients(&target, 0, 0, ROWS, g, h);
+		assert_int_equal(pgml_gbm_sample_create(&d->env, arena, &d->set, 0.3, true, &s), PGML_OK);
+		assert_int_equal(pgml_gbm_sample_draw(&d->env, &s, 5, &rows, &target), PGML_OK);
+		assert_true(fabs((double) s.rows.n / ROWS - 0.3) < 0.015);
+		for (int64_t i = 0; i < ROWS; i++)
+		{
+			sum += d->w[i] * g[i];
+			square += d->w[i] * d->w[i] * g[i] * g[i];
+		}
+		for (int64_t i = 0, row = 0; i < s.rows.n; i++, row++)
+		{
+			double stands_for = fmax(1, s.threshold / s.size[s.number[i]]);
+
+			for (; row < s.number[i]; row++)
+				assert_true(s.size[row] < s.threshold);
+			assert_true(s.target.w[i] == d->w[row] * stands_for);
+			assert_true(fabs(g[row]) * s.target.w[i] <=
+						fmax(fabs(g[row]) * d->w[row],
+							 task == PGML_TASK_REGRESSION ? 1e9 : s.target.max_weight));
+			assert_true(h[row] * s.target.w[i] <=
+						s.target.max_weight * (task == PGML_TASK_REGRESSION ? 1 : 0.25));
+			sampled += s.target.w[i] * g[row];
+		}
+		/* The variance of the sum is less than if each row were drawn with probability 0.3. */
+		assert_true(fabs(sampled - sum) < 4 * sqrt(square * (1 / 0.3 - 1)));
+		d->env.pool = pgml_pool_create(3);
+		assert_int_equal(pgml_gbm_sample_create(&d->env, arena, &d->set, 0.3, true, &parallel),
+						 PGML_OK);
+		assert_int_equal(pgml_gbm_sample_draw(&d->env, &parallel, 5, &rows, &target), PGML_OK);
+		assert_int_equal(parallel.rows.n, s.rows.n);
+		assert_memory_equal(parallel.number, s.number, (size_t) s.rows.n * sizeof(int32_t));
+		assert_memory_equal(parallel.target.w, s.target.w, (size_t) s.rows.n * sizeof(double));
+		pgml_pool_destroy(d->env.pool);
+		pgml_arena_destroy(arena);
+		data_free(d);
+	}
+}
+
+/* Rows at equal distances with next to no weight do not mislead the choice of the threshold. */
+static void
+samples_have_room(void **state)
+{
+	Data *d = data_mixed(40000, 7, PGML_TASK_REGRESSION, 1);
+	PgmlArena *arena = pgml_arena_create(&d->budget);
+	PgmlBins *bins;
+	PgmlGbmRows rows;
+	PgmlGbmTarget target;
+	PgmlGbmSample s;
+
+	(void) state;
+	d->set.w = d->w;
+	for (int64_t i = 0; i < 40000; i++)
+		d->w[i] = i % 10 == 0 ? 1e-3 : 1;
+	assert_int_equal(pgml_bins_create(&d->env, arena, &d->x, d->rows, 40000, 255, &bins), PGML_OK);
+	assert_int_equal(pgml_gbm_rows_create(&d->env, arena, bins, d->rows, 40000, true, &rows),
+					 PGML_OK);
+	assert_int_equal(pgml_gbm_target_create(&d->env, arena, &d->set, d->rows, 40000, &target),
+					 PGML_OK);
+	memset(target.score, 0, 40000 * sizeof(double));
+	assert_int_equal(pgml_gbm_sample_create(&d->env, arena, &d->set, 0.25, true, &s), PGML_OK);
+	assert_int_equal(pgml_gbm_sample_draw(&d->env, &s, 5, &rows, &target), PGML_OK);
+	assert_in_range(s.rows.n, 7000, s.capacity - 1);
+	pgml_arena_destroy(arena);
+	data_free(d);
+}
+
 /* Chance may pick none of a few rows: then all are taken. */
 static void
 no_round_is_empty(void **state)
@@ -170,22 +275,30 @@ no_round_is_empty(void **state)
 	PgmlGbmRows rows;
 	PgmlGbmTarget target;
 	PgmlGbmSample sample;
-	int all = 0;
 
 	(void) state;
 	assert_int_equal(pgml_bins_create(&d->env, arena, &d->x, d->rows, 40, 255, &bins), PGML_OK);
 	assert_int_equal(pgml_gbm_rows_create(&d->env, arena, bins, d->rows, 40, true, &rows), PGML_OK);
 	assert_int_equal(pgml_gbm_target_create(&d->env, arena, &d->set, d->rows, 40, &target),
 					 PGML_OK);
-	assert_int_equal(pgml_gbm_sample_create(&d->env, arena, &d->set, 0.01, &sample), PGML_OK);
-	for (uint64_t round = 0; round < 100; round++)
+	memset(target.score, 0, 40 * sizeof(double));
+	for (int by_gradient = 0; by_gradient < 2; by_gradient++)
 	{
-		assert_int_equal(pgml_gbm_sample_draw(&d->env, &sample, round, &rows, &target), PGML_OK);
-		assert_true(sample.rows.n >= 1 && sample.rows.n <= 40);
-		all += sample.rows.n == 40;
+		int all = 0;
+
+		assert_int_equal(
+			pgml_gbm_sample_create(&d->env, arena, &d->set, 0.01, by_gradient == 1, &sample),
+			PGML_OK);
+		for (uint64_t round = 0; round < 100; round++)
+		{
+			assert_int_equal(pgml_gbm_sample_draw(&d->env, &sample, round, &rows, &target),
+							 PGML_OK);
+			assert_true(sample.rows.n >= 1 && sample.rows.n <= 40);
+			all += sample.rows.n == 40;
+		}
+		/* 0.99^40 = 0.67 */
+		assert_in_range(all, 50, 85);
 	}
-	/* 0.99^40 = 0.67 */
-	assert_in_range(all, 50, 85);
 	pgml_arena_destroy(arena);
 	data_free(d);
 }
@@ -199,7 +312,7 @@ fit_rows(Data *d, int64_t n, double fraction)
 	pgml_params_default(&pgml_learner_gradient_boosting, &d->params);
 	set(d, "n_estimators", 2);
 	if (fraction > 0)
-		set(d, "bagging_fraction", fraction);
+		set(d, "mvs_fraction", fraction);
 	d->set.n = n;
 	fit(d, NULL);
 	bytes = d->fit.payload;
@@ -238,6 +351,8 @@ gbm_sampling(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(trees_are_added_as_rows_walk_down),
 		cmocka_unit_test(samples_are_copies_of_their_rows),
+		cmocka_unit_test(large_gradients_are_drawn_more_often),
+		cmocka_unit_test(samples_have_room),
 		cmocka_unit_test(no_round_is_empty),
 		cmocka_unit_test(many_rows_are_sampled),
 	};
