@@ -19,8 +19,10 @@
  * then looks at `state` once more; the other side changes `state` and then looks for sleepers.  All of
  * these accesses are sequentially consistent, so one of the two sees the other.
  *
- * Blocks are numbered by one counter, and a thread looks at the failure flag before it takes a number,
- * never after: every block below a failed one is run, and the lowest failure is always the same one.
+ * Each thread has a share of the blocks, in order, and helps with those of others when it is through with
+ * its own: in one loop after the other the same rows are mostly worked on by the same thread, which has them
+ * in its cache.  After a failure only blocks with lower numbers are run: every block below a failed one is,
+ * and the lowest failure is always the same one.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* pthread_sigmask and friends where the compiler flags do not ask for them */
@@ -48,16 +50,21 @@ typedef struct Worker
 	int index; /* the caller is 0 */
 } Worker;
 
-/* A loop: what to run, how far it is, and the failed block with the lowest number. */
+/* A thread's share of a loop, on a cache line of its own. */
+typedef struct Share
+{
+	_Alignas(64) _Atomic int64_t next;
+	int64_t end;
+} Share;
+
+/* A loop: what to run, and the failed block with the lowest number. */
 typedef struct Loop
 {
 	const PgmlEnv *env;
 	PgmlBlockFn fn;
 	void *arg;
-	int64_t nblocks;
-	_Atomic int64_t next;
-	_Atomic int failed;
-	int64_t failed_block; /* these two: under the pool's mutex */
+	_Atomic int64_t
+		failed_block; /* INT64_MAX: none; written, as the next, under the pool's mutex */
 	PgmlStatus status;
 } Loop;
 
@@ -74,6 +81,7 @@ struct PgmlPool
 	pthread_cond_t work; /* a loop was opened, or quit */
 	pthread_cond_t idle; /* the last worker left a closed loop */
 	Loop loop;
+	Share *share; /* of each thread, the caller first */
 	Worker workers[];
 };
 
@@ -93,32 +101,45 @@ note_failure(PgmlPool *pool, int64_t block, PgmlStatus status)
 	Loop *loop = &pool->loop;
 
 	pthread_mutex_lock(&pool->mutex);
-	if (loop->status == PGML_OK || block < loop->failed_block)
+	if (block < atomic_load(&loop->failed_block))
 	{
-		loop->failed_block = block;
 		loop->status = status;
+		atomic_store(&loop->failed_block, block);
 	}
 	pthread_mutex_unlock(&pool->mutex);
-	atomic_store(&loop->failed, 1);
 }
 
-/* Take blocks of the open loop until none is left, one has failed, or the caller wants to stop. */
+/* Take blocks of one share until none is left, one with a lower number has failed, or the caller wants to stop. */
 static void
-run_blocks(PgmlPool *pool, int thread)
+run_share(PgmlPool *pool, Share *share, int thread)
 {
 	Loop *loop = &pool->loop;
 
-	while (!atomic_load_explicit(&loop->failed, memory_order_relaxed) && !pgml_stopped(loop->env))
+	while (!pgml_stopped(loop->env))
 	{
-		int64_t block = atomic_fetch_add(&loop->next, 1);
+		int64_t block;
 		PgmlStatus status;
 
-		if (block >= loop->nblocks)
+		if (atomic_load_explicit(&share->next, memory_order_relaxed) >= share->end)
+			return;
+		block = atomic_fetch_add(&share->next, 1);
+		if (block >= share->end ||
+			block > atomic_load_explicit(&loop->failed_block, memory_order_relaxed))
 			return;
 		status = loop->fn(loop->arg, block, thread);
 		if (status != PGML_OK)
 			note_failure(pool, block, status);
 	}
+}
+
+/* Run the blocks of the own share, then those of others. */
+static void
+run_blocks(PgmlPool *pool, int thread)
+{
+	int nthreads = pool->nworkers + 1;
+
+	for (int i = 0; i < nthreads; i++)
+		run_share(pool, &pool->share[(thread + i) % nthreads], thread);
 }
 
 /* Is there a loop to enter that is not the one of generation seen? */
@@ -255,6 +276,12 @@ pgml_pool_create(int nthreads)
 	pool = calloc(1, sizeof(*pool) + (size_t) (nthreads - 1) * sizeof(Worker));
 	if (pool == NULL)
 		return NULL;
+	pool->share = aligned_alloc(64, (size_t) nthreads * sizeof(Share));
+	if (pool->share == NULL)
+	{
+		free(pool);
+		return NULL;
+	}
 	pool->spin_seconds = nthreads <= usable_processors() ? SPIN_SECONDS : 0.0;
 	pthread_mutex_init(&pool->mutex, NULL);
 	pthread_cond_init(&pool->work, NULL);
@@ -282,6 +309,7 @@ pgml_pool_destroy(PgmlPool *pool)
 	pthread_cond_destroy(&pool->idle);
 	pthread_cond_destroy(&pool->work);
 	pthread_mutex_destroy(&pool->mutex);
+	free(pool->share);
 	free(pool);
 }
 
@@ -362,15 +390,18 @@ run_in_parallel(const PgmlEnv *env, int64_t nblocks, PgmlBlockFn fn, void *arg)
 {
 	PgmlPool *pool = env->pool;
 	Loop *loop = &pool->loop;
+	int nthreads = pool->nworkers + 1;
 
 	loop->env = env;
 	loop->fn = fn;
 	loop->arg = arg;
-	loop->nblocks = nblocks;
-	atomic_store(&loop->next, 0);
-	atomic_store(&loop->failed, 0);
-	loop->failed_block = 0;
+	atomic_store(&loop->failed_block, INT64_MAX);
 	loop->status = PGML_OK;
+	for (int t = 0; t < nthreads; t++)
+	{
+		atomic_store_explicit(&pool->share[t].next, nblocks * t / nthreads, memory_order_relaxed);
+		pool->share[t].end = nblocks * (t + 1) / nthreads;
+	}
 
 	open_loop(pool);
 	run_blocks(pool, 0);
@@ -378,9 +409,10 @@ run_in_parallel(const PgmlEnv *env, int64_t nblocks, PgmlBlockFn fn, void *arg)
 
 	if (loop->status != PGML_OK)
 		return loop->status;
-	/* A number was taken for every block unless the stop flag kept everybody from it. */
-	if (atomic_load(&loop->next) < nblocks)
-		return pgml_fail_cancelled(env);
+	/* Every block was taken unless the stop flag kept everybody from it. */
+	for (int t = 0; t < nthreads; t++)
+		if (atomic_load(&pool->share[t].next) < pool->share[t].end)
+			return pgml_fail_cancelled(env);
 	return PGML_OK;
 }
 

@@ -110,9 +110,9 @@ test_lowest_failure(void **state)
 			assert_int_equal(pgml_par_for(&env, MAX_BLOCKS, count_block, &work), expected);
 			for (int64_t i = 0; i <= work.fail_from; i++)
 				assert_int_equal(work.runs[i], 1);
-			/* At most one more block for every other thread. */
-			for (int64_t i = work.fail_from + pool_sizes[p]; i < MAX_BLOCKS; i++)
-				assert_int_equal(work.runs[i], 0);
+			/* Blocks above may have been run before by threads whose shares they are. */
+			for (int64_t i = work.fail_from + 1; i < MAX_BLOCKS; i++)
+				assert_in_range(work.runs[i], 0, pool_sizes[p] > 1);
 		}
 		pgml_pool_destroy(env.pool);
 	}
