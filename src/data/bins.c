@@ -1,9 +1,10 @@
 /*
  * bins.c - fit bin edges to a sample of rows and cut every value into its bin.
  *
- * Features are independent of each other, so each is one block of a parallel loop.  Values are sorted as
- * integers whose order is that of the floats; edges lie half-way between neighbouring distinct values, rounded so
- * that the edge itself still belongs to the lower one.
+ * Features are independent of each other, so each is one block of a parallel loop.  A value finds its bin by a table: the
+ * range of the edges, as integers in whose order floats lie, is divided into cells, and each cell knows its first bin.  Most
+ * have no edge in them or one, so that one comparison is left; how many it takes is the same for all values of a feature, and
+ * nothing branches by value.
  */
 #include "data/bins.h"
 
@@ -11,20 +12,34 @@
 #include <string.h>
 
 #include "core/par.h"
+#include "data/bin_edges.h"
 
-#define SAMPLE_ROWS  200000
-#define CHUNK        2048
-#define EDGE_SLOTS   256 /* edges per numeric feature, padded with infinity for the search */
-#define RADIX_BITS   11
-#define RADIX_SIZE   (1 << RADIX_BITS)
-#define RADIX_PASSES 3
+#define SAMPLE_ROWS 200000
+#define CHUNK       2048
+#define MAX_EDGES   254
+#define CELL_BITS   16
+#define CELLS       (1 << CELL_BITS)
 
-/* What a thread works in; each array has room for the sample. */
+/* The bins of each feature begin on a cache line. */
+#define ALIGNMENT 64
+
+/* How the values of a feature find their bins. */
+typedef struct Lookup
+{
+	uint32_t low;  /* key of the first edge */
+	uint32_t span; /* from there to the last */
+	int shift;     /* from a distance in keys to a cell */
+	uint32_t most; /* power of 2: fewer than twice as many edges lie in any cell */
+	/* Bin of values below the first edge of a cell; the last cell is that of missing values. */
+	uint8_t first[CELLS + 1];
+	float edge[2 * (MAX_EDGES + 1)]; /* upper edge of each bin, then infinity */
+} Lookup;
+
+/* What a thread works in. */
 typedef struct Scratch
 {
-	uint32_t *key;
-	uint32_t *other;
-	uint32_t *count;
+	PgmlEdgeRoom room;
+	Lookup lookup;
 } Scratch;
 
 typedef struct Job
@@ -33,183 +48,93 @@ typedef struct Job
 	const PgmlMatrix *x;
 	const int32_t *rows;
 	int64_t n;
+	const int32_t *sample; /* of the rows */
 	int64_t n_sample;
 	PgmlBins *bins;
 	Scratch *scratch; /* per thread */
 } Job;
 
-/* Order-preserving integer of a float that is not NaN; both zeros give the same. */
+/* ---- finding bins ------------------------------------------------------------------------------ */
+
+/* Cell of a key, those beyond the edges in the first and the last one. */
 static inline uint32_t
-key_of(float x)
+cell_of(uint32_t key, uint32_t low, uint32_t span, int shift)
 {
-	uint32_t bits;
+	uint32_t above = key > low ? key - low : 0;
 
-	x += 0.0f;
-	memcpy(&bits, &x, sizeof(bits));
-	return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+	return (above < span ? above : span) >> shift;
 }
 
-/* The float of a key. */
-static inline float
-value_of(uint32_t key)
-{
-	uint32_t bits = key & 0x80000000u ? key & 0x7fffffffu : ~key;
-	float x;
-
-	memcpy(&x, &bits, sizeof(x));
-	return x;
-}
-
-/* Sort s->key[n] by counting digits, lowest first; s->other is the second buffer. */
+/* Divide the range of the edges into cells. */
 static void
-radix_sort(Scratch *s, int64_t n)
+make_lookup(Lookup *l, const float *edge, int n_edges)
 {
-	for (int pass = 0; pass < RADIX_PASSES; pass++)
+	uint32_t filled = 0;
+	uint32_t held = 0; /* edges of the cell filled last */
+
+	l->low = n_edges > 0 ? pgml_float_key(edge[0]) : 0;
+	l->span = n_edges > 0 ? pgml_float_key(edge[n_edges - 1]) - l->low : 0;
+	l->shift = 0;
+	while (l->span >> l->shift >= CELLS)
+		l->shift++;
+	l->most = 1;
+	l->first[0] = 1;
+	for (int e = 0; e < 2 * (MAX_EDGES + 1); e++)
+		l->edge[e] = INFINITY;
+	for (int e = 0; e < n_edges; e++)
 	{
-		uint32_t start[RADIX_SIZE] = { 0 };
-		int shift = pass * RADIX_BITS;
-		uint32_t sum = 0;
-		uint32_t *swap;
+		uint32_t cell = cell_of(pgml_float_key(edge[e]), l->low, l->span, l->shift);
 
-		for (int64_t i = 0; i < n; i++)
-			start[(s->key[i] >> shift) & (RADIX_SIZE - 1)]++;
-		for (int d = 0; d < RADIX_SIZE; d++)
-		{
-			uint32_t c = start[d];
-
-			start[d] = sum;
-			sum += c;
-		}
-		for (int64_t i = 0; i < n; i++)
-			s->other[start[(s->key[i] >> shift) & (RADIX_SIZE - 1)]++] = s->key[i];
-		swap = s->key;
-		s->key = s->other;
-		s->other = swap;
+		held = cell < filled ? held + 1 : 1;
+		if (held == 2 * l->most)
+			l->most = held;
+		for (; filled <= cell; filled++)
+			l->first[filled] = (uint8_t) (e + 1);
+		l->edge[e + 1] = edge[e];
 	}
+	l->first[CELLS] = 0;
 }
 
-/* Collapse the sorted s->key[n] to distinct keys with counts; returns their number. */
-static int64_t
-distinct(Scratch *s, int64_t n)
-{
-	int64_t nd = 0;
-
-	for (int64_t i = 0; i < n; i++)
-	{
-		if (nd > 0 && s->key[nd - 1] == s->key[i])
-			s->count[nd - 1]++;
-		else
-		{
-			s->key[nd] = s->key[i];
-			s->count[nd++] = 1;
-		}
-	}
-	return nd;
-}
-
-/* The largest float below b that is not below a and near their middle, for neighbours a < b. */
-static float
-edge_between(float a, float b)
-{
-	float middle = (float) (((double) a + (double) b) / 2);
-
-	return middle < b ? middle : a;
-}
-
-/*
- * Cut nd distinct values into at most max_bin bins of about equal counts and store the edges; returns their
- * number.  A value that alone fills a bin gets one of its own and does not count towards the size of the others.
- */
-static int
-cut(const Scratch *s, int64_t nd, int max_bin, float *edge)
-{
-	int64_t rows = 0, held = 0;
-	int free_bins = max_bin;
-	int n_edges = 0;
-	double mean, target;
-
-	for (int64_t i = 0; i < nd; i++)
-		rows += s->count[i];
-	mean = (double) rows / max_bin;
-	for (int64_t i = 0; i < nd; i++)
-	{
-		if (s->count[i] >= mean)
-		{
-			rows -= s->count[i];
-			free_bins--;
-		}
-	}
-	target = nd <= max_bin || free_bins < 1 ? 0 : (double) rows / free_bins;
-	for (int64_t i = 0; i + 1 < nd && n_edges < max_bin - 1; i++)
-	{
-		bool big = s->count[i] >= mean;
-		bool next_big = s->count[i + 1] >= mean;
-
-		held += s->count[i];
-		if (!big && (double) held < target && !(next_big && (double) held >= target / 2))
-			continue;
-		edge[n_edges++] = edge_between(value_of(s->key[i]), value_of(s->key[i + 1]));
-		if (!big && target > 0)
-		{
-			/* A bin that began before a big value may have been closed early: share out what is left. */
-			rows -= held;
-			free_bins--;
-			target = free_bins > 0 ? (double) rows / free_bins : (double) rows + 1;
-		}
-		held = 0;
-	}
-	return n_edges;
-}
-
-/* Find the edges of numeric feature f from the sample. */
+/* Cells of n values. */
 static void
-fit_numeric(const Job *job, int f, Scratch *s)
+find_cells(const Lookup *l, const float *restrict x, int n, uint32_t *restrict cell)
 {
-	PgmlBins *bins = job->bins;
-	const float *x = job->x->col[f];
-	int64_t step = job->n_sample > 0 ? job->n / job->n_sample : 0;
-	int64_t more = job->n - step * job->n_sample;
-	int64_t at = 0, rest = 0;
-	int64_t n = 0;
-	int n_edges;
+	uint32_t low = l->low;
+	uint32_t span = l->span;
+	int shift = l->shift;
 
-	/* Evenly spaced over the rows, whatever order they have: number i * n / n_sample, without dividing each time. */
-	for (int64_t i = 0; i < job->n_sample; i++, at += step, rest += more)
-	{
-		if (rest >= job->n_sample)
-		{
-			rest -= job->n_sample;
-			at++;
-		}
-		float v = x[job->rows[at]];
-
-		if (!isnan(v))
-			s->key[n++] = key_of(v);
-	}
-	radix_sort(s, n);
-	n_edges = cut(s, distinct(s, n), bins->max_bin, bins->edges[f]);
-	for (int e = n_edges; e < EDGE_SLOTS; e++)
-		bins->edges[f][e] = INFINITY;
-	bins->n_bins[f] = n_edges + 2;
-}
-
-/* Bin n values (at most CHUNK) by a binary search of equal length for all, so that it vectorises. */
-static void
-bin_numeric(const float *edge, int n_edges, const float *x, int n, uint8_t *out)
-{
-	int32_t at[CHUNK];
-	int step = 1;
-
-	memset(at, 0, (size_t) n * sizeof(at[0]));
-	while (step * 2 <= n_edges)
-		step *= 2;
-	if (n_edges == 0)
-		step = 0;
-	for (; step > 0; step /= 2)
-		for (int i = 0; i < n; i++)
-			at[i] += edge[at[i] + step - 1] < x[i] ? step : 0;
 	for (int i = 0; i < n; i++)
-		out[i] = (uint8_t) (isnan(x[i]) ? 0 : at[i] + 1);
+	{
+		uint32_t own = cell_of(pgml_float_key(x[i]), low, span, shift);
+
+		cell[i] = isnan(x[i]) ? CELLS : own;
+	}
+}
+
+/* Bin n values, at most CHUNK. */
+static void
+bin_numbers(const Lookup *l, const float *restrict x, int n, uint8_t *restrict out)
+{
+	uint32_t at[CHUNK]; /* cells, then bins */
+
+	find_cells(l, x, n, at);
+	if (l->most == 1)
+	{
+		for (int i = 0; i < n; i++)
+		{
+			uint32_t bin = l->first[at[i]];
+
+			out[i] = (uint8_t) (bin + (l->edge[bin] < x[i]));
+		}
+		return;
+	}
+	for (int i = 0; i < n; i++)
+		at[i] = l->first[at[i]];
+	for (uint32_t step = l->most; step > 0; step /= 2)
+		for (int i = 0; i < n; i++)
+			at[i] += l->edge[at[i] + step - 1] < x[i] ? step : 0;
+	for (int i = 0; i < n; i++)
+		out[i] = (uint8_t) at[i];
 }
 
 /* Bin of a level; outside the known ones (or NaN) it is missing. */
@@ -222,6 +147,18 @@ bin_of_level(float x, int n_levels, int max_bin)
 		return 0;
 	level = (int) x;
 	return (uint8_t) ((level < max_bin - 1 ? level : max_bin - 1) + 1);
+}
+
+/* Find the edges of feature f, and how its values find their bins. */
+static void
+fit_numbers(const Job *job, int f, Scratch *s)
+{
+	PgmlBins *bins = job->bins;
+	int n_edges = pgml_bin_edges(&s->room, job->x->col[f], job->sample, job->n_sample,
+								 bins->max_bin, bins->edges[f]);
+
+	bins->n_bins[f] = n_edges + 2;
+	make_lookup(&s->lookup, bins->edges[f], n_edges);
 }
 
 /* Fit and fill feature number `block`. */
@@ -238,7 +175,7 @@ bin_feature(void *arg, int64_t block, int thread)
 		bins->n_bins[f] =
 			(feature->n_levels < bins->max_bin ? feature->n_levels : bins->max_bin) + 1;
 	else
-		fit_numeric(job, f, &job->scratch[thread]);
+		fit_numbers(job, f, &job->scratch[thread]);
 	for (int64_t from = 0; from < bins->nrows; from += CHUNK)
 	{
 		int n = (int) (bins->nrows - from < CHUNK ? bins->nrows - from : CHUNK);
@@ -250,7 +187,7 @@ bin_feature(void *arg, int64_t block, int thread)
 			for (int i = 0; i < n; i++)
 				out[from + i] = bin_of_level(x[i], feature->n_levels, bins->max_bin);
 		else
-			bin_numeric(bins->edges[f], bins->n_bins[f] - 2, x, n, out + from);
+			bin_numbers(&job->scratch[thread].lookup, x, n, out + from);
 	}
 	bins->has_missing[f] = false;
 	if (bins->nrows == 0 || memchr(out, 0, (size_t) bins->nrows) == NULL)
@@ -260,14 +197,16 @@ bin_feature(void *arg, int64_t block, int thread)
 	return PGML_OK;
 }
 
-/* Allocate everything the loop over features writes to. */
+/* Allocate everything the loop over features writes to; the bins in one piece, whose pages can be large. */
 static PgmlBins *
 allocate(PgmlArena *arena, const PgmlMatrix *x, int max_bin)
 {
 	size_t nf = (size_t) x->nfeatures;
+	size_t stride = ((size_t) x->nrows + ALIGNMENT) & ~(size_t) (ALIGNMENT - 1);
 	PgmlBins *bins = pgml_zalloc(arena, 1, sizeof(*bins));
+	uint8_t *bin = pgml_array(arena, nf, stride);
 
-	if (bins == NULL)
+	if (bins == NULL || bin == NULL)
 		return NULL;
 	bins->nrows = x->nrows;
 	bins->nfeatures = x->nfeatures;
@@ -280,31 +219,53 @@ allocate(PgmlArena *arena, const PgmlMatrix *x, int max_bin)
 		return NULL;
 	for (size_t f = 0; f < nf; f++)
 	{
-		bins->bin[f] = pgml_alloc(arena, x->nrows > 0 ? (size_t) x->nrows : 1);
-		if (!x->features[f].categorical)
-			bins->edges[f] = pgml_array(arena, EDGE_SLOTS, sizeof(float));
-		if (bins->bin[f] == NULL || (!x->features[f].categorical && bins->edges[f] == NULL))
+		bins->bin[f] = bin + f * stride;
+		if (x->features[f].categorical)
+			continue;
+		bins->edges[f] = pgml_array(arena, MAX_EDGES, sizeof(float));
+		if (bins->edges[f] == NULL)
 			return NULL;
 	}
 	return bins;
 }
 
-/* Room for the sample, once per thread. */
-static Scratch *
-allocate_scratch(PgmlArena *arena, int threads, int64_t n_sample)
+/* The rows that edges are found on: evenly spaced over those to fit on, whatever order they have. */
+static bool
+take_sample(Job *job, PgmlArena *arena)
 {
-	size_t room = n_sample > 0 ? (size_t) n_sample : 1;
+	int32_t *sample;
+
+	job->n_sample = job->n < SAMPLE_ROWS ? job->n : SAMPLE_ROWS;
+	job->sample = job->rows;
+	if (job->n_sample == job->n)
+		return true;
+	sample = pgml_array(arena, (size_t) job->n_sample, sizeof(int32_t));
+	if (sample == NULL)
+		return false;
+	for (int64_t i = 0; i < job->n_sample; i++)
+		sample[i] = job->rows[i * job->n / job->n_sample];
+	job->sample = sample;
+	return true;
+}
+
+/* The sample, and what each thread works in. */
+static bool
+allocate_scratch(Job *job, PgmlArena *arena)
+{
+	int threads = pgml_pool_threads(job->env->pool);
 	Scratch *s = pgml_array(arena, (size_t) threads, sizeof(*s));
 
-	for (int t = 0; s != NULL && t < threads; t++)
+	if (s == NULL || !take_sample(job, arena))
+		return false;
+	for (int t = 0; t < threads; t++)
 	{
-		s[t].key = pgml_array(arena, room, sizeof(uint32_t));
-		s[t].other = pgml_array(arena, room, sizeof(uint32_t));
-		s[t].count = pgml_array(arena, room, sizeof(uint32_t));
-		if (!s[t].key || !s[t].other || !s[t].count)
-			return NULL;
+		s[t].room.key = pgml_array(arena, (size_t) job->n_sample + 1, sizeof(uint32_t));
+		s[t].room.other = pgml_array(arena, (size_t) job->n_sample + 1, sizeof(uint32_t));
+		if (!s[t].room.key || !s[t].room.other)
+			return false;
 	}
-	return s;
+	job->scratch = s;
+	return true;
 }
 
 PgmlStatus
@@ -317,12 +278,9 @@ pgml_bins_create(const PgmlEnv *env, PgmlArena *arena, const PgmlMatrix *x, cons
 
 	if (max_bin < 2 || max_bin > 255)
 		return pgml_fail(env->error, PGML_ERR_BADARG, "max_bin must be between 2 and 255");
-	job.n_sample = n < SAMPLE_ROWS ? n : SAMPLE_ROWS;
 	job.bins = allocate(arena, x, max_bin);
 	temporary = pgml_arena_create(env->budget);
-	if (job.bins != NULL && temporary != NULL)
-		job.scratch = allocate_scratch(temporary, pgml_pool_threads(env->pool), job.n_sample);
-	if (job.scratch == NULL)
+	if (job.bins == NULL || temporary == NULL || !allocate_scratch(&job, temporary))
 	{
 		pgml_arena_destroy(temporary);
 		return pgml_fail_nomem(env, "bins");
@@ -338,10 +296,21 @@ pgml_bins_create(const PgmlEnv *env, PgmlArena *arena, const PgmlMatrix *x, cons
 uint8_t
 pgml_bin_of(const PgmlBins *bins, const PgmlFeature *feature, int f, float value)
 {
-	uint8_t bin;
+	int below = 0; /* edges below the value */
+	int upto = bins->n_bins[f] - 2;
 
 	if (feature->categorical)
 		return bin_of_level(value, feature->n_levels, bins->max_bin);
-	bin_numeric(bins->edges[f], bins->n_bins[f] - 2, &value, 1, &bin);
-	return bin;
+	if (isnan(value))
+		return 0;
+	while (below < upto)
+	{
+		int middle = (below + upto) / 2;
+
+		if (bins->edges[f][middle] < value)
+			below = middle + 1;
+		else
+			upto = middle;
+	}
+	return (uint8_t) (below + 1);
 }

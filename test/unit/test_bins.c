@@ -170,6 +170,135 @@ a_frequent_value_stands_alone(void **state)
 	column_free(c);
 }
 
+static int
+compare_floats(const void *a, const void *b)
+{
+	float x = *(const float *) a;
+	float y = *(const float *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Collapse n sorted values to the different ones and how often each comes. */
+static int
+distinct(float *value, int n, int *count)
+{
+	int nd = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (nd == 0 || value[nd - 1] != value[i])
+		{
+			value[nd] = value[i];
+			count[nd++] = 0;
+		}
+		count[nd - 1]++;
+	}
+	return nd;
+}
+
+/* The rule by which bins are cut, value after value: the last of each bin. */
+static int
+cut_slowly(const int *count, int nd, int max_bin, int *last)
+{
+	int rows = 0, held = 0, bins = 0, free_bins = max_bin;
+	double mean, target;
+
+	for (int i = 0; i < nd; i++)
+		rows += count[i];
+	mean = (double) rows / max_bin;
+	for (int i = 0; i < nd; i++)
+		if (count[i] >= mean)
+		{
+			rows -= count[i];
+			free_bins--;
+		}
+	target = nd <= max_bin ? 0 : (double) rows / free_bins;
+	for (int i = 0; i + 1 < nd && bins < max_bin - 1; i++)
+	{
+		bool big = count[i] >= mean;
+
+		held += count[i];
+		if (!big && held < target && !(count[i + 1] >= mean && held >= target / 2))
+			continue;
+		last[bins++] = i;
+		if (!big && target > 0)
+		{
+			rows -= held;
+			free_bins--;
+			target = free_bins > 0 ? (double) rows / free_bins : (double) rows + 1;
+		}
+		held = 0;
+	}
+	return bins;
+}
+
+/* A value of one of some shapes: many and few different ones, big ones among them, and very different sizes. */
+static float
+draw(PgmlRng *rng, int shape)
+{
+	double z = pgml_rng_normal(rng);
+
+	switch (shape)
+	{
+		case 0:
+			return (float) z;
+		case 1:
+			return (float) floor(exp(2 * z));
+		case 2:
+			return pgml_rng_below(rng, 3) ? (float) floor(z) : (float) z;
+		case 3:
+			return pgml_rng_below(rng, 10) ? (float) (1000 + pgml_rng_uniform(rng)) :
+											 (float) (z / 1000);
+		case 4:
+			return (float) pgml_rng_below(rng, 300);
+		default:
+			return pgml_rng_below(rng, 2) ? NAN :
+											(float) (pgml_rng_below(rng, 4) ? exp(9 * z) : -5);
+	}
+}
+
+/* Bins end where going through every value ends them; where several edges are close together, values find their bins too. */
+static void
+edges_are_those_of_every_value(void **state)
+{
+	enum
+	{
+		N = 3000
+	};
+	static const int max_bins[] = { 2, 7, 64, 254, 255 };
+	static float sorted[N];
+	static int count[N], last[N];
+	PgmlRng rng;
+
+	(void) state;
+	pgml_rng_init(&rng, 11, 0);
+	for (int k = 0; k < 60; k++)
+	{
+		int max_bin = max_bins[k % 5];
+		Column *c = column_new(N, 0);
+		int n = 0;
+
+		for (int i = 0; i < N; i++)
+		{
+			c->value[i] = draw(&rng, k % 6);
+			if (!isnan(c->value[i]))
+				sorted[n++] = c->value[i] + 0.0f;
+		}
+		qsort(sorted, (size_t) n, sizeof(float), compare_floats);
+		int nd = distinct(sorted, n, count);
+		int bins = cut_slowly(count, nd, max_bin, last);
+		bin(c, max_bin);
+		assert_int_equal(c->bins->n_bins[0], bins + 2);
+		for (int b = 0; b < bins; b++)
+		{
+			assert_true(c->bins->edges[0][b] >= sorted[last[b]]);
+			assert_true(c->bins->edges[0][b] < sorted[last[b] + 1]);
+		}
+		column_free(c);
+	}
+}
+
 static void
 constant_and_missing_columns(void **state)
 {
@@ -355,6 +484,7 @@ test_bins(void)
 		cmocka_unit_test(edges_are_exact_at_the_limits),
 		cmocka_unit_test(many_values_fill_bins_evenly),
 		cmocka_unit_test(a_frequent_value_stands_alone),
+		cmocka_unit_test(edges_are_those_of_every_value),
 		cmocka_unit_test(constant_and_missing_columns),
 		cmocka_unit_test(no_rows_and_one_row),
 		cmocka_unit_test(only_fitted_rows_count),

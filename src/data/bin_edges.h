@@ -1,0 +1,35 @@
+/*
+ * bin_edges.h - where the bins of a numeric feature end, found on a sample of its values.
+ */
+#ifndef PGML_DATA_BIN_EDGES_H
+#define PGML_DATA_BIN_EDGES_H
+
+#include <stdint.h>
+#include <string.h>
+
+/* What edges are found in: two arrays with room for the sample. */
+typedef struct PgmlEdgeRoom
+{
+	uint32_t *key;
+	uint32_t *other;
+} PgmlEdgeRoom;
+
+/* Integer of a float in whose order floats lie; both zeros give the same, NaN gives what is no number's. */
+static inline uint32_t
+pgml_float_key(float x)
+{
+	uint32_t bits;
+
+	x += 0.0f;
+	memcpy(&bits, &x, sizeof(bits));
+	return bits ^ ((uint32_t) ((int32_t) bits >> 31) | UINT32_C(0x80000000));
+}
+
+/*
+ * Cut x[rows[0]] .. x[rows[n - 1]] into at most max_bin bins (2 .. 255) of about equal counts; NaN does not count.  The edges, at
+ * most max_bin - 1, are stored in rising order, their number is returned.
+ */
+extern int pgml_bin_edges(PgmlEdgeRoom *room, const float *x, const int32_t *rows, int64_t n,
+						  int max_bin, float *edge);
+
+#endif
