@@ -12,6 +12,11 @@
 /* Bits that tell nearly all of some million hashes apart. */
 #define UPPER_BITS (3 * DIGIT_BITS)
 
+/* The same for items of which the upper 32 bits are the key. */
+#define UPPER_DIGIT_BITS 11
+#define UPPER_DIGITS     (1 << UPPER_DIGIT_BITS)
+#define UPPER_PASSES     3
+
 /* Moves of the last step that are always worth their time. */
 #define MOST_MOVES 1000
 
@@ -90,33 +95,43 @@ sort_bits(const PgmlEnv *env, PgmlKeyed *items, PgmlKeyed *tmp, int64_t n, uint6
 		from = to;
 		to = swap;
 	}
-	if (from != items)
-		memcpy(items, from, (size_t) n * sizeof(*items));
+	for (int64_t i = 0; from != items && i < n; i += POLL_MASK + 1)
+	{
+		int64_t rows = n - i < POLL_MASK + 1 ? n - i : POLL_MASK + 1;
+
+		if (pgml_stopped(env))
+			return pgml_fail_cancelled(env);
+		memcpy(items + i, from + i, (size_t) rows * sizeof(*items));
+	}
 	return PGML_OK;
 }
 
 /*
- * Put right items sorted by their upper bits only, each of which has few others to pass; false when it would take long, in
- * which case items of equal keys are still in their order.
+ * Put right items sorted by their upper bits only, each of which has few others to pass; *done is false when it would take long,
+ * in which case items of equal keys are still in their order.
  */
-static bool
-insert_few(PgmlKeyed *items, int64_t n)
+static PgmlStatus
+insert_few(const PgmlEnv *env, PgmlKeyed *items, int64_t n, bool *done)
 {
 	int64_t moves = 0;
 
+	*done = false;
 	for (int64_t i = 1; i < n; i++)
 	{
 		PgmlKeyed item = items[i];
 		int64_t at = i;
 
+		if ((i & POLL_MASK) == 0 && pgml_stopped(env))
+			return pgml_fail_cancelled(env);
 		for (; at > 0 && items[at - 1].key > item.key; at--)
 			items[at] = items[at - 1];
 		items[at] = item;
 		moves += i - at;
 		if (moves > MOST_MOVES + n / 16)
-			return false;
+			return PGML_OK;
 	}
-	return true;
+	*done = true;
+	return PGML_OK;
 }
 
 /* Hashes are nearly in order after the passes over their upper bits; other keys take all passes. */
@@ -124,6 +139,7 @@ PgmlStatus
 pgml_sort_keyed(const PgmlEnv *env, PgmlKeyed *items, PgmlKeyed *tmp, int64_t n)
 {
 	uint64_t varying;
+	bool done;
 	int low;
 
 	if (n < 2)
@@ -135,8 +151,68 @@ pgml_sort_keyed(const PgmlEnv *env, PgmlKeyed *items, PgmlKeyed *tmp, int64_t n)
 	if (low > 0)
 	{
 		PGML_TRY(sort_bits(env, items, tmp, n, varying, low));
-		if (insert_few(items, n))
+		PGML_TRY(insert_few(env, items, n, &done));
+		if (done)
 			return PGML_OK;
 	}
 	return sort_bits(env, items, tmp, n, varying, 0);
+}
+
+/* Counts of each digit of the upper 32 bits. */
+typedef struct UpperDigits
+{
+	uint32_t count[UPPER_PASSES][UPPER_DIGITS];
+} UpperDigits;
+
+static inline uint32_t
+upper_digit(uint64_t item, int pass)
+{
+	return (uint32_t) (item >> 32) >> (pass * UPPER_DIGIT_BITS) & (UPPER_DIGITS - 1);
+}
+
+/* All of them in one go through the items. */
+static PgmlStatus
+count_upper(const PgmlEnv *env, const uint64_t *items, int64_t n, UpperDigits *digits)
+{
+	memset(digits, 0, sizeof(*digits));
+	for (int64_t i = 0; i < n; i++)
+	{
+		if ((i & POLL_MASK) == 0 && pgml_stopped(env))
+			return pgml_fail_cancelled(env);
+		for (int pass = 0; pass < UPPER_PASSES; pass++)
+			digits->count[pass][upper_digit(items[i], pass)]++;
+	}
+	return PGML_OK;
+}
+
+PgmlStatus
+pgml_sort_upper(const PgmlEnv *env, uint64_t **items, uint64_t **tmp, int64_t n)
+{
+	UpperDigits digits;
+
+	PGML_TRY(count_upper(env, *items, n, &digits));
+	for (int pass = 0; pass < UPPER_PASSES; pass++)
+	{
+		uint32_t *start = digits.count[pass];
+		const uint64_t *from = *items;
+		uint64_t *to = *tmp;
+		uint32_t sum = 0;
+
+		for (int v = 0; v < UPPER_DIGITS; v++)
+		{
+			uint32_t here = start[v];
+
+			start[v] = sum;
+			sum += here;
+		}
+		for (int64_t i = 0; i < n; i++)
+		{
+			if ((i & POLL_MASK) == 0 && pgml_stopped(env))
+				return pgml_fail_cancelled(env);
+			to[start[upper_digit(from[i], pass)]++] = from[i];
+		}
+		*tmp = *items;
+		*items = to;
+	}
+	return PGML_OK;
 }

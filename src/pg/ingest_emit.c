@@ -8,8 +8,9 @@
  * rows that were sampled away are gone.
  *
  * All this runs in the driver thread, where nothing of PostgreSQL may be called.  The memory in which a column was held becomes
- * that of the next one in the table: besides the rows that were held there is never more than a column for each thread, and
- * the operating system, whose fresh pages cost more than all that is done here, is not asked for any.
+ * that of the next one in the table, and of what ordering takes one half becomes the table's row_hash: the operating system,
+ * whose fresh pages cost more than all that is done here, is asked for two numbers of eight bytes a row, and for nothing else.
+ * So that this holds for any number of threads, they share the rows of one column, not the columns.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* qsort_r */
@@ -28,6 +29,9 @@
 /* Rows of a block of work. */
 #define BLOCK_ROWS 65536
 
+/* Of an item that rows are sorted by: the upper bits are those of the row's key, the lower ones its number. */
+#define KEY_BITS (~(uint64) UINT32_MAX)
+
 typedef struct Emission
 {
 	const PgmlEnv *env;
@@ -35,13 +39,20 @@ typedef struct Emission
 	const int *columns; /* of the stage, for each of the table */
 	PgmlArena *arena;   /* of the table */
 	PgmlTable *table;
-	PgmlArena *scratch; /* of what follows */
-	PgmlKeyed *ranked;
-	PgmlKeyed *tmp;
-	int32 *order;
-	void **cells; /* of each column of the table, until it has them */
-	void **spare; /* per thread: memory for cells of 4 bytes, and of 8 */
+	PgmlBuf items;  /* uint64 per row; then what becomes the table's row_hash */
+	PgmlBuf tmp;    /* as much to sort with; then the order: numbers of the rows, int32 */
+	PgmlBuf spare;  /* memory for the column that comes next */
+	bool by_values; /* of rows of one key, the order depends on their values */
 } Emission;
+
+/* A column that is being gathered. */
+typedef struct Gathering
+{
+	const Emission *e;
+	const void *from;
+	void *to;
+	Size size; /* of a cell */
+} Gathering;
 
 static PgmlStatus
 no_room(const PgmlEnv *env)
@@ -82,54 +93,90 @@ compare_cells(const StageColumn *column, int64 a, int64 b)
 	}
 }
 
-/* Order rows of one identity by their values.  Once the result is not wanted any more, the order does not matter. */
+/*
+ * Order rows by their keys, and rows of one identity, which may differ in other columns, by their values.  Once the result is
+ * not wanted any more, the order does not matter.
+ */
 static int
-compare_twins(const void *a, const void *b, void *arg)
+compare_rows(const void *a, const void *b, void *arg)
 {
-	const PgmlKeyed *x = a;
-	const PgmlKeyed *y = b;
 	const Emission *e = arg;
+	uint32 x = (uint32) * (const uint64 *) a;
+	uint32 y = (uint32) * (const uint64 *) b;
+	uint64 x_key = stage_key(e->stage, x);
+	uint64 y_key = stage_key(e->stage, y);
 
-	for (int i = 0; i < e->stage->ncolumns && !pgml_stopped(e->env); i++)
+	if (x_key != y_key)
+		return x_key < y_key ? -1 : 1;
+	for (int i = 0; e->by_values && i < e->stage->ncolumns && !pgml_stopped(e->env); i++)
 	{
-		int result = compare_cells(&e->stage->columns[i], x->row, y->row);
+		int result = compare_cells(&e->stage->columns[i], x, y);
 
 		if (result != 0)
 			return result;
 	}
-	return x->row < y->row ? -1 : x->row > y->row;
+	return x < y ? -1 : x > y;
 }
 
-/* Keys of a block of rows. */
+/* Items of a block of rows. */
 static PgmlStatus
 key_block(void *arg, int64_t block, int thread)
 {
 	const Emission *e = arg;
+	uint64 *items = (uint64 *) e->items.data;
 	int64 upto = Min((block + 1) * BLOCK_ROWS, e->stage->nrows);
 
 	(void) thread;
 	for (int64 i = block * BLOCK_ROWS; i < upto; i++)
-		e->ranked[i] = (PgmlKeyed){ .key = stage_key(e->stage, i), .row = i };
+		items[i] = (stage_key(e->stage, i) & KEY_BITS) | (uint64) i;
 	return PGML_OK;
 }
 
-/* Sort the rows by key, and those of one identity, which may differ in other columns, by their values. */
+/* Put n items that agree in the upper bits of their keys in order; those of one key are, unless it depends on their values. */
+static PgmlStatus
+order_alike(const Emission *e, uint64 *items, int64 n)
+{
+	uint64 first = stage_key(e->stage, (uint32) items[0]);
+	bool same = true;
+
+	for (int64 i = 1; i < n && same; i++)
+	{
+		if (i % BLOCK_ROWS == 0 && pgml_stopped(e->env))
+			return pgml_fail_cancelled(e->env);
+		same = stage_key(e->stage, (uint32) items[i]) == first;
+	}
+	if (!same || e->by_values)
+		qsort_r(items, n, sizeof(uint64), compare_rows, unconstify(Emission *, e));
+	return PGML_OK;
+}
+
+/* Sort the rows by key. */
 static PgmlStatus
 rank_rows(Emission *e)
 {
 	int64 n = e->stage->nrows;
+	int64 blocks = (n + BLOCK_ROWS - 1) / BLOCK_ROWS;
+	uint64 *items = (uint64 *) e->items.data;
+	uint64 *tmp = (uint64 *) e->tmp.data;
 	int64 next;
 
-	PGML_TRY(pgml_par_for(e->env, (n + BLOCK_ROWS - 1) / BLOCK_ROWS, key_block, e));
-	PGML_TRY(pgml_sort_keyed(e->env, e->ranked, e->tmp, n));
-	for (int64 i = 0; e->stage->break_ties && i < n; i = next)
+	PGML_TRY(pgml_par_for(e->env, blocks, key_block, e));
+	PGML_TRY(pgml_sort_upper(e->env, &items, &tmp, n));
+	if (items != (uint64 *) e->items.data)
 	{
-		for (next = i + 1; next < n && e->ranked[next].key == e->ranked[i].key; next++)
+		PgmlBuf swap = e->items;
+
+		e->items = e->tmp;
+		e->tmp = swap;
+	}
+	for (int64 i = 0; i < n; i = next)
+	{
+		for (next = i + 1; next < n && (items[next] ^ items[i]) <= UINT32_MAX; next++)
 			;
 		if (i / BLOCK_ROWS != next / BLOCK_ROWS && pgml_stopped(e->env))
 			return pgml_fail_cancelled(e->env);
 		if (next > i + 1)
-			qsort_r(e->ranked + i, next - i, sizeof(PgmlKeyed), compare_twins, e);
+			PGML_TRY(order_alike(e, items + i, next - i));
 	}
 	return PGML_OK;
 }
@@ -148,35 +195,43 @@ static PgmlStatus
 take_sample(Emission *e)
 {
 	const Stage *stage = e->stage;
+	const uint64 *items = (const uint64 *) e->items.data;
+	int32 *order = (int32 *) e->tmp.data;
 	int64 taken[STAGE_MAX_CLASSES] = { 0 };
+	bool all = stage->threshold == UINT64_MAX;
 	int64 n = 0;
 
 	for (int64 i = 0; i < stage->nrows; i++)
 	{
-		int class = stage_class(stage, e->ranked[i].row);
+		int32 row = (int32) items[i];
 
 		if (i % BLOCK_ROWS == 0 && pgml_stopped(e->env))
 			return pgml_fail_cancelled(e->env);
-		if (e->ranked[i].key > stage->threshold && taken[class] >= share_of_class(stage, class))
-			continue;
-		taken[class]++;
-		e->order[n++] = (int32) e->ranked[i].row;
+		if (!all)
+		{
+			int class = stage_class(stage, row);
+
+			if (stage_key(stage, row) > stage->threshold &&
+				taken[class] >= share_of_class(stage, class))
+				continue;
+			taken[class]++;
+		}
+		order[n++] = row;
 	}
 	e->table->nrows = n;
 	e->table->together = true;
 	return PGML_OK;
 }
 
-/* Find the rows that form the result, in its order; the memory that sorting took is the first to be spare. */
+/* Find the rows that form the result, in its order. */
 static PgmlStatus
 order_rows(Emission *e)
 {
-	Size bytes = pgml_big_size(Max(e->stage->nrows, 1) * sizeof(PgmlKeyed));
+	Size bytes = Max(e->stage->nrows, 1) * sizeof(uint64);
 
-	e->order = pgml_array(e->scratch, e->stage->nrows, sizeof(int32));
-	e->ranked = e->spare[0] = pgml_big_alloc(sizeof(PgmlKeyed), bytes);
-	e->tmp = e->spare[1] = pgml_big_alloc(sizeof(PgmlKeyed), bytes);
-	if (e->order == NULL || e->ranked == NULL || e->tmp == NULL)
+	pgml_buf_reserve(&e->items, bytes);
+	pgml_buf_reserve(&e->tmp, bytes);
+	if (e->items.failed || e->tmp.failed)
 		return pgml_fail_nomem(e->env, "the order of the rows");
 	PGML_TRY(rank_rows(e));
 	return take_sample(e);
@@ -191,69 +246,83 @@ column_of(const Emission *e, int64 i)
 	return &e->stage->columns[e->columns[i]];
 }
 
-/* Gather cells of 4 or 8 bytes in the order of the result. */
+/* Gather a block of cells of 4 or 8 bytes in the order of the result. */
 static PgmlStatus
-gather(const Emission *e, const void *from, Size size, void *to)
+gather_block(void *arg, int64_t block, int thread)
 {
-	int64 n = e->table->nrows;
+	const Gathering *g = arg;
+	const int32 *order = (const int32 *) g->e->tmp.data;
+	int64 start = block * BLOCK_ROWS;
+	int64 upto = Min(start + BLOCK_ROWS, g->e->table->nrows);
 
-	for (int64 start = 0; start < n; start += BLOCK_ROWS)
-	{
-		int64 upto = Min(start + BLOCK_ROWS, n);
-
-		if (pgml_stopped(e->env))
-			return PGML_ERR_CANCELLED;
-		if (size == sizeof(uint32))
-			for (int64 i = start; i < upto; i++)
-				((uint32 *) to)[i] = ((const uint32 *) from)[e->order[i]];
-		else
-			for (int64 i = start; i < upto; i++)
-				((uint64 *) to)[i] = ((const uint64 *) from)[e->order[i]];
-	}
+	(void) thread;
+	if (g->size == sizeof(uint32))
+		for (int64 i = start; i < upto; i++)
+			((uint32 *) g->to)[i] = ((const uint32 *) g->from)[order[i]];
+	else
+		for (int64 i = start; i < upto; i++)
+			((uint64 *) g->to)[i] = ((const uint64 *) g->from)[order[i]];
 	return PGML_OK;
 }
 
-/* Memory for a column's cells: the spare one of the thread when there is one, cut to size. */
-static void *
-take_spare(void **spare, Size bytes)
+static PgmlStatus
+gather(const Emission *e, const void *from, Size size, void *to)
 {
-	void *memory = pgml_big_realloc(*spare, pgml_big_size(bytes));
+	Gathering gathering = { .e = e, .from = from, .to = to, .size = size };
+	int64 blocks = (e->table->nrows + BLOCK_ROWS - 1) / BLOCK_ROWS;
 
-	if (memory != NULL)
-		*spare = NULL;
-	return memory;
+	if (pgml_par_for(e->env, blocks, gather_block, &gathering) != PGML_OK)
+		return pgml_fail_cancelled(e->env);
+	return PGML_OK;
+}
+
+/* Hand memory, of which the table needs so many bytes, to its arena. */
+static PgmlStatus
+hand_over(const Emission *e, PgmlBuf *buf, Size bytes, void **memory)
+{
+	buf->len = Min(pgml_big_size(bytes), buf->cap);
+	pgml_buf_trim(buf);
+	if (!pgml_arena_adopt(e->arena, buf->data, buf->cap))
+		return no_room(e->env);
+	*memory = pgml_buf_release(buf);
+	return PGML_OK;
+}
+
+/* The identities of the rows, in the memory of the items; that in which they were held is the first to be spare. */
+static PgmlStatus
+emit_hashes(Emission *e)
+{
+	void *hashes = NULL;
+
+	PGML_TRY(gather(e, e->stage->hashes.data, sizeof(uint64), e->items.data));
+	PGML_TRY(hand_over(e, &e->items, Max(e->table->nrows, 1) * sizeof(uint64), &hashes));
+	e->table->row_hash = hashes;
+	e->spare = e->stage->hashes;
+	pgml_buf_init(&e->stage->hashes, &e->stage->budget);
+	return PGML_OK;
 }
 
 /* Gather one column; the memory that it was held in is the next one's. */
 static PgmlStatus
-emit_column(void *arg, int64_t block, int thread)
+emit_column(Emission *e, int i)
 {
-	Emission *e = arg;
-	StageColumn *from = column_of(e, block);
-	Size size = stage_cell_size(from);
-	void **spare = &e->spare[2 * thread + (size == sizeof(uint64))];
-	Size bytes = Max(e->table->nrows, 1) * size;
-
-	e->cells[block] = take_spare(spare, bytes);
-	if (e->cells[block] == NULL)
-		return PGML_ERR_NOMEM;
-	PGML_TRY(gather(e, from->cells.data, size, e->cells[block]));
-	*spare = pgml_buf_release(&from->cells);
-	return PGML_OK;
-}
-
-/* Hand a gathered column to the table. */
-static PgmlStatus
-keep_column(const Emission *e, int i)
-{
-	const StageColumn *from = column_of(e, i);
+	StageColumn *from = column_of(e, i);
 	PgmlColumn *to = &e->table->cols[i];
-	Size bytes = pgml_big_size(Max(e->table->nrows, 1) * stage_cell_size(from));
-	void *cells = e->cells[i];
+	Size size = stage_cell_size(from);
+	Size bytes = Max(e->table->nrows, 1) * size;
+	void *cells = NULL;
 
-	if (!pgml_arena_adopt(e->arena, cells, bytes))
-		return no_room(e->env);
-	e->cells[i] = NULL;
+	if (e->spare.cap < bytes)
+	{
+		pgml_buf_free(&e->spare);
+		pgml_buf_reserve(&e->spare, bytes);
+		if (e->spare.failed)
+			return pgml_fail_nomem(e->env, "the columns");
+	}
+	PGML_TRY(gather(e, from->cells.data, size, e->spare.data));
+	PGML_TRY(hand_over(e, &e->spare, bytes, &cells));
+	e->spare = from->cells;
+	pgml_buf_init(&from->cells, &e->stage->budget);
 	if (from->cell == STAGE_DOUBLE)
 		to->num = cells;
 	else if (from->cell == STAGE_SINGLE)
@@ -263,17 +332,15 @@ keep_column(const Emission *e, int i)
 	return PGML_OK;
 }
 
-/* Gather all columns, as many side by side as there are threads. */
+/* All columns, those of large cells first: what they were held in has room for the others. */
 static PgmlStatus
 emit_columns(Emission *e)
 {
-	PgmlStatus status = pgml_par_for(e->env, e->table->ncols, emit_column, e);
-
-	for (int i = 0; status == PGML_OK && i < e->table->ncols; i++)
-		status = keep_column(e, i);
-	if (status == PGML_ERR_CANCELLED)
-		return pgml_fail_cancelled(e->env);
-	return status == PGML_ERR_NOMEM ? pgml_fail_nomem(e->env, "the columns") : status;
+	for (Size size = sizeof(uint64); size >= sizeof(uint32); size /= 2)
+		for (int i = 0; i < e->table->ncols; i++)
+			if (stage_cell_size(column_of(e, i)) == size)
+				PGML_TRY(emit_column(e, i));
+	return PGML_OK;
 }
 
 /* Number the strings of a column anew, in the order in which they appear. */
@@ -330,36 +397,14 @@ emit_dictionaries(const Emission *e)
 	return PGML_OK;
 }
 
-/* Order the rows and gather them, with room for the spare memory of every thread. */
+/* Order the rows and gather them. */
 static PgmlStatus
 emit_rows(Emission *e)
 {
 	PGML_TRY(order_rows(e));
-	e->table->row_hash = pgml_array(e->arena, Max(e->table->nrows, 1), sizeof(uint64_t));
-	if (e->table->row_hash == NULL)
-		return no_room(e->env);
-	if (gather(e, e->stage->hashes.data, sizeof(uint64), e->table->row_hash) != PGML_OK)
-		return pgml_fail_cancelled(e->env);
+	PGML_TRY(emit_hashes(e));
 	PGML_TRY(emit_columns(e));
 	return emit_dictionaries(e);
-}
-
-static PgmlStatus
-emit_all(Emission *e)
-{
-	int spares = 2 * Max(pgml_pool_threads(e->env->pool), 1);
-	PgmlStatus status;
-
-	e->cells = pgml_zalloc(e->scratch, e->table->ncols + 1, sizeof(void *));
-	e->spare = pgml_zalloc(e->scratch, spares, sizeof(void *));
-	if (e->cells == NULL || e->spare == NULL)
-		return pgml_fail_nomem(e->env, "the columns");
-	status = emit_rows(e);
-	for (int i = 0; i < spares; i++)
-		free(e->spare[i]);
-	for (int i = 0; i < e->table->ncols; i++)
-		free(e->cells[i]);
-	return status;
 }
 
 /* Runs in the driver thread. */
@@ -370,16 +415,24 @@ emit(const PgmlEnv *env, void *arg)
 	PgmlStatus status;
 
 	e->env = env;
-	e->scratch = pgml_arena_create(env->budget);
-	status = e->scratch == NULL ? pgml_fail_nomem(env, "the rows") : emit_all(e);
-	pgml_arena_destroy(e->scratch);
+	pgml_buf_init(&e->items, env->budget);
+	pgml_buf_init(&e->tmp, env->budget);
+	pgml_buf_init(&e->spare, env->budget);
+	status = emit_rows(e);
+	pgml_buf_free(&e->items);
+	pgml_buf_free(&e->tmp);
+	pgml_buf_free(&e->spare);
 	return status;
 }
 
 void
 stage_emit(Stage *stage, const int *columns, PgmlArena *arena, PgmlTable *table)
 {
-	Emission emission = { .stage = stage, .columns = columns, .arena = arena, .table = table };
+	Emission emission = { .stage = stage,
+						  .columns = columns,
+						  .arena = arena,
+						  .table = table,
+						  .by_values = stage->break_ties };
 
 	pgml_driver_run(emit, &emission, &stage->budget, pgml_max_threads(), 0, 0);
 }

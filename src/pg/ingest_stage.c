@@ -29,10 +29,11 @@
 #define STRING_OVERHEAD 40
 
 /*
- * Bytes of a row besides its cells: identity, class, and what finding its place in the order takes (a key and a row number,
- * twice, and its number), of which stage_too_big() counts a cell of the table that comes after.
+ * Bytes of a row besides its cells: its identity, its class and, twice, what it is sorted by; and what a training needs of each row
+ * before the first fit, such as its target, its part in the split and its place in a list, as far as stage_too_big() does not
+ * count it.
  */
-#define ROW_OVERHEAD (8 + 2 + 36 - 8)
+#define ROW_OVERHEAD (8 + 2 + 16 + 12)
 
 /* ---- memory -------------------------------------------------------------------------------- */
 

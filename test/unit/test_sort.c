@@ -103,11 +103,56 @@ test_kinds_of_keys(void **state)
 	free(tmp);
 }
 
+/* Items sorted by their upper halves keep the order of their lower ones, which are not looked at. */
+static void
+test_sort_upper(void **state)
+{
+	enum
+	{
+		N = 70000
+	};
+	PgmlEnv env = { 0 };
+	PgmlRng rng;
+
+	(void) state;
+	pgml_rng_init(&rng, 3, 1);
+	for (int kind = 0; kind < 4; kind++)
+		for (int64_t n = 0; n <= N; n = n < 3 ? n + 1 : n * 5 > N && n < N ? N : n * 5)
+		{
+			uint64_t *items = malloc((N + 1) * sizeof(uint64_t));
+			uint64_t *tmp = malloc((N + 1) * sizeof(uint64_t));
+			uint64_t lower = 0;
+
+			for (int64_t i = 0; i < n; i++)
+			{
+				uint64_t r = pgml_rng_next(&rng) >> 32;
+				const uint64_t upper[] = { r, r & 3, r & UINT64_C(0xf0000000), 7 };
+
+				items[i] = upper[kind] << 32 | (uint64_t) i;
+				lower += (uint64_t) i;
+			}
+			assert_int_equal(pgml_sort_upper(&env, &items, &tmp, n), PGML_OK);
+			for (int64_t i = 0; i < n; i++)
+			{
+				lower -= items[i] & UINT32_MAX;
+				if (i > 0)
+					assert_true(items[i - 1] < items[i]);
+			}
+			assert_int_equal(lower, 0);
+			free(items);
+			free(tmp);
+		}
+}
+
 static void
 test_sort_stops(void **state)
 {
 	PgmlKeyed items[2] = { { 2, 0 }, { 1, 1 } };
 	PgmlKeyed tmp[2];
+	uint64_t numbers[2] = { 2, 1 };
+	uint64_t numbers_tmp[2];
+	uint64_t *upper = numbers;
+	uint64_t *room = numbers_tmp;
 	_Atomic int stop = 1;
 	PgmlError error;
 	PgmlEnv env = { .stop = &stop, .error = &error };
@@ -115,15 +160,17 @@ test_sort_stops(void **state)
 	(void) state;
 	assert_int_equal(pgml_sort_keyed(&env, items, tmp, 2), PGML_ERR_CANCELLED);
 	assert_int_equal(error.status, PGML_ERR_CANCELLED);
+	error.status = PGML_OK;
+	assert_int_equal(pgml_sort_upper(&env, &upper, &room, 2), PGML_ERR_CANCELLED);
+	assert_int_equal(error.status, PGML_ERR_CANCELLED);
 }
 
 int
 test_sort(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_key_of_double),
-		cmocka_unit_test(test_sorted_and_stable),
-		cmocka_unit_test(test_kinds_of_keys),
+		cmocka_unit_test(test_key_of_double), cmocka_unit_test(test_sorted_and_stable),
+		cmocka_unit_test(test_kinds_of_keys), cmocka_unit_test(test_sort_upper),
 		cmocka_unit_test(test_sort_stops),
 	};
 
