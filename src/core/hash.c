@@ -8,17 +8,11 @@
 
 #include <string.h>
 
-#define PRIME1 UINT64_C(0x9E3779B185EBCA87)
-#define PRIME2 UINT64_C(0xC2B2AE3D27D4EB4F)
-#define PRIME3 UINT64_C(0x165667B19E3779F9)
-#define PRIME4 UINT64_C(0x85EBCA77C2B2AE63)
-#define PRIME5 UINT64_C(0x27D4EB2F165667C5)
-
-static inline uint64_t
-rotate(uint64_t x, int bits)
-{
-	return (x << bits) | (x >> (64 - bits));
-}
+#define PRIME1 PGML_HASH_PRIME1
+#define PRIME2 PGML_HASH_PRIME2
+#define PRIME3 PGML_HASH_PRIME3
+#define PRIME4 PGML_HASH_PRIME4
+#define PRIME5 PGML_HASH_PRIME5
 
 static inline uint64_t
 load64(const uint8_t *p)
@@ -42,7 +36,7 @@ load32(const uint8_t *p)
 static inline uint64_t
 lane_round(uint64_t lane, uint64_t input)
 {
-	return rotate(lane + input * PRIME2, 31) * PRIME1;
+	return pgml_rotate64(lane + input * PRIME2, 31) * PRIME1;
 }
 
 /* Take one lane into the state. */
@@ -56,7 +50,7 @@ merge_lane(uint64_t h, uint64_t lane)
 static inline uint64_t
 tail_round(uint64_t h, uint64_t input)
 {
-	return rotate(h ^ lane_round(0, input), 27) * PRIME1 + PRIME4;
+	return pgml_rotate64(h ^ lane_round(0, input), 27) * PRIME1 + PRIME4;
 }
 
 /* Let every bit of the state reach every bit of the result. */
@@ -88,7 +82,7 @@ hash_stripes(const uint8_t **p, const uint8_t *end, uint64_t seed)
 		c = lane_round(c, load64(*p + 16));
 		d = lane_round(d, load64(*p + 24));
 	}
-	h = rotate(a, 1) + rotate(b, 7) + rotate(c, 12) + rotate(d, 18);
+	h = pgml_rotate64(a, 1) + pgml_rotate64(b, 7) + pgml_rotate64(c, 12) + pgml_rotate64(d, 18);
 	h = merge_lane(h, a);
 	h = merge_lane(h, b);
 	h = merge_lane(h, c);
@@ -107,18 +101,12 @@ pgml_hash64(const void *data, size_t len, uint64_t seed)
 		h = tail_round(h, load64(p));
 	if (end - p >= 4)
 	{
-		h = rotate(h ^ (load32(p) * PRIME1), 23) * PRIME2 + PRIME3;
+		h = pgml_rotate64(h ^ (load32(p) * PRIME1), 23) * PRIME2 + PRIME3;
 		p += 4;
 	}
 	for (; p < end; p++)
-		h = rotate(h ^ (*p * PRIME5), 11) * PRIME1;
+		h = pgml_rotate64(h ^ (*p * PRIME5), 11) * PRIME1;
 	return avalanche(h);
-}
-
-uint64_t
-pgml_hash_combine(uint64_t a, uint64_t b)
-{
-	return avalanche(tail_round(a, b));
 }
 
 /* Entry i: the checksum's register after byte i, for the reflected polynomial 0x82F63B78. */

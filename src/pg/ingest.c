@@ -234,7 +234,7 @@ set_up(Ingest *ingest, const PgmlStatement *statement)
 		ingest->target = -1;
 	ingest->stage->stratified = ingest->target >= 0;
 	ingest->rls_active = statement->rls_active;
-	ingest->block = ingest_block_create(ingest);
+	ingest->block = ingest_block_create(ingest, statement->desc);
 	stage_expect(ingest->stage, pgml_source_expected_rows(statement));
 	MemoryContextSwitchTo(old);
 }

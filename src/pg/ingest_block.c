@@ -71,28 +71,8 @@ is_plain(Oid type)
 	}
 }
 
-/* Length of a plain type; they are aligned to it. */
-static int16
-plain_length(Oid type)
-{
-	switch (type)
-	{
-		case BOOLOID:
-			return sizeof(bool);
-		case INT2OID:
-			return sizeof(int16);
-		case INT4OID:
-		case OIDOID:
-		case FLOAT4OID:
-		case DATEOID:
-			return sizeof(int32);
-		default:
-			return sizeof(int64);
-	}
-}
-
 struct RowBlock *
-ingest_block_create(const Ingest *ingest)
+ingest_block_create(const Ingest *ingest, TupleDesc desc)
 {
 	RowBlock *block = palloc0(sizeof(RowBlock));
 
@@ -109,7 +89,7 @@ ingest_block_create(const Ingest *ingest)
 		if (reader->array || !is_plain(reader->type))
 			return NULL;
 		column->input = i;
-		column->length = plain_length(reader->type);
+		column->length = TupleDescAttr(desc, i)->attlen; /* which they are aligned to, too */
 		column->offset = TYPEALIGN(column->length, block->filled);
 		block->filled = column->offset + column->length;
 		block->of_input[i] = block->ncolumns++;
@@ -203,22 +183,61 @@ cell_datum(const RowBlock *block, int c, int row)
 	return fetch_att(block->records + row * block->width + column->offset, true, column->length);
 }
 
+/* Numbers of a column, NaN for those that are missing. */
+static void
+read_numbers(Ingest *ingest, const RowBlock *block, int c, double *restrict out)
+{
+	PgmlTypeReader *reader = &ingest->inputs[block->columns[c].input].reader;
+	const char *from = block->records + block->columns[c].offset;
+	int width = block->width;
+
+	switch (reader->type)
+	{
+		case FLOAT4OID:
+			for (int row = 0; row < block->n; row++)
+				out[row] = *(const float *) (from + row * width);
+			break;
+		case FLOAT8OID:
+			for (int row = 0; row < block->n; row++)
+				out[row] = *(const double *) (from + row * width);
+			break;
+		case INT8OID:
+			for (int row = 0; row < block->n; row++)
+				out[row] = (double) *(const int64 *) (from + row * width);
+			break;
+		case INT4OID:
+			for (int row = 0; row < block->n; row++)
+				out[row] = *(const int32 *) (from + row * width);
+			break;
+		default:
+			for (int row = 0; row < block->n; row++)
+				out[row] = pgml_datum_value(reader, cell_datum(block, c, row)).num;
+			break;
+	}
+	for (int row = 0; block->any_null && row < block->n; row++)
+	{
+		if (block->null[c * BLOCK_ROWS + row])
+			out[row] = NAN;
+	}
+}
+
 /* Hash of one input in every row, combined into the hashes so far. */
 static void
 hash_input(Ingest *ingest, const RowBlock *block, int input, uint64 *hash, bool into)
 {
 	PgmlTypeReader *reader = &ingest->inputs[input].reader;
 	int c = block->of_input[input];
+	double num[BLOCK_ROWS];
 
+	read_numbers(ingest, block, c, num);
 	for (int row = 0; row < block->n; row++)
 	{
-		Datum datum = cell_datum(block, c, row);
-		PgmlValue value = pgml_datum_value(reader, datum);
-		uint64 own;
+		PgmlValue value = { .kind = reader->kind, .num = num[row], .is_null = isnan(num[row]) };
+		uint64 own = ingest_number_has_digits(reader, num[row]) ?
+						 ingest_hash_value(reader, cell_datum(block, c, row), &value) :
+						 ingest_hash_number(reader->kind, num[row]);
 
-		if (block->any_null && block->null[c * BLOCK_ROWS + row])
-			value.is_null = true;
-		own = pgml_hash_combine(0, ingest_hash_value(reader, datum, &value));
+		own = pgml_hash_combine(0, own);
 		hash[row] = into ? pgml_hash_combine(hash[row], own) : own;
 	}
 }
@@ -248,43 +267,9 @@ admit_rows(Ingest *ingest, RowBlock *block)
 	block->n = n;
 }
 
-/* Cells of a column of doubles. */
-static void
-read_doubles(Ingest *ingest, const RowBlock *block, int c, double *out)
-{
-	PgmlTypeReader *reader = &ingest->inputs[block->columns[c].input].reader;
-	const char *from = block->records + block->columns[c].offset;
-	int width = block->width;
-
-	switch (reader->type)
-	{
-		case FLOAT8OID:
-			for (int row = 0; row < block->n; row++)
-				out[row] = *(const double *) (from + row * width);
-			break;
-		case INT8OID:
-			for (int row = 0; row < block->n; row++)
-				out[row] = (double) *(const int64 *) (from + row * width);
-			break;
-		case INT4OID:
-			for (int row = 0; row < block->n; row++)
-				out[row] = *(const int32 *) (from + row * width);
-			break;
-		default:
-			for (int row = 0; row < block->n; row++)
-				out[row] = pgml_datum_value(reader, cell_datum(block, c, row)).num;
-			break;
-	}
-	for (int row = 0; block->any_null && row < block->n; row++)
-	{
-		if (block->null[c * BLOCK_ROWS + row])
-			out[row] = NAN;
-	}
-}
-
 /* Cells of a column of floats. */
 static void
-read_singles(const RowBlock *block, int c, float *out)
+read_singles(const RowBlock *block, int c, float *restrict out)
 {
 	const char *from = block->records + block->columns[c].offset;
 
@@ -319,7 +304,7 @@ ingest_block_flush(Ingest *ingest)
 		if (to->cell == STAGE_SINGLE)
 			read_singles(block, c, (float *) to->cells.data + stage->nrows);
 		else
-			read_doubles(ingest, block, c, (double *) to->cells.data + stage->nrows);
+			read_numbers(ingest, block, c, (double *) to->cells.data + stage->nrows);
 	}
 	stage_take(stage, block->hash, block->class, block->n);
 	block->n = 0;

@@ -15,9 +15,6 @@
 #include "core/hash.h"
 #include "pg/compat.h"
 
-/* Integers up to here are the same in float8; larger ones are identified by their digits. */
-#define EXACT_INTEGER 9007199254740992.0
-
 /* ---- hashing ------------------------------------------------------------------------------- */
 
 /* Hash of a number that float8 cannot tell from its neighbours: of its digits. */
@@ -33,18 +30,13 @@ hash_digits(Oid type, Datum datum)
 uint64
 ingest_hash_value(const PgmlTypeReader *reader, Datum datum, const PgmlValue *value)
 {
-	double num = value->num;
-
 	if (value->is_null)
 		return pgml_hash64("", 0, 0);
 	if (value->kind == PGML_KIND_TEXT)
 		return pgml_hash64(value->str, value->len, PGML_KIND_TEXT);
-	if ((reader->type == INT8OID || reader->type == NUMERICOID || reader->type == MONEYOID) &&
-		fabs(num) >= (reader->type == MONEYOID ? EXACT_INTEGER / 100 : EXACT_INTEGER))
+	if (ingest_number_has_digits(reader, value->num))
 		return hash_digits(reader->type, datum);
-	if (num == 0)
-		num = 0;
-	return pgml_hash64(&num, sizeof(num), value->kind);
+	return ingest_hash_number(value->kind, value->num);
 }
 
 uint64

@@ -5,9 +5,14 @@
 #define PGML_PG_INGEST_INTERNAL_H
 
 #include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "tcop/dest.h"
 
+#include "core/hash.h"
 #include "pg/ingest.h"
 #include "pg/ingest_stage.h"
 #include "pg/source.h"
@@ -57,6 +62,34 @@ extern void ingest_choose_identity(Ingest *ingest, const PgmlStatement *statemen
 /* Hash of one value; the same in another server, for an integer column made bigint, for -0 and 0. */
 extern uint64 ingest_hash_value(const PgmlTypeReader *reader, Datum datum, const PgmlValue *value);
 
+/* Integers up to here are the same in float8; larger ones are identified by their digits. */
+#define EXACT_INTEGER 9007199254740992.0
+
+/* Whether a number is one of those. */
+static inline bool
+ingest_number_has_digits(const PgmlTypeReader *reader, double num)
+{
+	switch (reader->type)
+	{
+		case INT8OID:
+		case NUMERICOID:
+			return fabs(num) >= EXACT_INTEGER;
+		case MONEYOID:
+			return fabs(num) >= EXACT_INTEGER / 100;
+		default:
+			return false;
+	}
+}
+
+/* Hash of any other number, as ingest_hash_value() gives it; NaN is missing. */
+static inline uint64
+ingest_hash_number(PgmlKind kind, double num)
+{
+	if (isnan(num))
+		return pgml_hash64("", 0, 0);
+	return pgml_hash_double(num == 0 ? 0 : num, kind);
+}
+
 /* Hash of one input of a row whose values have been read. */
 extern uint64 ingest_hash_input(Ingest *ingest, const Input *input, Datum datum);
 
@@ -69,7 +102,7 @@ extern PgmlIdentity ingest_describe_identity(const Ingest *ingest);
 /* ---- ingest_block.c: rows of numbers, many at a time ---- */
 
 /* For statements all of whose usable columns are numbers, booleans, dates or times held by value; NULL for others. */
-extern struct RowBlock *ingest_block_create(const Ingest *ingest);
+extern struct RowBlock *ingest_block_create(const Ingest *ingest, TupleDesc desc);
 
 /* Take a row; and hand the rows taken to the stage, which has to be done once after the last one. */
 extern void ingest_block_add(Ingest *ingest, TupleTableSlot *slot);
