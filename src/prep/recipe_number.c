@@ -68,42 +68,106 @@ read_values(const RecipeFit *fit, const ColumnFit *f, int64_t first, int n, doub
 			out[i] = num[rows[i]];
 }
 
+/* What is found out by going through values. */
+typedef struct Look
+{
+	int64_t missing, infinite, ones;
+	double low, high; /* of the finite ones */
+	bool whole;       /* all of these are integers */
+} Look;
+
+/* Values one by one. */
+static void
+look_at_numbers(Look *look, const double *value, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		double v = value[i];
+
+		look->missing += isnan(v);
+		look->ones += v == 1;
+		look->infinite += isinf(v) != 0;
+		if (!(fabs(v) <= DBL_MAX))
+			continue;
+		look->low = v < look->low ? v : look->low;
+		look->high = v > look->high ? v : look->high;
+		look->whole = look->whole && pgml_is_whole(v);
+	}
+}
+
+/*
+ * The same for values of single precision, by their bits, as signed integers in whose order they lie: many at a time, as nothing
+ * depends on the order of comparisons.  False, and nothing is noted, when one of them is infinite.
+ */
+static bool
+look_at_singles(Look *look, const float *value, int n)
+{
+	const int32_t one = 0x3f800000, infinity = 0x7f800000;
+	int32_t low = INT32_MAX, high = INT32_MIN;
+	int32_t missing = 0, ones = 0, infinite = 0;
+	float lowest, highest;
+
+	for (int i = 0; i < n; i++)
+	{
+		int32_t bits;
+
+		memcpy(&bits, &value[i], sizeof(bits));
+		int32_t size = bits & INT32_MAX;
+		int32_t key = bits ^ (bits >> 31 & INT32_MAX);
+		int32_t is_missing = -(size > infinity);
+		int32_t below = (key & ~is_missing) | (INT32_MAX & is_missing);
+		int32_t above = (key & ~is_missing) | (INT32_MIN & is_missing);
+
+		low = below < low ? below : low;
+		high = above > high ? above : high;
+		missing -= is_missing;
+		infinite |= size == infinity;
+		ones += bits == one;
+	}
+	if (infinite)
+		return false;
+	look->missing += missing;
+	look->ones += ones;
+	if (missing == n)
+		return true;
+	low ^= low >> 31 & INT32_MAX;
+	high ^= high >> 31 & INT32_MAX;
+	memcpy(&lowest, &low, sizeof(low));
+	memcpy(&highest, &high, sizeof(high));
+	look->low = lowest < look->low ? lowest : look->low;
+	look->high = highest > look->high ? highest : look->high;
+	for (int i = 0; look->whole && i < n; i++)
+		look->whole = isnan(value[i]) || pgml_is_whole(value[i]);
+	return true;
+}
+
 /* Go through the values of all rows: how many are missing or infinite, their range, and whether they are integers. */
 static PgmlStatus
 look_at_values(RecipeFit *fit, ColumnFit *f)
 {
-	int64_t missing = 0, infinite = 0, ones = 0;
-	double low = INFINITY, high = -INFINITY;
-	bool whole = true;
+	Look look = { .low = INFINITY, .high = -INFINITY, .whole = true };
 
 	for (int64_t first = 0; first < fit->spec->n; first += BLOCK_ROWS)
 	{
 		int n = (int) (fit->spec->n - first < BLOCK_ROWS ? fit->spec->n - first : BLOCK_ROWS);
 		double block[BLOCK_ROWS];
+		float singles[BLOCK_ROWS];
 
 		if (fit_stopped(fit->env, first))
 			return pgml_fail_cancelled(fit->env);
+		for (int i = 0; f->col->single != NULL && i < n; i++)
+			singles[i] = f->col->single[fit->spec->rows[first + i]];
+		if (f->col->single != NULL && look_at_singles(&look, singles, n))
+			continue;
 		read_values(fit, f, first, n, block);
-		for (int i = 0; i < n; i++)
-		{
-			double v = block[i];
-
-			missing += isnan(v);
-			ones += v == 1;
-			infinite += isinf(v) != 0;
-			if (!(fabs(v) <= DBL_MAX))
-				continue;
-			low = v < low ? v : low;
-			high = v > high ? v : high;
-			whole = whole && pgml_is_whole(v);
-		}
+		look_at_numbers(&look, block, n);
 	}
-	f->n_missing = missing;
-	f->n_infinite = infinite;
-	f->n_true = ones;
-	f->whole = whole;
-	f->low = low <= high ? low : 0;
-	f->high = low <= high ? high : 0;
+	f->n_missing = look.missing;
+	f->n_infinite = look.infinite;
+	f->n_true = look.ones;
+	f->whole = look.whole;
+	f->low = look.low <= look.high ? look.low + 0.0 : 0; /* a zero of either sign is one */
+	f->high = look.low <= look.high ? look.high + 0.0 : 0;
 	return PGML_OK;
 }
 

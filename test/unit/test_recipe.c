@@ -488,6 +488,61 @@ reads_single_precision(void **state)
 	done(&f, &r);
 }
 
+/* Values of single precision: of either sign, missing, all missing for a while, infinite, tiny, and whole. */
+static float
+single_value(int shape, int i)
+{
+	float v = (float) (i * 7919 % 3001 - 1500) * 0.37f;
+
+	switch (shape)
+	{
+		case 0:
+			return i % 3 == 0 ? -fabsf(v) - 1 : i % 7 == 0 ? NAN : -2;
+		case 1:
+			return i < 1000 ? NAN : v;
+		case 2:
+			return i == 2999 ? -INFINITY : fabsf(v);
+		case 3:
+			return i % 2 == 0 ? 0.0f : -0.0f * (float) (i % 5) + (i % 11 == 0 ? 1e-42f : 0);
+		case 4:
+			return i % 4 == 0 ? NAN : (float) (i % 50) - 1;
+		default:
+			return i % 50 == 0 ? INFINITY : i % 50 == 1 ? NAN : (float) (i % 20);
+	}
+}
+
+/* What is found out about columns of single precision is what is found out about the same numbers as doubles. */
+static void
+looks_alike_in_both_precisions(void **state)
+{
+	const int n = 3000;
+
+	(void) state;
+	for (int shape = 0; shape < 6; shape++)
+	{
+		char words[2][200];
+
+		for (int wide = 0; wide < 2; wide++)
+		{
+			Fixture f;
+			Fitted r;
+
+			fixture_init(&f, n);
+			PgmlColumn *c = add_numbers(&f, "a", PGML_KIND_NUMBER);
+			c->single = wide ? NULL : pgml_array(f.arena, n, sizeof(float));
+			for (int i = 0; i < n; i++)
+				c->num[i] = single_value(shape, i);
+			for (int i = 0; !wide && i < n; i++)
+				c->single[i] = single_value(shape, i);
+			c->num = wide ? c->num : NULL;
+			fit(&f, &r);
+			pgml_recipe_describe(&r.recipe, 0, words[wide], sizeof(words[wide]));
+			done(&f, &r);
+		}
+		assert_string_equal(words[0], words[1]);
+	}
+}
+
 /* The bytes do not depend on the number of threads; columns that differ only behind the first rows are no duplicates. */
 static void
 fits_columns_side_by_side(void **state)
@@ -1126,6 +1181,7 @@ test_recipe(void)
 										cmocka_unit_test(clips_infinities_and_huge_numbers),
 										cmocka_unit_test(samples_very_many_rows),
 										cmocka_unit_test(reads_single_precision),
+										cmocka_unit_test(looks_alike_in_both_precisions),
 										cmocka_unit_test(fits_columns_side_by_side),
 										cmocka_unit_test(counts_integers),
 										cmocka_unit_test(takes_dates_apart),
