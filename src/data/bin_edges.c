@@ -22,17 +22,6 @@ typedef struct Run
 	int64_t end;
 } Run;
 
-/* The float of a key. */
-static inline float
-value_of(uint32_t key)
-{
-	uint32_t bits = key & 0x80000000u ? key & 0x7fffffffu : ~key;
-	float x;
-
-	memcpy(&x, &bits, sizeof(x));
-	return x;
-}
-
 /* ---- sorting --------------------------------------------------------------------------------- */
 
 /* Counts of each digit of the keys. */
@@ -93,6 +82,16 @@ sort_keys(PgmlEdgeRoom *room, int64_t n, Digits *digits)
 		room->key = to;
 		room->other = from;
 	}
+}
+
+int64_t
+pgml_sort_floats(PgmlEdgeRoom *room, const float *x, const int32_t *rows, int64_t n)
+{
+	Digits digits;
+	int64_t m = read_keys(room->key, x, rows, n, &digits);
+
+	sort_keys(room, m, &digits);
+	return m;
 }
 
 /* ---- runs ------------------------------------------------------------------------------------ */
@@ -233,7 +232,8 @@ cut(const uint32_t *key, int64_t n, int max_bin, float *edge)
 
 		if (end >= n)
 			break;
-		edge[n_edges++] = edge_between(value_of(key[end - 1]), value_of(key[end]));
+		edge[n_edges++] =
+			edge_between(pgml_float_of_key(key[end - 1]), pgml_float_of_key(key[end]));
 		if (next != NULL && end == next->end)
 			next_big++;
 		else if (!few)
@@ -252,9 +252,7 @@ int
 pgml_bin_edges(PgmlEdgeRoom *room, const float *x, const int32_t *rows, int64_t n, int max_bin,
 			   float *edge)
 {
-	Digits digits;
-	int64_t m = read_keys(room->key, x, rows, n, &digits);
+	int64_t m = pgml_sort_floats(room, x, rows, n);
 
-	sort_keys(room, m, &digits);
 	return cut(room->key, m, max_bin, edge);
 }

@@ -29,7 +29,7 @@ typedef struct Lookup
 	uint32_t low;  /* key of the first edge */
 	uint32_t span; /* from there to the last */
 	int shift;     /* from a distance in keys to a cell */
-	uint32_t most; /* power of 2: fewer than twice as many edges lie in any cell */
+	int32_t most;  /* power of 2: fewer than twice as many edges lie in any cell */
 	/* Bin of values below the first edge of a cell; the last cell is that of missing values. */
 	uint8_t first[CELLS + 1];
 	float edge[2 * (MAX_EDGES + 1)]; /* upper edge of each bin, then infinity */
@@ -70,7 +70,7 @@ static void
 make_lookup(Lookup *l, const float *edge, int n_edges)
 {
 	uint32_t filled = 0;
-	uint32_t held = 0; /* edges of the cell filled last */
+	int32_t held = 0; /* edges of the cell filled last */
 
 	l->low = n_edges > 0 ? pgml_float_key(edge[0]) : 0;
 	l->span = n_edges > 0 ? pgml_float_key(edge[n_edges - 1]) - l->low : 0;
@@ -115,26 +115,28 @@ find_cells(const Lookup *l, const float *restrict x, int n, uint32_t *restrict c
 static void
 bin_numbers(const Lookup *l, const float *restrict x, int n, uint8_t *restrict out)
 {
-	uint32_t at[CHUNK]; /* cells, then bins */
+	const float *edge = l->edge;
+	uint32_t cell[CHUNK];
+	int32_t bin[CHUNK];
 
-	find_cells(l, x, n, at);
+	find_cells(l, x, n, cell);
 	if (l->most == 1)
 	{
 		for (int i = 0; i < n; i++)
 		{
-			uint32_t bin = l->first[at[i]];
+			int32_t first = l->first[cell[i]];
 
-			out[i] = (uint8_t) (bin + (l->edge[bin] < x[i]));
+			out[i] = (uint8_t) (first + (edge[first] < x[i]));
 		}
 		return;
 	}
 	for (int i = 0; i < n; i++)
-		at[i] = l->first[at[i]];
-	for (uint32_t step = l->most; step > 0; step /= 2)
+		bin[i] = l->first[cell[i]];
+	for (int32_t step = l->most; step > 0; step /= 2)
 		for (int i = 0; i < n; i++)
-			at[i] += l->edge[at[i] + step - 1] < x[i] ? step : 0;
+			bin[i] += edge[bin[i] + step - 1] < x[i] ? step : 0;
 	for (int i = 0; i < n; i++)
-		out[i] = (uint8_t) at[i];
+		out[i] = (uint8_t) bin[i];
 }
 
 /* Bin of a level; outside the known ones (or NaN) it is missing. */

@@ -9,17 +9,18 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/par.h"
 #include "core/rng.h"
+#include "data/bin_edges.h"
 
 #define MAX_ROWS       20000
 #define MIN_ROWS       100 /* on fewer rows nothing is remarkable */
 #define MIN_CLASS_ROWS 10  /* in each half; smaller classes are not judged */
 #define MAX_BINS       256 /* the one for missing included */
 #define ROWS_PER_BIN   20
+#define CHUNK          1024 /* rows that are binned at a time */
 #define SUSPECT_AUC    0.98
 #define SUSPECT_R2     0.97
 #define SUSPECT_GAP    0.95 /* when only being missing is looked at */
@@ -41,8 +42,8 @@ typedef struct Scan
 	PgmlTask task;
 	int n_classes;
 	Half fit, test;
-	float *sorted;        /* values of a feature */
-	float edge[MAX_BINS]; /* upper ends of bins 1 .. n_bins-2, then infinity */
+	PgmlEdgeRoom room_to_sort; /* values of a feature on the fitting half */
+	float edge[MAX_BINS];      /* upper ends of bins 1 .. n_bins-2, then infinity */
 	uint32_t n_bins;
 	/* Per bin of the feature at hand, room for its levels. */
 	double *score;
@@ -105,45 +106,29 @@ make_room(Scan *s, PgmlArena *arena)
 	}
 	s->fit.bin = pgml_array(arena, (size_t) s->fit.n + 1, sizeof(*s->fit.bin));
 	s->test.bin = pgml_array(arena, (size_t) s->test.n + 1, sizeof(*s->test.bin));
-	s->sorted = pgml_array(arena, (size_t) s->fit.n + 1, sizeof(*s->sorted));
+	s->room_to_sort.key = pgml_array(arena, (size_t) s->fit.n + 1, sizeof(uint32_t));
+	s->room_to_sort.other = pgml_array(arena, (size_t) s->fit.n + 1, sizeof(uint32_t));
 	s->score = pgml_array(arena, s->room, sizeof(*s->score));
 	s->sum = pgml_array(arena, s->room, sizeof(*s->sum));
 	s->count = pgml_array(arena, s->room, sizeof(*s->count));
 	s->pos = pgml_array(arena, s->room, sizeof(*s->pos));
 	s->all = pgml_array(arena, s->room, sizeof(*s->all));
 	s->order = pgml_array(arena, s->room, sizeof(*s->order));
-	if (s->fit.bin == NULL || s->test.bin == NULL || s->sorted == NULL || s->score == NULL ||
-		s->sum == NULL || s->count == NULL || s->pos == NULL || s->all == NULL || s->order == NULL)
+	if (s->fit.bin == NULL || s->test.bin == NULL || s->room_to_sort.key == NULL ||
+		s->room_to_sort.other == NULL || s->score == NULL || s->sum == NULL || s->count == NULL ||
+		s->pos == NULL || s->all == NULL || s->order == NULL)
 		return pgml_fail_nomem(s->env, "the leak scan");
 	return PGML_OK;
 }
 
 /* ---- bins ------------------------------------------------------------------------------------ */
 
-/* For qsort; there is no NaN among them. */
-static int
-compare_floats(const void *a, const void *b)
-{
-	float x = *(const float *) a;
-	float y = *(const float *) b;
-
-	return x < y ? -1 : x > y;
-}
-
 /* Edges between bins of about equal counts on the fitting half; returns their number. */
 static uint32_t
 make_edges(Scan *s, const float *col)
 {
-	int32_t n = 0;
+	int32_t n = (int32_t) pgml_sort_floats(&s->room_to_sort, col, s->fit.rows, s->fit.n);
 	uint32_t n_edges = 0;
-
-	for (int32_t i = 0; i < s->fit.n; i++)
-	{
-		float v = col[s->fit.rows[i]];
-		if (!isnan(v))
-			s->sorted[n++] = v;
-	}
-	qsort(s->sorted, (size_t) n, sizeof(float), compare_floats);
 	int32_t wanted = n / ROWS_PER_BIN;
 	if (wanted > MAX_BINS - 2)
 		wanted = MAX_BINS - 2;
@@ -151,28 +136,47 @@ make_edges(Scan *s, const float *col)
 	{
 		int32_t at = (int32_t) ((int64_t) n * k / (wanted + 1));
 		/* An edge below the value that follows it: equal values share a bin. */
-		if (at > 0 && s->sorted[at] > s->sorted[0] &&
-			(n_edges == 0 || s->sorted[at] > s->edge[n_edges - 1]))
-			s->edge[n_edges++] = s->sorted[at];
+		float value = pgml_float_of_key(s->room_to_sort.key[at]);
+		if (at > 0 && s->room_to_sort.key[at] > s->room_to_sort.key[0] &&
+			(n_edges == 0 || value > s->edge[n_edges - 1]))
+			s->edge[n_edges++] = value;
 	}
 	for (uint32_t k = n_edges; k < MAX_BINS; k++)
 		s->edge[k] = INFINITY;
 	return n_edges;
 }
 
-/* 0 for missing, else 1 + number of edges at or below the value; levels are their own bins. */
-static uint32_t
-bin_of(const Scan *s, const PgmlFeature *feature, float v)
+/* Bins of n values, at most CHUNK: 0 for missing, else 1 + number of edges at or below the value. */
+static void
+find_bins(const float *edge, const float *value, int32_t n, uint32_t *bin)
 {
-	uint32_t low = 0;
+	int32_t at[CHUNK] = { 0 };
 
-	if (isnan(v))
-		return 0;
-	if (feature->categorical)
-		return v >= 0 && v < (float) feature->n_levels ? (uint32_t) v + 1 : 0;
-	for (uint32_t step = MAX_BINS / 2; step > 0; step /= 2)
-		low += s->edge[low + step - 1] <= v ? step : 0;
-	return low + 1;
+	/* A search of equal length for all values, step by step, so that none waits for another. */
+	for (int32_t step = MAX_BINS / 2; step > 0; step /= 2)
+		for (int32_t i = 0; i < n; i++)
+			at[i] += edge[at[i] + step - 1] <= value[i] ? step : 0;
+	for (int32_t i = 0; i < n; i++)
+		bin[i] = isnan(value[i]) ? 0 : (uint32_t) at[i] + 1;
+}
+
+/* Bins of a half; levels are their own bins. */
+static void
+bin_half(const Scan *s, const Half *h, const PgmlFeature *feature, const float *col)
+{
+	for (int32_t from = 0; from < h->n; from += CHUNK)
+	{
+		int32_t n = h->n - from < CHUNK ? h->n - from : CHUNK;
+		float value[CHUNK];
+
+		for (int32_t i = 0; i < n; i++)
+			value[i] = col[h->rows[from + i]];
+		if (!feature->categorical)
+			find_bins(s->edge, value, n, h->bin + from);
+		for (int32_t i = 0; feature->categorical && i < n; i++)
+			h->bin[from + i] =
+				value[i] >= 0 && value[i] < (float) feature->n_levels ? (uint32_t) value[i] + 1 : 0;
+	}
 }
 
 /* Bins of both halves. */
@@ -184,10 +188,8 @@ bin_feature(Scan *s, int32_t f)
 	uint32_t n_edges = feature->categorical ? 0 : make_edges(s, col);
 
 	s->n_bins = feature->categorical ? (uint32_t) feature->n_levels + 1 : n_edges + 2;
-	for (int32_t i = 0; i < s->fit.n; i++)
-		s->fit.bin[i] = bin_of(s, feature, col[s->fit.rows[i]]);
-	for (int32_t i = 0; i < s->test.n; i++)
-		s->test.bin[i] = bin_of(s, feature, col[s->test.rows[i]]);
+	bin_half(s, &s->fit, feature, col);
+	bin_half(s, &s->test, feature, col);
 }
 
 /* Keep only whether a value is missing. False when that does not vary. */
