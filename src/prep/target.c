@@ -332,10 +332,14 @@ find_distinct(TargetReading *rd, Distinct *d)
 		if (isnan(v))
 			continue;
 		d->rows++;
+		if (d->n == 2 && d->infinite == 0 && ((v == d->value[0]) | (v == d->value[1])))
+			continue; /* one of two classes, as most often */
 		d->infinite += isinf(v) != 0;
 		d->whole = d->whole && pgml_is_whole(v);
+		if (d->n > TARGET_MAX_CLASSES)
+			continue;
 		int k = distinct_place(d, v);
-		if (d->n > TARGET_MAX_CLASSES || (k < d->n && d->value[k] == v))
+		if (k < d->n && d->value[k] == v)
 			continue;
 		memmove(d->value + k + 1, d->value + k, (size_t) (d->n - k) * sizeof(double));
 		d->value[k] = v;
