@@ -7,7 +7,7 @@
 #include "core/sort.h"
 
 /* Items between two looks at the stop flag. */
-#define POLL_MASK 0xffff
+#define POLL_ROWS 0x10000
 
 /* Bits of a digit by which a key is found; they make up 64. */
 #define DIGIT_BITS 8
@@ -44,7 +44,7 @@ typedef struct Place
 static bool
 is_stopped(const PgmlEnv *env, int64_t i)
 {
-	return (i & POLL_MASK) == 0 && pgml_stopped(env);
+	return i % POLL_ROWS == 0 && pgml_stopped(env);
 }
 
 /* Room to sort all rows. */
@@ -135,8 +135,12 @@ cut(const PgmlEnv *env, const uint64_t *keys, int64_t n, int64_t wanted, bool ne
 		return PGML_OK;
 	}
 	for (int64_t i = 0; i < n; i++)
+	{
+		if (is_stopped(env, i))
+			return pgml_fail_cancelled(env);
 		if (keys[i] < place.key && keys[i] >= *threshold)
 			*threshold = keys[i] + 1;
+	}
 	return PGML_OK;
 }
 
@@ -358,6 +362,8 @@ reserve_twins(Work *w)
 			;
 		if (next > i + 1)
 			reserve_together(w, i, next);
+		if (i / POLL_ROWS != next / POLL_ROWS && pgml_stopped(w->env))
+			return pgml_fail_cancelled(w->env);
 	}
 	if (w->in->together)
 		return PGML_OK;
@@ -370,6 +376,8 @@ reserve_twins(Work *w)
 		for (next = i + 1; next < n && w->items[next].key == w->items[i].key; next++)
 			;
 		reserve_block(w, w->items + i, next - i);
+		if (i / POLL_ROWS != next / POLL_ROWS && pgml_stopped(w->env))
+			return pgml_fail_cancelled(w->env);
 	}
 	return PGML_OK;
 }

@@ -11,7 +11,11 @@
 #define TYPICAL_ROUNDS 150.0
 #define PROBE_ROWS     20000
 #define PROBE_ROUNDS   4
-#define MAX_CV_CELLS   5000000.0 /* rows x features x outputs that 5 folds are always taken for */
+
+/* Rows between two looks at the stop flag. */
+#define POLL_ROWS 0x10000
+
+#define MAX_CV_CELLS 5000000.0 /* rows x features x outputs that 5 folds are always taken for */
 
 /* Seconds that one boosting round takes on all training rows with one thread, on this machine as busy as it is. */
 static PgmlStatus
@@ -84,8 +88,12 @@ find_scattered_copies(Training *t, bool *found)
 		items[i] = (PgmlKeyed){ t->table->row_hash[t->train[i]], i };
 	status = items && tmp ? pgml_sort_keyed(t->env, items, tmp, t->n_train) :
 							pgml_fail_nomem(t->env, "the folds");
-	for (int64_t i = 1; status == PGML_OK && i < t->n_train; i++)
-		*found |= items[i].key == items[i - 1].key;
+	for (int64_t i = 1; status == PGML_OK && i < t->n_train && !*found; i++)
+	{
+		if (i % POLL_ROWS == 0 && pgml_stopped(t->env))
+			status = pgml_fail_cancelled(t->env);
+		*found = items[i].key == items[i - 1].key;
+	}
 	pgml_arena_destroy(scratch);
 	return status;
 }
@@ -99,8 +107,12 @@ find_copies(Training *t, bool *found)
 	*found = false;
 	if (!t->table->together)
 		return find_scattered_copies(t, found);
-	for (int64_t i = 1; i < t->n_train; i++)
-		*found |= hash[t->train[i]] == hash[t->train[i - 1]];
+	for (int64_t i = 1; i < t->n_train && !*found; i++)
+	{
+		if (i % POLL_ROWS == 0 && pgml_stopped(t->env))
+			return pgml_fail_cancelled(t->env);
+		*found = hash[t->train[i]] == hash[t->train[i - 1]];
+	}
 	return PGML_OK;
 }
 
