@@ -23,9 +23,18 @@ typedef struct Deal
 	const double *time;
 	uint64_t seed;
 	uint8_t *fold;
-	PgmlKeyed *items; /* n, and n more to sort with */
+	PgmlKeyed *items; /* n, and n more to sort with; not for rows one by one */
 	PgmlKeyed *tmp;
 } Deal;
+
+/* Room to sort all rows by keys of 64 bits. */
+static PgmlStatus
+make_room(Deal *d)
+{
+	d->items = pgml_array(d->arena, (size_t) d->n + 1, sizeof(PgmlKeyed));
+	d->tmp = pgml_array(d->arena, (size_t) d->n + 1, sizeof(PgmlKeyed));
+	return d->items && d->tmp ? PGML_OK : pgml_fail_nomem(d->env, "the folds");
+}
 
 /*
  * Consecutive blocks of about equal size, oldest first; rows of one time go together, to the block of the one in their
@@ -36,6 +45,7 @@ deal_time(Deal *d)
 {
 	int64_t next;
 
+	PGML_TRY(make_room(d));
 	for (int64_t i = 0; i < d->n; i++)
 	{
 		d->items[i].key = pgml_key_of_double(d->time[d->rows[i]]);
@@ -52,21 +62,59 @@ deal_time(Deal *d)
 	return PGML_OK;
 }
 
+/* Class of a row; without labels there is one. */
+static int
+class_of(const Deal *d, int64_t i)
+{
+	return d->label ? d->label[d->rows[i]] : 0;
+}
+
+/* Where the rows of each class begin when they lie class after class; one more begins behind the last. */
+static PgmlStatus
+find_classes(const Deal *d, int64_t **begin, int *n_classes)
+{
+	*n_classes = 1;
+	for (int64_t i = 0; i < d->n; i++)
+		if (class_of(d, i) >= *n_classes)
+			*n_classes = class_of(d, i) + 1;
+	*begin = pgml_zalloc(d->arena, (size_t) *n_classes + 1, sizeof(int64_t));
+	if (!*begin)
+		return pgml_fail_nomem(d->env, "the folds");
+	for (int64_t i = 0; i < d->n; i++)
+		(*begin)[class_of(d, i) + 1]++;
+	for (int c = 0; c < *n_classes; c++)
+		(*begin)[c + 1] += (*begin)[c];
+	return PGML_OK;
+}
+
 /* Class after class, shuffled inside, one to each fold in turn: even in every class and in all. */
 static PgmlStatus
 deal_rows(Deal *d)
 {
+	uint64_t *items = pgml_array(d->arena, (size_t) d->n + 1, sizeof(uint64_t));
+	uint64_t *tmp = pgml_array(d->arena, (size_t) d->n + 1, sizeof(uint64_t));
+	int64_t *at = NULL; /* of each class, then where it ends */
+	int n_classes = 0;
+	int64_t begin = 0;
+
+	if (!items || !tmp)
+		return pgml_fail_nomem(d->env, "the folds");
+	PGML_TRY(find_classes(d, &at, &n_classes));
 	for (int64_t i = 0; i < d->n; i++)
 	{
 		uint64_t shuffled = pgml_hash_combine((uint64_t) d->rows[i], d->seed);
-		uint64_t label = d->label ? (uint64_t) d->label[d->rows[i]] : 0;
 
-		d->items[i].key = label << 32 | shuffled >> 32;
-		d->items[i].row = i;
+		items[at[class_of(d, i)]++] = (shuffled >> 32 << 32) | (uint64_t) i;
 	}
-	PGML_TRY(pgml_sort_keyed(d->env, d->items, d->tmp, d->n));
-	for (int64_t i = 0; i < d->n; i++)
-		d->fold[d->items[i].row] = (uint8_t) (i % d->k);
+	for (int c = 0; c < n_classes; begin = at[c++])
+	{
+		uint64_t *own = items + begin;
+		uint64_t *own_tmp = tmp + begin;
+
+		PGML_TRY(pgml_sort_upper(d->env, &own, &own_tmp, at[c] - begin));
+		for (int64_t i = begin; i < at[c]; i++)
+			d->fold[own[i - begin] & UINT32_MAX] = (uint8_t) (i % d->k);
+	}
 	return PGML_OK;
 }
 
@@ -149,6 +197,7 @@ list_groups(Deal *d, PgmlKeyed **out, int64_t *n_groups)
 
 	if (!groups)
 		return pgml_fail_nomem(d->env, "the folds");
+	PGML_TRY(make_room(d));
 	for (int64_t i = 0; i < d->n; i++)
 	{
 		d->items[i].key = pgml_hash_combine(d->group[d->rows[i]], d->seed);
@@ -198,12 +247,7 @@ pgml_folds(const PgmlEnv *env, int k, const int32_t *rows, int64_t n, const int3
 		if (label[rows[i]] < 0)
 			return pgml_fail(env->error, PGML_ERR_INTERNAL, "class %d in folds", label[rows[i]]);
 	d.arena = pgml_arena_create(env->budget);
-	if (d.arena)
-	{
-		d.items = pgml_array(d.arena, (size_t) n + 1, sizeof(PgmlKeyed));
-		d.tmp = pgml_array(d.arena, (size_t) n + 1, sizeof(PgmlKeyed));
-	}
-	if (!d.items || !d.tmp)
+	if (!d.arena)
 		status = pgml_fail_nomem(env, "the folds");
 	else if (time)
 		status = deal_time(&d);
