@@ -159,6 +159,7 @@ fit_numbers(const Job *job, int f, Scratch *s)
 	int n_edges = pgml_bin_edges(&s->room, job->x->col[f], job->sample, job->n_sample,
 								 bins->max_bin, bins->edges[f]);
 
+	bins->edges[f][n_edges] = INFINITY;
 	bins->n_bins[f] = n_edges + 2;
 	make_lookup(&s->lookup, bins->edges[f], n_edges);
 }
@@ -224,7 +225,7 @@ allocate(PgmlArena *arena, const PgmlMatrix *x, int max_bin)
 		bins->bin[f] = bin + f * stride;
 		if (x->features[f].categorical)
 			continue;
-		bins->edges[f] = pgml_array(arena, MAX_EDGES, sizeof(float));
+		bins->edges[f] = pgml_array(arena, MAX_EDGES + 1, sizeof(float));
 		if (bins->edges[f] == NULL)
 			return NULL;
 	}

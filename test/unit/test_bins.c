@@ -98,6 +98,8 @@ each_distinct_value_has_a_bin(void **state)
 	assert_true(c->bins->edges[0][0] == -0.5f);
 	assert_true(c->bins->edges[0][1] == 1.5f);
 	assert_true(c->bins->edges[0][2] == 5.0f);
+	/* A split of missing values from all others has the threshold after the last. */
+	assert_true(isinf(c->bins->edges[0][c->bins->n_bins[0] - 2]));
 	assert_true(c->bins->has_missing[0]);
 	assert_int_equal(c->bins->bin[0][7], 0);
 	assert_int_equal(pgml_bin_of(c->bins, &c->feature, 0, 1000), 4);
