@@ -591,6 +591,7 @@ const PgmlLearner pgml_learner_gradient_boosting = {
 	.verify = pgml_gbm_verify,
 	.predict = pgml_gbm_predict,
 	.prepare = pgml_gbm_prepare,
+	.prepared_size = pgml_gbm_prepared_size,
 	.scratch = pgml_gbm_scratch,
 	.predict_block = pgml_gbm_predict_block,
 };

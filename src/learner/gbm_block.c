@@ -30,9 +30,9 @@ typedef struct RowScratch
 size_t
 pgml_gbm_scratch(const void *prepared)
 {
-	const PgmlGbmPrepared *p = prepared;
-	size_t lines = p->n_numbers + 2 * (size_t) p->n_categories;
-	size_t block = sizeof(Scratch) + (lines + p->most_sets) * PGML_BLOCK_ROWS;
+	const PgmlGbmForm *form = prepared;
+	size_t lines = form->n_numbers + 2 * (size_t) form->n_categories;
+	size_t block = sizeof(Scratch) + (lines + form->most_sets) * PGML_BLOCK_ROWS;
 	size_t row = sizeof(RowScratch) + PGML_GBM_STEP_LINES + lines;
 
 	return block > row ? block : row;
@@ -61,8 +61,8 @@ fill_lines(const PgmlGbmPrepared *p, const PgmlBlock *block, int64_t rows, int8_
 	{
 		const PgmlGbmNumberLine *number = &p->number[k];
 
-		p->kernel->rank(number->cuts, block->x + number->feature * block->stride, block->n, rows,
-						number->missing, lines);
+		p->kernel->rank(&p->cuts[number->cuts], block->x + number->feature * block->stride,
+						block->n, rows, number->missing, lines);
 	}
 	for (uint32_t k = 0; k < p->n_categories; k++, lines += 2 * PGML_BLOCK_ROWS)
 		split_bins(p, p->category[k], block->x + p->category[k] * block->stride, block->n, rows,
@@ -133,8 +133,9 @@ fill_bytes(const PgmlGbmPrepared *p, const float *x, int64_t stride, int8_t *byt
 		const PgmlGbmNumberLine *number = &p->number[k];
 		float v = x[number->feature * stride];
 
-		*bytes++ = v == v ? (int8_t) (pgml_gbm_rank(number->cuts, v) - PGML_GBM_RANK_BIAS) :
-							number->missing;
+		*bytes++ = v == v ?
+					   (int8_t) (pgml_gbm_rank(&p->cuts[number->cuts], v) - PGML_GBM_RANK_BIAS) :
+					   number->missing;
 	}
 	for (uint32_t k = 0; k < p->n_categories; k++, bytes += 2)
 		split_bins(p, p->category[k], x + p->category[k] * stride, 1, 1, (uint8_t *) bytes,
@@ -187,32 +188,61 @@ score_row(const PgmlGbmPrepared *p, const float *x, int64_t stride, RowScratch *
 	}
 }
 
-void
-pgml_gbm_predict_block(const void *prepared, const PgmlBlock *block, double *out, void *scratch)
+/* ---- both ----------------------------------------------------------------------------------- */
+
+/* Pointers into a prepared model. */
+static PgmlGbmPrepared
+open_form(const void *prepared, const uint8_t *payload, const PgmlShape *shape)
 {
-	const PgmlGbmPrepared *p = prepared;
+	const PgmlGbmForm *form = prepared;
+	const char *base = prepared;
+	int n_kernels;
+
+	return (PgmlGbmPrepared){
+		.kernel = pgml_gbm_kernels(&n_kernels)[form->kernel],
+		.shape = shape,
+		.view = pgml_gbm_view(payload),
+		.n_numbers = form->n_numbers,
+		.n_categories = form->n_categories,
+		.most_sets = form->most_sets,
+		.cuts = (const PgmlGbmCuts *) (base + form->cuts),
+		.number = (const PgmlGbmNumberLine *) (base + form->number),
+		.category = (const int32_t *) (base + form->category),
+		.tree = (const PgmlGbmTreeStart *) (base + form->tree),
+		.test = (const PgmlGbmTest *) (base + form->test),
+		.set = (const PgmlGbmSet *) (base + form->set),
+		.value = (const double *) (base + form->value),
+		.step = form->step == 0 ? NULL : (const PgmlGbmStep *) (base + form->step),
+	};
+}
+
+void
+pgml_gbm_predict_block(const void *prepared, const uint8_t *payload, const PgmlShape *shape,
+					   const PgmlBlock *block, double *out, void *scratch)
+{
+	PgmlGbmPrepared p = open_form(prepared, payload, shape);
 	Scratch *s = scratch;
-	uint32_t outputs = p->view.header->n_outputs;
-	uint32_t rounds = p->view.header->n_trees / outputs;
+	uint32_t outputs = p.view.header->n_outputs;
+	uint32_t rounds = p.view.header->n_trees / outputs;
 	int64_t rows = (block->n + PGML_GBM_LANES - 1) / PGML_GBM_LANES * PGML_GBM_LANES;
 
-	if (p->step != NULL && block->n < FEW_ROWS)
+	if (p.step != NULL && block->n < FEW_ROWS)
 	{
 		for (int64_t i = 0; i < block->n; i++)
-			score_row(p, block->x + i, block->stride, scratch, out + i * outputs);
-		pgml_gbm_link(p->shape->task, (int) outputs, p->view.init, block->n, out);
+			score_row(&p, block->x + i, block->stride, scratch, out + i * outputs);
+		pgml_gbm_link(p.shape->task, (int) outputs, p.view.init, block->n, out);
 		return;
 	}
-	fill_lines(p, block, rows, s->lines);
+	fill_lines(&p, block, rows, s->lines);
 	for (uint32_t o = 0; o < outputs; o++)
 	{
-		double start = p->shape->task == PGML_TASK_REGRESSION ? 0 : p->view.init[o];
+		double start = p.shape->task == PGML_TASK_REGRESSION ? 0 : p.view.init[o];
 
 		for (int64_t i = 0; i < block->n; i++)
 			s->score[i] = start;
-		add_trees(p, o * rounds, (o + 1) * rounds, block->n, rows, s);
+		add_trees(&p, o * rounds, (o + 1) * rounds, block->n, rows, s);
 		for (int64_t i = 0; i < block->n; i++)
 			out[i * outputs + o] = s->score[i];
 	}
-	pgml_gbm_link(p->shape->task, (int) outputs, p->view.init, block->n, out);
+	pgml_gbm_link(p.shape->task, (int) outputs, p.view.init, block->n, out);
 }

@@ -115,8 +115,8 @@ pgml_gbm_rank(const PgmlGbmCuts *cuts, float x)
 typedef struct PgmlGbmNumberLine
 {
 	int32_t feature;
+	uint32_t cuts;  /* number of its thresholds among those of all features */
 	int8_t missing; /* rank of missing values */
-	const PgmlGbmCuts *cuts;
 } PgmlGbmNumberLine;
 
 /* Where a tree begins; it ends where the next one begins. */
@@ -126,7 +126,31 @@ typedef struct PgmlGbmTreeStart
 	uint32_t set;
 } PgmlGbmTreeStart;
 
-/* A prepared model.  Lines: of numbers, then two for each categorical feature, then one for each set of the tree at hand. */
+/*
+ * The head of a prepared model, which is bytes without pointers: processes may share it, wherever each has it mapped.  The arrays
+ * of PgmlGbmPrepared follow, at these distances from the head; all are multiples of 64.
+ */
+typedef struct PgmlGbmForm
+{
+	uint64_t size;   /* of all */
+	uint32_t kernel; /* number in pgml_gbm_kernels() */
+	uint32_t n_numbers;
+	uint32_t n_categories;
+	uint32_t most_sets;
+	uint64_t cuts;
+	uint64_t number;
+	uint64_t category;
+	uint64_t tree;
+	uint64_t test;
+	uint64_t set;
+	uint64_t value;
+	uint64_t step; /* 0: none */
+} PgmlGbmForm;
+
+/*
+ * Pointers into a prepared model and what it was made of.  Lines: of numbers, then two for each categorical feature, then one for
+ * each set of the tree at hand.
+ */
 typedef struct PgmlGbmPrepared
 {
 	const PgmlGbmKernel *kernel;
@@ -135,6 +159,7 @@ typedef struct PgmlGbmPrepared
 	uint32_t n_numbers;
 	uint32_t n_categories;
 	uint32_t most_sets; /* of a tree */
+	const PgmlGbmCuts *cuts;
 	const PgmlGbmNumberLine *number;
 	const int32_t *category;      /* features */
 	const PgmlGbmTreeStart *tree; /* n_trees + 1, ordered by output */
@@ -157,14 +182,16 @@ extern const PgmlGbmKernel pgml_gbm_kernel_avx512;
 extern const PgmlGbmKernel pgml_gbm_kernel_avx2;
 extern const PgmlGbmKernel pgml_gbm_kernel_plain;
 
-/* The learner's prepare(), with given kernels; and the other two. */
+/* The learner's prepare(), with given kernels of pgml_gbm_kernels(); and the other three. */
 extern PgmlStatus pgml_gbm_prepare_for(const PgmlEnv *env, PgmlArena *arena,
 									   const PgmlGbmKernel *kernel, const uint8_t *payload,
 									   const PgmlShape *shape, const void **prepared);
 extern PgmlStatus pgml_gbm_prepare(const PgmlEnv *env, PgmlArena *arena, const uint8_t *payload,
 								   const PgmlShape *shape, const void **prepared);
+extern size_t pgml_gbm_prepared_size(const void *prepared);
 extern size_t pgml_gbm_scratch(const void *prepared);
-extern void pgml_gbm_predict_block(const void *prepared, const PgmlBlock *block, double *out,
+extern void pgml_gbm_predict_block(const void *prepared, const uint8_t *payload,
+								   const PgmlShape *shape, const PgmlBlock *block, double *out,
 								   void *scratch);
 
 #endif

@@ -10,6 +10,8 @@
 #define POLL_TREES 64
 #define POLL_STEPS 16384
 
+#define PIECE_ALIGNMENT 64 /* of a line of the cache, and what kernels ask for */
+
 const PgmlGbmKernel *const *
 pgml_gbm_kernels(int *n)
 {
@@ -33,8 +35,9 @@ pgml_gbm_kernels(int *n)
 /* What is known of a feature while a model is prepared. */
 typedef struct Feature
 {
-	PgmlGbmCuts *cuts; /* while thresholds are collected: sorted; NULL: no numeric node yet */
-	bool used[2];      /* numeric: by nodes where missing goes right; left.  Categorical: [0] */
+	PgmlGbmCuts
+		*cuts;    /* as pieces; while thresholds are collected: sorted; NULL: no numeric node yet */
+	bool used[2]; /* numeric: by nodes where missing goes right; left.  Categorical: [0] */
 	uint32_t line[2];
 } Feature;
 
@@ -42,13 +45,15 @@ typedef struct Feature
 typedef struct Making
 {
 	const PgmlEnv *env;
-	PgmlArena *arena;
+	PgmlArena *arena; /* of the pieces */
 	PgmlGbmPrepared *p;
 	Feature *features;
+	uint32_t n_cuts;
 	uint32_t n_lines;
 	uint32_t n_tests; /* made so far */
 	uint32_t n_sets;
 	uint32_t n_values;
+	size_t n_steps;
 	PgmlGbmTest *test;
 	PgmlGbmSet *set;
 	double *value;
@@ -94,6 +99,7 @@ note_node(Making *m, const PgmlGbmNode16 *node, bool *fits)
 		f->cuts = pgml_zalloc(m->arena, 1, sizeof(PgmlGbmCuts));
 		if (f->cuts == NULL)
 			return pgml_fail_nomem(m->env, "a prepared model");
+		m->n_cuts++;
 	}
 	*fits = insert_cut(f->cuts, node->u.threshold);
 	return PGML_OK;
@@ -144,11 +150,14 @@ static PgmlStatus
 make_number_lines(Making *m)
 {
 	int32_t d = m->p->shape->nfeatures;
-	PgmlGbmNumberLine *line = pgml_array(m->arena, 2 * (size_t) d + 1, sizeof(PgmlGbmNumberLine));
+	PgmlGbmNumberLine *line = pgml_zalloc(m->arena, 2 * (size_t) d + 1, sizeof(PgmlGbmNumberLine));
+	PgmlGbmCuts *cuts = pgml_array(m->arena, m->n_cuts + 1, sizeof(PgmlGbmCuts));
+	uint32_t k = 0;
 
-	if (line == NULL)
+	if (line == NULL || cuts == NULL)
 		return pgml_fail_nomem(m->env, "a prepared model");
 	m->p->number = line;
+	m->p->cuts = cuts;
 	for (int32_t f = 0; f < d; f++)
 	{
 		Feature *feature = &m->features[f];
@@ -163,10 +172,12 @@ make_number_lines(Making *m)
 			if (!feature->used[left])
 				continue;
 			feature->line[left] = m->n_lines;
-			line[m->n_lines++] =
-				(PgmlGbmNumberLine){ f, (int8_t) (rank - PGML_GBM_RANK_BIAS), feature->cuts };
+			line[m->n_lines].feature = f;
+			line[m->n_lines].cuts = k;
+			line[m->n_lines++].missing = (int8_t) (rank - PGML_GBM_RANK_BIAS);
 		}
 		plant(feature->cuts);
+		cuts[k++] = *feature->cuts;
 	}
 	m->p->n_numbers = m->n_lines;
 	return PGML_OK;
@@ -373,6 +384,7 @@ make_steps(Making *m)
 	if (step == NULL)
 		return pgml_fail_nomem(m->env, "a prepared model");
 	p->step = step;
+	m->n_steps = n;
 	for (size_t k = 0; k < n; k++)
 	{
 		if (k % POLL_STEPS == 0 && pgml_stopped(m->env))
@@ -391,32 +403,112 @@ make_steps(Making *m)
 	return PGML_OK;
 }
 
+/* ---- preparing: the whole ------------------------------------------------------------------ */
+
+/* Make room for a piece behind the others; returns where it begins. */
+static uint64_t
+place(PgmlGbmForm *form, size_t n, size_t size)
+{
+	uint64_t at = form->size;
+
+	form->size += (n * size + PIECE_ALIGNMENT - 1) / PIECE_ALIGNMENT * PIECE_ALIGNMENT;
+	return at;
+}
+
+/* Copy n elements of a piece to its place. */
+static void
+fill(char *base, uint64_t at, const void *piece, size_t n, size_t size)
+{
+	if (n > 0)
+		memcpy(base + at, piece, n * size);
+}
+
+/* Number of a kernel. */
+static uint32_t
+number_of(const PgmlGbmKernel *kernel)
+{
+	int n;
+	const PgmlGbmKernel *const *kernels = pgml_gbm_kernels(&n);
+	uint32_t k = 0;
+
+	while (kernels[k] != kernel)
+		k++;
+	return k;
+}
+
+/* Put the pieces together, without pointers. */
+static PgmlStatus
+assemble(const Making *m, PgmlArena *arena, const void **prepared)
+{
+	const PgmlGbmPrepared *p = m->p;
+	size_t n_trees = p->view.header->n_trees + 1;
+	PgmlGbmForm form = { .kernel = number_of(p->kernel),
+						 .n_numbers = p->n_numbers,
+						 .n_categories = p->n_categories,
+						 .most_sets = p->most_sets };
+	char *base;
+
+	place(&form, 1, sizeof(PgmlGbmForm));
+	/* What a row alone needs lies together. */
+	form.number = place(&form, p->n_numbers, sizeof(PgmlGbmNumberLine));
+	form.category = place(&form, p->n_categories, sizeof(int32_t));
+	form.cuts = place(&form, m->n_cuts, sizeof(PgmlGbmCuts));
+	form.tree = place(&form, n_trees, sizeof(PgmlGbmTreeStart));
+	form.set = place(&form, m->n_sets, sizeof(PgmlGbmSet));
+	form.value = place(&form, m->n_values, sizeof(double));
+	form.step = p->step == NULL ? 0 : place(&form, m->n_steps, sizeof(PgmlGbmStep));
+	form.test = place(&form, m->n_tests, sizeof(PgmlGbmTest));
+	base = pgml_zalloc(arena, 1, form.size);
+	if (base == NULL)
+		return pgml_fail_nomem(m->env, "a prepared model");
+	fill(base, 0, &form, 1, sizeof(PgmlGbmForm));
+	fill(base, form.number, p->number, p->n_numbers, sizeof(PgmlGbmNumberLine));
+	fill(base, form.category, p->category, p->n_categories, sizeof(int32_t));
+	fill(base, form.cuts, p->cuts, m->n_cuts, sizeof(PgmlGbmCuts));
+	fill(base, form.tree, p->tree, n_trees, sizeof(PgmlGbmTreeStart));
+	fill(base, form.set, m->set, m->n_sets, sizeof(PgmlGbmSet));
+	fill(base, form.value, m->value, m->n_values, sizeof(double));
+	fill(base, form.step, p->step, m->n_steps, sizeof(PgmlGbmStep));
+	fill(base, form.test, m->test, m->n_tests, sizeof(PgmlGbmTest));
+	*prepared = base;
+	return PGML_OK;
+}
+
+/* Make the pieces in m's arena, and of them the whole in another one. */
+static PgmlStatus
+make(Making *m, PgmlArena *arena, const void **prepared)
+{
+	bool fits;
+
+	m->features = pgml_zalloc(m->arena, (size_t) m->p->shape->nfeatures + 1, sizeof(Feature));
+	if (m->features == NULL)
+		return pgml_fail_nomem(m->env, "a prepared model");
+	PGML_TRY(note_nodes(m, &fits));
+	if (!fits)
+		return PGML_OK;
+	PGML_TRY(make_number_lines(m));
+	PGML_TRY(make_category_lines(m));
+	PGML_TRY(make_trees(m, &fits));
+	if (!fits)
+		return PGML_OK;
+	PGML_TRY(make_steps(m));
+	return assemble(m, arena, prepared);
+}
+
 PgmlStatus
 pgml_gbm_prepare_for(const PgmlEnv *env, PgmlArena *arena, const PgmlGbmKernel *kernel,
 					 const uint8_t *payload, const PgmlShape *shape, const void **prepared)
 {
-	PgmlGbmPrepared *p = pgml_zalloc(arena, 1, sizeof(PgmlGbmPrepared));
-	Making m = { .env = env, .arena = arena, .p = p };
-	bool fits;
+	PgmlGbmPrepared p = { .kernel = kernel, .shape = shape, .view = pgml_gbm_view(payload) };
+	Making m = { .env = env, .arena = pgml_arena_create(env->budget), .p = &p };
+	PgmlStatus status;
 
 	*prepared = NULL;
-	m.features = pgml_zalloc(arena, (size_t) shape->nfeatures + 1, sizeof(Feature));
-	if (p == NULL || m.features == NULL)
+	if (m.arena == NULL)
 		return pgml_fail_nomem(env, "a prepared model");
-	p->kernel = kernel;
-	p->shape = shape;
-	p->view = pgml_gbm_view(payload);
-	PGML_TRY(note_nodes(&m, &fits));
-	if (!fits)
-		return PGML_OK;
-	PGML_TRY(make_number_lines(&m));
-	PGML_TRY(make_category_lines(&m));
-	PGML_TRY(make_trees(&m, &fits));
-	if (!fits)
-		return PGML_OK;
-	PGML_TRY(make_steps(&m));
-	*prepared = p;
-	return PGML_OK;
+	status = make(&m, arena, prepared);
+	pgml_arena_destroy(m.arena);
+	return status;
 }
 
 PgmlStatus
@@ -429,4 +521,10 @@ pgml_gbm_prepare(const PgmlEnv *env, PgmlArena *arena, const uint8_t *payload,
 	while (!(*kernel)->runs_here())
 		kernel++;
 	return pgml_gbm_prepare_for(env, arena, *kernel, payload, shape, prepared);
+}
+
+size_t
+pgml_gbm_prepared_size(const void *prepared)
+{
+	return ((const PgmlGbmForm *) prepared)->size;
 }

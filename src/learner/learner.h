@@ -127,22 +127,24 @@ typedef struct PgmlLearner
 					double *out);
 
 	/*
-     * Many rows at once; both or neither.  prepare() derives from a verified payload what predict_block() needs, in
-     * arena; it refers to payload and shape.  Made once per loaded model and only read after that: threads may
-     * share it.  NULL in *prepared when this payload has no such form; PGML_ERR_NOMEM, _LIMIT or _CANCELLED when
-     * it could not be made: predict() is then the way.
+     * Many rows at once; all or none.  prepare() derives from a verified payload what predict_block() needs, in arena:
+     * prepared_size() bytes without pointers, aligned to 64, for this kind of processor.  Made once per loaded model and only
+     * read after that: threads may share it, and processes a copy in shared memory.  NULL in *prepared when this payload has
+     * no such form; PGML_ERR_NOMEM, _LIMIT or _CANCELLED when it could not be made: predict() is then the way.
      */
 	PgmlStatus (*prepare)(const PgmlEnv *env, PgmlArena *arena, const uint8_t *payload,
 						  const PgmlShape *shape, const void **prepared);
+	size_t (*prepared_size)(const void *prepared);
 
 	/* Bytes that predict_block() needs as scratch memory. */
 	size_t (*scratch)(const void *prepared);
 
 	/*
-     * Predict at most PGML_BLOCK_ROWS rows: to the last bit what predict() says of each.  scratch is aligned to 64
-     * bytes.  No allocation, no failure.
+     * Predict at most PGML_BLOCK_ROWS rows: to the last bit what predict() says of each.  prepared is of this payload and
+     * shape; scratch is aligned to 64 bytes.  No allocation, no failure.
      */
-	void (*predict_block)(const void *prepared, const PgmlBlock *block, double *out, void *scratch);
+	void (*predict_block)(const void *prepared, const uint8_t *payload, const PgmlShape *shape,
+						  const PgmlBlock *block, double *out, void *scratch);
 } PgmlLearner;
 
 /* Registry: all learners in the order in which they are tried. */

@@ -3,6 +3,8 @@
  */
 #include "model/scorer.h"
 
+#include <string.h>
+
 /* A member and what its learner prepared; NULL: predict() is used. */
 typedef struct Part
 {
@@ -52,32 +54,115 @@ prepare_part(const PgmlEnv *env, PgmlArena *arena, const PgmlShape *shape, Part 
 	return PGML_OK;
 }
 
-PgmlStatus
-pgml_scorer_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *image,
-				   const PgmlScorer **out)
+/* A scorer without its parts; NULL: no memory. */
+static PgmlScorer *
+create_empty(PgmlArena *arena, const PgmlImage *image)
 {
 	PgmlScorer *scorer =
 		pgml_alloc(arena, sizeof(*scorer) + (size_t) image->n_members * sizeof(Part));
 
 	if (scorer == NULL)
-		return pgml_fail_nomem(env, "a prepared model");
+		return NULL;
 	scorer->image = image;
 	scorer->outputs = pgml_image_outputs(image);
 	scorer->member_scratch = 0;
 	for (int i = 0; i < image->n_members; i++)
-	{
-		Part *part = &scorer->parts[i];
-		size_t size;
+		scorer->parts[i] = (Part){ &image->members[i], NULL };
+	return scorer;
+}
 
-		part->member = &image->members[i];
-		PGML_TRY(prepare_part(env, arena, &image->shape, part));
-		size = align_up(part_scratch(part, image->shape.nfeatures));
+/* Find out the scratch memory that the parts need. */
+static void
+measure_scratch(PgmlScorer *scorer)
+{
+	const PgmlImage *image = scorer->image;
+
+	for (int i = 0; i < image->n_members; i++)
+	{
+		size_t size = align_up(part_scratch(&scorer->parts[i], image->shape.nfeatures));
+
 		if (size > scorer->member_scratch)
 			scorer->member_scratch = size;
 	}
+}
+
+PgmlStatus
+pgml_scorer_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *image,
+				   const PgmlScorer **out)
+{
+	PgmlScorer *scorer = create_empty(arena, image);
+
+	if (scorer == NULL)
+		return pgml_fail_nomem(env, "a prepared model");
+	for (int i = 0; i < image->n_members; i++)
+		PGML_TRY(prepare_part(env, arena, &image->shape, &scorer->parts[i]));
+	measure_scratch(scorer);
 	*out = scorer;
 	return PGML_OK;
 }
+
+/* ---- a form for several processes ----------------------------------------------------------- */
+
+/* The form: where each part's prepared form begins (u64, 0: it has none), and those, at multiples of ALIGNMENT. */
+static size_t
+directory_size(const PgmlScorer *scorer)
+{
+	return align_up((size_t) scorer->image->n_members * sizeof(uint64_t));
+}
+
+size_t
+pgml_scorer_form_size(const PgmlScorer *scorer)
+{
+	size_t directory = directory_size(scorer);
+	size_t size = directory;
+
+	for (int i = 0; i < scorer->image->n_members; i++)
+	{
+		const Part *part = &scorer->parts[i];
+
+		if (part->prepared != NULL)
+			size += align_up(part->member->learner->prepared_size(part->prepared));
+	}
+	return size > directory ? size : 0;
+}
+
+void
+pgml_scorer_form_write(const PgmlScorer *scorer, uint8_t *form)
+{
+	uint64_t *start = (uint64_t *) form;
+	size_t at = directory_size(scorer);
+
+	for (int i = 0; i < scorer->image->n_members; i++)
+	{
+		const Part *part = &scorer->parts[i];
+		size_t size;
+
+		start[i] = 0;
+		if (part->prepared == NULL)
+			continue;
+		size = part->member->learner->prepared_size(part->prepared);
+		memcpy(form + at, part->prepared, size);
+		start[i] = at;
+		at += align_up(size);
+	}
+}
+
+const PgmlScorer *
+pgml_scorer_attach(PgmlArena *arena, const PgmlImage *image, const uint8_t *form)
+{
+	const uint64_t *start = (const uint64_t *) form;
+	PgmlScorer *scorer = create_empty(arena, image);
+
+	if (scorer == NULL)
+		return NULL;
+	for (int i = 0; i < image->n_members; i++)
+		if (start[i] != 0)
+			scorer->parts[i].prepared = form + start[i];
+	measure_scratch(scorer);
+	return scorer;
+}
+
+/* ---- predicting ----------------------------------------------------------------------------- */
 
 size_t
 pgml_scorer_scratch(const PgmlScorer *scorer)
@@ -108,7 +193,7 @@ predict_part(const PgmlScorer *scorer, const Part *part, const PgmlBlock *block,
 
 	if (part->prepared != NULL)
 	{
-		learner->predict_block(part->prepared, block, out, scratch);
+		learner->predict_block(part->prepared, part->member->payload, shape, block, out, scratch);
 		return;
 	}
 	transpose(block, shape->nfeatures, scratch);

@@ -27,6 +27,17 @@ typedef struct PgmlScorer PgmlScorer;
 extern PgmlStatus pgml_scorer_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *image,
 									 const PgmlScorer **out);
 
+/*
+ * The form in which processes share what a scorer has derived: pgml_scorer_form_size() bytes without pointers, aligned to 64; size 0:
+ * nothing has been derived.  Write it once, and attach to it in any process on this machine that has the same image open; it is
+ * trusted as the verified image is.  A scorer so made lives as long as the form, the image and the arena.  NULL when there
+ * is no memory.
+ */
+extern size_t pgml_scorer_form_size(const PgmlScorer *scorer);
+extern void pgml_scorer_form_write(const PgmlScorer *scorer, uint8_t *form);
+extern const PgmlScorer *pgml_scorer_attach(PgmlArena *arena, const PgmlImage *image,
+											const uint8_t *form);
+
 /* Bytes of scratch memory that one call of pgml_scorer_predict() uses, whatever the number of rows. */
 extern size_t pgml_scorer_scratch(const PgmlScorer *scorer);
 

@@ -48,8 +48,6 @@
 #include "pg/shared_images.h"
 
 #define MAX_SHARED_REFERENCES 256
-#define ROWS_BEFORE_SCORER    200               /* about as many as save what making one costs */
-#define MAX_SCORED_SINGLY     (8 * 1024 * 1024) /* bytes of an image: each session has its own scorer */
 #define MAX_REFERENCE_LENGTH  (NAMEDATALEN + 16) /* a name, '@' and a version */
 
 /* Key of a loaded image; cleared before it is filled, since it is hashed as bytes. */
@@ -193,6 +191,9 @@ destroy_model(void *arg)
 	model->scorer_arena = NULL;
 	pgml_arena_destroy(model->arena);
 	model->arena = NULL;
+	if (model->form != NULL)
+		dsm_detach(model->form);
+	model->form = NULL;
 	if (model->segment != NULL)
 		dsm_detach(model->segment);
 	model->segment = NULL;
@@ -320,6 +321,7 @@ open_shared_image(PgmlModel *model, const char *reference)
 		load_shared_image(model, shared.bytes, reference);
 	pgml_shared_image_keep(&shared);
 	model->segment = shared.segment;
+	model->slot = shared.slot;
 	return true;
 }
 
@@ -407,54 +409,11 @@ acquire_model(const CatalogVersion *version, Oid registry, const char *reference
 	return model;
 }
 
-/* Without a budget of its own: it is some times the size of the image, which has its bound. */
-const PgmlScorer *
-pgml_model_scorer(PgmlModel *model)
-{
-	PgmlError error;
-	PgmlEnv env = { .budget = &model->scorer_budget, .error = &error };
-
-	if (model->scorer != NULL)
-		return model->scorer;
-	pgml_budget_init(&model->scorer_budget, 0);
-	model->scorer_arena = pgml_arena_create(&model->scorer_budget);
-	if (model->scorer_arena == NULL ||
-		pgml_scorer_create(&env, model->scorer_arena, &model->image, &model->scorer) != PGML_OK)
-	{
-		pgml_arena_destroy(model->scorer_arena);
-		model->scorer_arena = NULL;
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	}
-	model->bytes += model->scorer_budget.used;
-	total_bytes += model->scorer_budget.used;
-	return model->scorer;
-}
-
-/* From here on single rows are predicted by the scorer. */
-static void
-use_scorer_for_rows(PgmlModel *model)
-{
-	const PgmlScorer *scorer = pgml_model_scorer(model);
-	char *memory;
-
-	if (scorer == NULL)
-		return;
-	memory = MemoryContextAlloc(model->context, pgml_scorer_scratch(scorer) + PG_CACHE_LINE_SIZE);
-	model->single_scratch = (void *) TYPEALIGN(PG_CACHE_LINE_SIZE, memory);
-}
-
 void
-pgml_model_predict_row(PgmlModel *model, const float *features, double *out, double *scratch)
+pgml_model_count_bytes(PgmlModel *model, int64 bytes)
 {
-	PgmlBlock row = { features, 1, 1 };
-
-	if (model->single_rows < ROWS_BEFORE_SCORER && ++model->single_rows == ROWS_BEFORE_SCORER &&
-		model->version.image_bytes <= MAX_SCORED_SINGLY)
-		use_scorer_for_rows(model);
-	if (model->single_scratch != NULL)
-		pgml_scorer_predict(model->scorer, &row, out, model->single_scratch);
-	else
-		pgml_image_predict(&model->image, features, 1, out, scratch);
+	model->bytes += bytes;
+	total_bytes += bytes;
 }
 
 /* ---- references ---------------------------------------------------------------------------- */

@@ -23,12 +23,15 @@ typedef struct PgmlModel
 	PgmlArena *arena;  /* holds the image's small arrays */
 	const PgmlScorer *scorer;
 	PgmlBudget scorer_budget;
+	int64 scorer_bytes;      /* of it that are counted in bytes */
 	PgmlArena *scorer_arena; /* NULL before a scorer was asked for */
-	int single_rows;         /* predicted as the image is stored */
-	void *single_scratch;    /* for the scorer; NULL before single rows are predicted by it */
-	MemoryContext context;   /* holds the image, this struct and the bindings */
-	dsm_segment *segment; /* holds the image instead, for all sessions; NULL: a copy of our own */
-	int64 bytes;          /* of the session's own memory */
+	dsm_segment *form;    /* holds what the scorer has derived, for all sessions; NULL: the arena */
+	int single_rows;      /* predicted as the image is stored */
+	void *single_scratch; /* for the scorer; NULL before single rows are predicted by it */
+	MemoryContext context; /* holds the image, this struct and the bindings */
+	dsm_segment *segment;  /* holds the image instead, for all sessions; NULL: a copy of our own */
+	int slot;              /* of it, see shared_images.h */
+	int64 bytes;           /* of the session's own memory */
 	int refs;
 	dlist_node lru;      /* most recently used first */
 	dlist_head bindings; /* of predict_input.c, most recently used first */
@@ -77,12 +80,15 @@ extern PgmlModelRef *pgml_model_ref_create(MemoryContext context);
  */
 extern PgmlModel *pgml_model_ref_get(PgmlModelRef *ref, const char *reference, Size length);
 
-/* The scorer of a pinned model, made when first asked for; 53200 when there is no memory for one. */
+/* Count memory that a loaded model has taken, or with a negative number given back. */
+extern void pgml_model_count_bytes(PgmlModel *model, int64 bytes);
+
+/* model_scorer.c: the scorer of a pinned model, made when first asked for; 53200 when there is no memory for one. */
 extern const PgmlScorer *pgml_model_scorer(PgmlModel *model);
 
 /*
- * Predict one row of features of a pinned model: as its image is stored at first, by the scorer once so many rows have been
- * predicted that its making pays.  out and scratch have pgml_image_outputs() numbers each.
+ * Predict one row of features of a pinned model: as its image is stored at first, by the scorer if a session has shared one, or once so
+ * many rows have been predicted that its making pays.  out and scratch have pgml_image_outputs() numbers each.
  */
 extern void pgml_model_predict_row(PgmlModel *model, const float *features, double *out,
 								   double *scratch);

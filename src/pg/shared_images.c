@@ -17,6 +17,9 @@
  * that the key stands for the bytes.  After a crash sequences may give a number of a version that was never committed a
  * second time; the table is empty then.
  *
+ * A ready slot may have a second segment, with the prepared form of the image.  A session that has the image mapped makes one when it needs
+ * it and nobody has; several may do so at a time, the first to offer it wins, and nobody waits.  It stays as long as the image.
+ *
  * Beyond pgml_auto.shared_cache_size images that no session has mapped go, least recently used first.  Images in use stay:
  * were they counted out, the next version would be loaded once in each session instead of once.
  */
@@ -57,8 +60,10 @@ typedef struct ImageSlot
 	SlotState state;
 	PgmlSharedKey key;
 	dsm_handle handle; /* of a ready image */
-	int sessions;      /* that have it mapped */
-	uint64 last_use;   /* by the table's clock */
+	dsm_handle form;   /* of its prepared form; DSM_HANDLE_INVALID: none */
+	int64 form_bytes;
+	int sessions;    /* that have it mapped */
+	uint64 last_use; /* by the table's clock */
 	ConditionVariable loaded;
 } ImageSlot;
 
@@ -157,12 +162,36 @@ find_idle(void)
 	return oldest;
 }
 
-/* Under the lock, exclusively. */
-static void
+/* The segments of a slot, to be unpinned when it is free. */
+typedef struct SlotSegments
+{
+	dsm_handle image;
+	dsm_handle form;
+} SlotSegments;
+
+static const SlotSegments no_segments = { DSM_HANDLE_INVALID, DSM_HANDLE_INVALID };
+
+/* Under the lock, exclusively; returns what the caller unpins after that. */
+static SlotSegments
 free_slot(ImageSlot *slot)
 {
+	SlotSegments segments = { slot->handle, slot->form };
+
 	slot->state = SLOT_FREE;
-	table->bytes -= slot->key.image_bytes;
+	table->bytes -= slot->key.image_bytes + slot->form_bytes;
+	slot->form = DSM_HANDLE_INVALID;
+	slot->form_bytes = 0;
+	return segments;
+}
+
+/* Give segments back to the system, not under the lock. */
+static void
+unpin(SlotSegments segments)
+{
+	if (segments.form != DSM_HANDLE_INVALID)
+		dsm_unpin_segment(segments.form);
+	if (segments.image != DSM_HANDLE_INVALID)
+		dsm_unpin_segment(segments.image);
 }
 
 /*
@@ -174,26 +203,23 @@ evict_idle(void)
 {
 	for (;;)
 	{
-		dsm_handle handle = DSM_HANDLE_INVALID;
+		SlotSegments segments = no_segments;
 		ImageSlot *slot;
 
 		LWLockAcquire(table->lock, LW_EXCLUSIVE);
 		slot = table->bytes > limit_bytes() ? find_idle() : NULL;
 		if (slot != NULL)
-		{
-			handle = slot->handle;
-			free_slot(slot);
-		}
+			segments = free_slot(slot);
 		LWLockRelease(table->lock);
 		if (slot == NULL)
 			return;
-		dsm_unpin_segment(handle);
+		unpin(segments);
 	}
 }
 
-/* A free slot, or that of an idle image whose handle then is to be unpinned; NULL: all are in use.  Under the lock. */
+/* A free slot, or that of an idle image whose segments then are to be unpinned; NULL: all are in use.  Under the lock. */
 static ImageSlot *
-take_slot(dsm_handle *unpin)
+take_slot(SlotSegments *segments)
 {
 	ImageSlot *idle;
 
@@ -202,10 +228,7 @@ take_slot(dsm_handle *unpin)
 			return &table->slots[i];
 	idle = find_idle();
 	if (idle != NULL)
-	{
-		*unpin = idle->handle;
-		free_slot(idle);
-	}
+		*segments = free_slot(idle);
 	return idle;
 }
 
@@ -232,7 +255,7 @@ typedef enum Claim
 static Claim
 find_or_claim(const PgmlSharedKey *key, ImageSlot **found)
 {
-	dsm_handle unpin = DSM_HANDLE_INVALID;
+	SlotSegments segments = no_segments;
 	ImageSlot *slot;
 	Claim claim;
 
@@ -240,13 +263,14 @@ find_or_claim(const PgmlSharedKey *key, ImageSlot **found)
 	slot = find_slot(key);
 	if (slot == NULL)
 	{
-		slot = take_slot(&unpin);
+		slot = take_slot(&segments);
 		claim = slot != NULL ? CLAIM_LOAD : CLAIM_NONE;
 		if (slot != NULL)
 		{
 			slot->state = SLOT_LOADING;
 			slot->key = *key;
-			slot->handle = DSM_HANDLE_INVALID;
+			slot->handle = slot->form = DSM_HANDLE_INVALID;
+			slot->form_bytes = 0;
 			slot->sessions = 1;
 			slot->last_use = ++table->clock;
 			table->bytes += key->image_bytes;
@@ -261,8 +285,7 @@ find_or_claim(const PgmlSharedKey *key, ImageSlot **found)
 		claim = CLAIM_ATTACH;
 	}
 	LWLockRelease(table->lock);
-	if (unpin != DSM_HANDLE_INVALID)
-		dsm_unpin_segment(unpin);
+	unpin(segments);
 	*found = slot;
 	return claim;
 }
@@ -330,12 +353,13 @@ wait_for_loader(ImageSlot *slot, const PgmlSharedKey *key)
 /* ---- segments ------------------------------------------------------------------------------ */
 
 /*
- * Create the segment of a slot that is ours to load, or attach to that of a ready one; false, with the reason in the log
- * for developers, when the system refuses.  Errors of the few functions called here can be caught without a
- * subtransaction: what they leave behind belongs to a resource owner of our own.
+ * Create a segment of `create` bytes, or attach to that of a handle when it is 0; NULL, with the reason in the log for
+ * developers, when the system refuses or this session has it already.  Errors of the few functions called here can be caught
+ * without a subtransaction: what they leave behind belongs to a resource owner of our own.  With a slot, the segment's end
+ * takes this session off it.
  */
-static bool
-open_segment(ImageSlot *slot, bool create, ResourceOwner owner, PgmlSharedImage *image)
+static dsm_segment *
+open_segment(Size create, dsm_handle handle, ResourceOwner owner, const ImageSlot *slot)
 {
 	ResourceOwner outer = CurrentResourceOwner;
 	MemoryContext context = CurrentMemoryContext;
@@ -345,15 +369,13 @@ open_segment(ImageSlot *slot, bool create, ResourceOwner owner, PgmlSharedImage 
 	CurrentResourceOwner = owner;
 	PG_TRY();
 	{
-		if (create)
-			segment = dsm_create(slot->key.image_bytes, DSM_CREATE_NULL_IF_MAXSEGMENTS);
-		else if (dsm_find_mapping(slot->handle) == NULL)
-			segment = dsm_attach(slot->handle);
-		if (segment != NULL)
-		{
+		if (create > 0)
+			segment = dsm_create(create, DSM_CREATE_NULL_IF_MAXSEGMENTS);
+		else if (dsm_find_mapping(handle) == NULL)
+			segment = dsm_attach(handle);
+		if (segment != NULL && slot != NULL)
 			on_dsm_detach(segment, segment_detached, Int32GetDatum(slot - table->slots));
-			opened = true;
-		}
+		opened = segment != NULL;
 	}
 	PG_CATCH();
 	{
@@ -367,15 +389,7 @@ open_segment(ImageSlot *slot, bool create, ResourceOwner owner, PgmlSharedImage 
 	}
 	PG_END_TRY();
 	CurrentResourceOwner = outer;
-
-	if (!opened)
-		return false;
-	*image = (PgmlSharedImage){ .segment = segment,
-								.bytes = dsm_segment_address(segment),
-								.verified = !create,
-								.slot = (int) (slot - table->slots),
-								.owner = owner };
-	return true;
+	return opened ? segment : NULL;
 }
 
 /* Give back what an owner of ours has, which then is gone. */
@@ -394,6 +408,7 @@ map_image(const PgmlSharedKey *key, ResourceOwner owner, PgmlSharedImage *image)
 {
 	ImageSlot *slot;
 	Claim claim;
+	dsm_segment *segment;
 
 	while ((claim = find_or_claim(key, &slot)) == CLAIM_WAIT)
 		if (!wait_for_loader(slot, key))
@@ -401,10 +416,18 @@ map_image(const PgmlSharedKey *key, ResourceOwner owner, PgmlSharedImage *image)
 	if (claim == CLAIM_NONE)
 		return false;
 	evict_idle();
-	if (open_segment(slot, claim == CLAIM_LOAD, owner, image))
-		return true;
-	leave_slot(slot);
-	return false;
+	segment = open_segment(claim == CLAIM_LOAD ? key->image_bytes : 0, slot->handle, owner, slot);
+	if (segment == NULL)
+	{
+		leave_slot(slot);
+		return false;
+	}
+	*image = (PgmlSharedImage){ .segment = segment,
+								.bytes = dsm_segment_address(segment),
+								.verified = claim == CLAIM_ATTACH,
+								.slot = (int) (slot - table->slots),
+								.owner = owner };
+	return true;
 }
 
 bool
@@ -443,6 +466,80 @@ pgml_shared_image_keep(PgmlSharedImage *image)
 	image->verified = true;
 }
 
+/* ---- prepared forms ------------------------------------------------------------------------ */
+
+/* The slot's image is mapped by this session, so that the slot stays what it is. */
+static dsm_handle
+form_of(const ImageSlot *slot)
+{
+	dsm_handle form;
+
+	LWLockAcquire(table->lock, LW_SHARED);
+	form = slot->form;
+	LWLockRelease(table->lock);
+	return form;
+}
+
+/* open_segment() for a form, whose mapping is kept. */
+static dsm_segment *
+open_form(Size create, dsm_handle handle)
+{
+	ResourceOwner owner = ResourceOwnerCreate(CurrentResourceOwner, "pgml_auto prepared form");
+	dsm_segment *form = open_segment(create, handle, owner, NULL);
+
+	if (form != NULL)
+		dsm_pin_mapping(form);
+	drop_owner(owner);
+	return form;
+}
+
+dsm_segment *
+pgml_shared_form_map(int slot)
+{
+	dsm_handle form = form_of(&table->slots[slot]);
+
+	return form == DSM_HANDLE_INVALID ? NULL : open_form(0, form);
+}
+
+dsm_segment *
+pgml_shared_form_create(int slot, Size size)
+{
+	if (table->slots[slot].key.image_bytes + (int64) size > limit_bytes())
+		return NULL;
+	return open_form(size, DSM_HANDLE_INVALID);
+}
+
+dsm_segment *
+pgml_shared_form_offer(int slot, dsm_segment *form)
+{
+	ImageSlot *own = &table->slots[slot];
+	int64 size = (int64) dsm_segment_map_length(form);
+	bool first;
+	dsm_segment *theirs;
+
+	dsm_pin_segment(form);
+	LWLockAcquire(table->lock, LW_EXCLUSIVE);
+	first = own->form == DSM_HANDLE_INVALID;
+	if (first)
+	{
+		own->form = dsm_segment_handle(form);
+		own->form_bytes = size;
+		table->bytes += size;
+	}
+	LWLockRelease(table->lock);
+	if (first)
+	{
+		evict_idle();
+		return form;
+	}
+	dsm_unpin_segment(dsm_segment_handle(form));
+	theirs = pgml_shared_form_map(slot);
+	if (theirs == NULL)
+		return form;
+	dsm_detach(form);
+	return theirs;
+}
+
 /* ---- the view ------------------------------------------------------------------------------ */
 
 /* pgml_auto.shared_image_slots() - what is shared, in all databases; nothing without the rights of pg_read_all_stats. */
@@ -462,12 +559,13 @@ pgml_auto_shared_images(PG_FUNCTION_ARGS)
 	for (int i = 0; i < SLOTS; i++)
 	{
 		const ImageSlot *slot = &slots[i];
-		Datum values[6] = {
+		Datum values[7] = {
 			ObjectIdGetDatum(slot->key.database), ObjectIdGetDatum(slot->key.registry),
 			Int64GetDatum(slot->key.version_id),  Int64GetDatum(slot->key.image_bytes),
-			Int32GetDatum(slot->sessions),        BoolGetDatum(slot->state == SLOT_LOADING)
+			Int32GetDatum(slot->sessions),        BoolGetDatum(slot->state == SLOT_LOADING),
+			Int64GetDatum(slot->form_bytes)
 		};
-		bool nulls[6] = { false };
+		bool nulls[7] = { false };
 
 		if (slot->state != SLOT_FREE)
 			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);

@@ -52,4 +52,16 @@ extern bool pgml_shared_image_map(const PgmlSharedKey *key, PgmlSharedImage *ima
 /* Keep the mapping beyond the transaction; bytes that the caller has just verified are published. Raises no error. */
 extern void pgml_shared_image_keep(PgmlSharedImage *image);
 
+/*
+ * The prepared form that belongs to a slot whose image this session has mapped, mapped until dsm_detach(), which comes before that of
+ * the image.  NULL: nobody has offered one, or it cannot be mapped.
+ */
+extern dsm_segment *pgml_shared_form_map(int slot);
+
+/* A mapped segment for a prepared form of so many bytes, ours alone to fill; NULL: it cannot be shared. */
+extern dsm_segment *pgml_shared_form_create(int slot, Size size);
+
+/* Offer a filled form to all sessions; what comes back is the one that they use: this, or that of a session that was first. */
+extern dsm_segment *pgml_shared_form_offer(int slot, dsm_segment *form);
+
 #endif

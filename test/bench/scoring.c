@@ -209,7 +209,7 @@ scoring_kernel(void *bench, int kernel, double *const *columns, int64_t n, doubl
 	start = pgml_thread_cpu();
 	for (int64_t from = 0; from < n; from += PGML_BLOCK_ROWS)
 		pgml_gbm_predict_block(
-			prepared,
+			prepared, b->image.members[0].payload, &b->image.shape,
 			&(PgmlBlock){ x + from, n, n - from < PGML_BLOCK_ROWS ? n - from : PGML_BLOCK_ROWS },
 			out + from, scratch);
 	free(x);

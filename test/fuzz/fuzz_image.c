@@ -38,13 +38,15 @@ static void
 score_block(const PgmlImage *image, PgmlArena *arena, const float *x, const double *expected)
 {
 	PgmlError error = { 0 };
-	PgmlEnv env = { .error = &error };
+	PgmlBudget budget;
+	PgmlEnv env = { .budget = &budget, .error = &error };
 	PgmlBlock block = { x, ROWS, ROWS };
 	size_t size = ROWS * (size_t) pgml_image_outputs(image) * sizeof(double);
 	const PgmlScorer *scorer;
 	void *scratch;
 	double *out;
 
+	pgml_budget_init(&budget, 64 << 20);
 	if (pgml_scorer_create(&env, arena, image, &scorer) != PGML_OK)
 		return;
 	scratch = aligned_alloc(64, (pgml_scorer_scratch(scorer) + 63) / 64 * 64);
@@ -61,7 +63,8 @@ static void
 score_trees(const PgmlImage *image, const PgmlMember *member, PgmlArena *arena, const float *x)
 {
 	PgmlError error = { 0 };
-	PgmlEnv env = { .error = &error };
+	PgmlBudget budget;
+	PgmlEnv env = { .budget = &budget, .error = &error };
 	PgmlBlock block = { x, ROWS, ROWS };
 	PgmlBlock row = { x, ROWS, 1 };
 	size_t size = ROWS * (size_t) pgml_image_outputs(image) * sizeof(double);
@@ -70,6 +73,7 @@ score_trees(const PgmlImage *image, const PgmlMember *member, PgmlArena *arena, 
 	int n;
 	const PgmlGbmKernel *const *kernels = pgml_gbm_kernels(&n);
 
+	pgml_budget_init(&budget, 64 << 20);
 	for (int i = n - 1; i >= 0; i--)
 	{
 		const void *prepared;
@@ -81,11 +85,12 @@ score_trees(const PgmlImage *image, const PgmlMember *member, PgmlArena *arena, 
 			prepared == NULL)
 			continue;
 		scratch = aligned_alloc(64, (pgml_gbm_scratch(prepared) + 63) / 64 * 64);
-		pgml_gbm_predict_block(prepared, &block, i == n - 1 ? first : out, scratch);
+		pgml_gbm_predict_block(prepared, member->payload, &image->shape, &block,
+							   i == n - 1 ? first : out, scratch);
 		if (i < n - 1 && memcmp(first, out, size) != 0)
 			abort();
 		/* A row alone goes another way. */
-		pgml_gbm_predict_block(prepared, &row, out, scratch);
+		pgml_gbm_predict_block(prepared, member->payload, &image->shape, &row, out, scratch);
 		if (memcmp(first, out, size / ROWS) != 0)
 			abort();
 		free(scratch);

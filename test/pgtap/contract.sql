@@ -141,7 +141,7 @@ SELECT columns_are('pgml_auto', 'deployment', ARRAY['model', 'version', 'deploye
 SELECT columns_are('pgml_auto', 'model_grant', ARRAY['model', 'grantee', 'privilege', 'granted_by', 'granted_at']);
 SELECT columns_are('pgml_auto', 'audit_log', ARRAY['at', 'actor', 'session', 'action', 'model', 'version', 'details']);
 SELECT columns_are('pgml_auto', 'progress', ARRAY['pid', 'database', 'username', 'model', 'started_at', 'seconds', 'percent', 'step']);
-SELECT columns_are('pgml_auto', 'shared_images', ARRAY['database', 'model', 'version', 'image_bytes', 'sessions', 'loading']);
+SELECT columns_are('pgml_auto', 'shared_images', ARRAY['database', 'model', 'version', 'image_bytes', 'sessions', 'loading', 'prepared_bytes']);
 
 -- ---- comments and settings ----------------------------------------------------------------
 

@@ -94,7 +94,16 @@ is($_->[0]->query_safe($predict), '4000|0', 'a session predicts') foreach @sessi
 is(images(), 'm|1|4|f', 'four sessions have one copy');
 my @mappings = map { [ mapping($_->[1], $bytes) ] } @sessions;
 is(scalar(grep { defined $_->[0] && $_->[0] eq $mappings[0][0] } @mappings), 4, 'all have mapped the same segment');
-is(scalar(grep { $_->[1] == 0 } @mappings), 4, 'nothing of it is private');
+# The first has read all of it, the others some.
+is(scalar(grep { $_->[1] == 0 } @mappings[1 .. 3]), 3, 'nothing of it is private');
+
+# What scoring needs is derived from the image once.
+my $prepared = $node->safe_psql('postgres', q{SELECT prepared_bytes FROM pgml_auto.shared_images});
+cmp_ok($prepared, '>', 100_000, 'the first session has shared what it has prepared');
+my @forms = map { [ mapping($_->[1], $prepared) ] } @sessions;
+is(scalar(grep { defined $_->[0] && $_->[0] eq $forms[0][0] } @forms), 4, 'all have mapped it');
+isnt($forms[0][0], $mappings[0][0], 'which is another segment');
+is(scalar(grep { $_->[1] == 0 } @forms[1 .. 3]), 3, 'nothing of it is private either');
 
 my $sum = q{SELECT md5(string_agg(predict_value('m', p)::text, ',' ORDER BY id)) FROM points p};
 my $shared = $sessions[1][0]->query_safe($sum);
@@ -113,6 +122,9 @@ like($error, qr/permission denied/, 'what is shared is not for everybody');
 $_->[0]->quit foreach @sessions;
 $node->poll_query_until('postgres', q{SELECT sessions = 0 FROM pgml_auto.shared_images});
 is(images(), 'm|1|0|f', 'the image stays when all sessions have ended');
+ok(-e "/dev/shm/$forms[0][0]", 'and so does what was prepared');
+my $one_by_one = q{SET pgml_auto.block_scoring = off; SELECT md5(string_agg(predict_value('m', p)::text, ',' ORDER BY id)) FROM points p};
+is($node->safe_psql('postgres', $one_by_one), $shared, 'with which a new session predicts the same row by row');
 $node->safe_psql('template1', 'CREATE DATABASE copied TEMPLATE postgres');
 is($node->safe_psql('copied', $sum), $shared, 'a copy of the database predicts the same');
 is($node->safe_psql('postgres', 'SELECT database, model FROM pgml_auto.shared_images ORDER BY 1'), "copied|\npostgres|m",
@@ -202,7 +214,7 @@ $node->safe_psql('postgres', q{SELECT automl_drop('bad')});
 
 # ---- memory ---------------------------------------------------------------------------------
 
-# Each megabyte is one model's: with room for one, the idle one goes when another is loaded.
+# With room for one model, the idle one goes when another is loaded.
 sub set_size
 {
 	my ($size) = @_;
@@ -211,7 +223,7 @@ sub set_size
 	return $node->poll_query_until('postgres', "SELECT current_setting('pgml_auto.shared_cache_size') = '$size'");
 }
 my $ask_own = q{SELECT round(sum(predict_value('own', p)) / 4000 / 10000) FROM points p};
-ok(set_size(int($bytes * 1.5 / 1024) . 'kB'), 'little shared memory');
+ok(set_size(int(($bytes + $prepared) * 1.5 / 1024) . 'kB'), 'little shared memory');
 my ($session, $pid) = start_session();
 is($session->query_safe($predict), '4000|4', 'a model');
 is(images(), 'm|1|1|f', 'all others, which were idle, are gone');
@@ -221,9 +233,13 @@ $session->quit;
 $node->poll_query_until('postgres', q{SELECT sessions = 0 FROM pgml_auto.shared_images});
 is($node->safe_psql('postgres', $ask_own), 3, 'and when the first is idle');
 like(images(), qr/^own\|1\|\d\|f$/, 'the first goes');
+ok(set_size(int($bytes * 1.2 / 1024) . 'kB'), 'no room for what is prepared beside an image');
+is($node->safe_psql('postgres', $predict), '4000|4', 'a model');
+is($node->safe_psql('postgres', 'SELECT model, prepared_bytes FROM pgml_auto.shared_images'), 'm|0', 'only the image is shared');
 ok(set_size('300kB'), 'less than an image');
 is($node->safe_psql('postgres', $ask_own), 3, 'an image beyond the bound');
 ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pgml_auto.shared_images'), 'is not shared');
+ok(!-e "/dev/shm/$forms[0][0]", 'what was prepared has gone with its image');
 ok(set_size('64MB'), 'much');
 
 # A session that gets no shared memory from the system has a copy of its own.
@@ -244,11 +260,14 @@ SKIP:
 is($session->query_safe($predict), '4000|4', 'a session predicts');
 my ($segment) = mapping($pid, $bytes);
 ok(-e "/dev/shm/$segment", 'with a segment');
+($prepared) = $session->query_safe(q{SELECT prepared_bytes FROM pgml_auto.shared_images WHERE model = 'm'});
+my ($form) = mapping($pid, $prepared);
+ok(-e "/dev/shm/$form", 'and one for what is prepared');
 kill 'KILL', $pid;
 ok(wait_until(sub { !-e "/proc/$pid" }), 'and is killed');
 eval { $session->quit };
 ok($node->poll_query_until('postgres', 'SELECT true'), 'the server is back');
-ok(wait_until(sub { !-e "/dev/shm/$segment" }), 'without the segment');
+ok(wait_until(sub { !-e "/dev/shm/$segment" && !-e "/dev/shm/$form" }), 'without the segments');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM pgml_auto.shared_images'), 0, 'with an empty table');
 is($node->safe_psql('postgres', $predict), '4000|4', 'and predicts');
 like(images(), qr/^m\|1\|\d\|f$/, 'shared again');
@@ -274,8 +293,11 @@ $session->query_safe('DROP EXTENSION pgml_auto; CREATE EXTENSION pgml_auto');
 $session->query_safe(train('m', 7));
 is($session->query_safe($predict), '4000|7', 'after DROP and CREATE EXTENSION');
 is(images('AND sessions > 0'), 'm|1|1|f', 'with another image');
+($prepared) = $session->query_safe(q{SELECT prepared_bytes FROM pgml_auto.shared_images WHERE sessions > 0});
+($form) = mapping($pid, $prepared);
+ok(-e "/dev/shm/$form", 'and what is prepared of it');
 $session->quit;
 $node->stop;
-ok(!-e "/dev/shm/$segment", 'nothing is left behind');
+ok(!-e "/dev/shm/$segment" && !-e "/dev/shm/$form", 'nothing is left behind');
 
 done_testing();

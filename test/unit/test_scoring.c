@@ -52,10 +52,15 @@ check_block(const RandomModel *m, const void *prepared, const float *block, int 
 	int k = pgml_task_outputs(m->spec.task, m->spec.n_classes);
 	double *out = malloc(((size_t) n * (size_t) k + 1) * sizeof(double));
 	void *scratch = aligned_alloc(64, (pgml_gbm_scratch(prepared) + 63) / 64 * 64);
+	size_t size = pgml_gbm_prepared_size(prepared);
+	void *moved = aligned_alloc(64, (size + 63) / 64 * 64);
 
 	memset(scratch, 0xa5, pgml_gbm_scratch(prepared));
 	out[n * k] = 42;
-	pgml_gbm_predict_block(prepared, &(PgmlBlock){ block + from, ROWS, n }, out, scratch);
+	memcpy(moved, prepared, size);
+	pgml_gbm_predict_block(moved, m->payload.data, &m->shape, &(PgmlBlock){ block + from, ROWS, n },
+						   out, scratch);
+	free(moved);
 	assert_memory_equal(out, expected + from * k, (size_t) (n * k) * sizeof(double));
 	assert_true(out[n * k] == 42);
 	free(out);
@@ -295,6 +300,26 @@ members_without_block_form_take_part(void **state)
 	void *scratch = pgml_alloc(arena, pgml_scorer_scratch(scorer));
 	pgml_scorer_predict(scorer, &(PgmlBlock){ block, ROWS, ROWS }, out, scratch);
 	assert_memory_equal(out, expected, sizeof(out));
+
+	/* What the first member has derived is of use to others, wherever it lies. */
+	size_t size = pgml_scorer_form_size(scorer);
+	assert_true(size > 0);
+	uint8_t *form = aligned_alloc(64, (size + 63) / 64 * 64);
+	pgml_scorer_form_write(scorer, form);
+	pgml_arena_reset(arena);
+	scorer = pgml_scorer_attach(arena, &image, form);
+	assert_non_null(scorer);
+	scratch = pgml_alloc(arena, pgml_scorer_scratch(scorer));
+	memset(out, 0, sizeof(out));
+	pgml_scorer_predict(scorer, &(PgmlBlock){ block, ROWS, ROWS }, out, scratch);
+	assert_memory_equal(out, expected, sizeof(out));
+	free(form);
+
+	/* The second one alone has derived nothing. */
+	image.n_members = 1;
+	image.members[0] = image.members[1];
+	assert_int_equal(pgml_scorer_create(&m[0]->env, arena, &image, &scorer), PGML_OK);
+	assert_int_equal(pgml_scorer_form_size(scorer), 0);
 	pgml_arena_destroy(arena);
 	free(block);
 	free(rows);
