@@ -128,15 +128,8 @@ add_trees(const PgmlGbmPrepared *p, uint32_t from, uint32_t to, int64_t n, int64
 static void
 fill_bytes(const PgmlGbmPrepared *p, const float *x, int64_t stride, int8_t *bytes)
 {
-	for (uint32_t k = 0; k < p->n_numbers; k++)
-	{
-		const PgmlGbmNumberLine *number = &p->number[k];
-		float v = x[number->feature * stride];
-
-		*bytes++ = v == v ?
-					   (int8_t) (pgml_gbm_rank(&p->cuts[number->cuts], v) - PGML_GBM_RANK_BIAS) :
-					   number->missing;
-	}
+	p->kernel->rank_row(p->cuts, p->number, p->n_numbers, x, stride, bytes);
+	bytes += p->n_numbers;
 	for (uint32_t k = 0; k < p->n_categories; k++, bytes += 2)
 		split_bins(p, p->category[k], x + p->category[k] * stride, 1, 1, (uint8_t *) bytes,
 				   (uint8_t *) bytes + 1);
@@ -148,7 +141,7 @@ find_row_leaves(const PgmlGbmPrepared *p, uint32_t t, const PgmlGbmStep *step, R
 {
 	uint32_t n_trees = p->view.header->n_trees;
 	uint32_t end = n_trees - t < PGML_GBM_STEP_TREES ? n_trees : t + PGML_GBM_STEP_TREES;
-	uint32_t n = pgml_gbm_count_steps(p, t);
+	uint32_t n = p->n_steps[t / PGML_GBM_STEP_TREES];
 
 	for (uint32_t i = p->tree[t].set; i < p->tree[end].set; i++)
 	{
@@ -159,6 +152,22 @@ find_row_leaves(const PgmlGbmPrepared *p, uint32_t t, const PgmlGbmStep *step, R
 	}
 	p->kernel->find_row(step, (int32_t) n, s->bytes, (int32_t) p->n_numbers, s->contained, s->leaf);
 	return step + n;
+}
+
+/*
+ * Add the values of a row's leaves in the trees from t to before `end`, of those passed through together.  A loop of few
+ * instructions, so that the processor waits for the values of many trees at a time.
+ */
+static double
+add_leaves(const PgmlGbmPrepared *p, uint32_t t, uint32_t end, const uint8_t *leaf, double sum)
+{
+	const PgmlGbmTreeStart *tree = p->tree;
+	const double *value = p->value;
+
+	leaf += t % PGML_GBM_STEP_TREES;
+	for (; t < end; t++)
+		sum += value[tree[t].test + t + *leaf++];
+	return sum;
 }
 
 /* Scores of one row; x[f * stride]. */
@@ -176,13 +185,16 @@ score_row(const PgmlGbmPrepared *p, const float *x, int64_t stride, RowScratch *
 	{
 		double sum = p->shape->task == PGML_TASK_REGRESSION ? 0 : p->view.init[o];
 
-		for (uint32_t end = t + rounds; t < end; t++)
+		for (uint32_t end = t + rounds; t < end;)
 		{
-			uint32_t lane = t % PGML_GBM_STEP_TREES;
+			uint32_t next = (t / PGML_GBM_STEP_TREES + 1) * PGML_GBM_STEP_TREES;
 
-			if (lane == 0)
+			if (next > end)
+				next = end;
+			if (t % PGML_GBM_STEP_TREES == 0)
 				step = find_row_leaves(p, t, step, s);
-			sum += p->value[p->tree[t].test + t + s->leaf[lane]];
+			sum = add_leaves(p, t, next, s->leaf, sum);
+			t = next;
 		}
 		out[o] = sum;
 	}
@@ -213,6 +225,7 @@ open_form(const void *prepared, const uint8_t *payload, const PgmlShape *shape)
 		.set = (const PgmlGbmSet *) (base + form->set),
 		.value = (const double *) (base + form->value),
 		.step = form->step == 0 ? NULL : (const PgmlGbmStep *) (base + form->step),
+		.n_steps = (const uint32_t *) (base + form->n_steps),
 	};
 }
 

@@ -29,13 +29,26 @@
 /* Rows of a block in which kernels work; a line is a byte for each of PGML_BLOCK_ROWS rows. */
 #define PGML_GBM_LANES 64
 
-/* The sorted thresholds of a feature as a search tree: the root, then its two children, and so on (Eytzinger). */
+/* The thresholds of a feature, with infinity in places without one. */
 typedef struct PgmlGbmCuts
 {
+	float last[16]; /* of each 16 sorted ones */
+	float sorted[PGML_GBM_BLOCK_CUTS +
+				 1]; /* for a row alone, which reads two lines of the cache then */
+	float at[PGML_GBM_BLOCK_CUTS +
+			 1]; /* as a search tree: the root, its two children, and so on (Eytzinger) */
 	int32_t n;
-	int32_t depth; /* levels: 2^depth - 1 places, empty ones infinite */
-	float at[PGML_GBM_BLOCK_CUTS + 1];
+	int32_t depth; /* levels of the tree: 2^depth - 1 places */
+	int32_t reserved[14];
 } PgmlGbmCuts;
+
+/* A feature that numeric nodes compare; makes a line of ranks. */
+typedef struct PgmlGbmNumberLine
+{
+	int32_t feature;
+	uint32_t cuts;  /* number of its thresholds among those of all features */
+	int8_t missing; /* rank of missing values */
+} PgmlGbmNumberLine;
 
 /* Rows that are at leaf `from` and whose byte of the line is greater than rank go on to leaf `to`. */
 typedef struct PgmlGbmTest
@@ -92,8 +105,12 @@ typedef struct PgmlGbmKernel
 	void (*find)(const PgmlGbmTest *test, int32_t n, const int8_t *lines, int64_t rows,
 				 uint8_t *leaf);
 
+	/* Ranks of one row x[feature * stride] in n lines, or NULL: what rank() gives. */
+	void (*rank_row)(const PgmlGbmCuts *cuts, const PgmlGbmNumberLine *number, uint32_t n,
+					 const float *x, int64_t stride, int8_t *bytes);
+
 	/*
-	 * Leaves of one row in 64 trees by n steps, or NULL.  bytes: PGML_GBM_STEP_LINES bytes, of each line the row's, of which
+	 * Leaves of one row in 64 trees by n steps, or NULL, with rank_row().  bytes: PGML_GBM_STEP_LINES bytes, of each line the row's, of which
 	 * n_lines matter; contained: what contain() says, in the places of sets, and anything in others.
 	 */
 	void (*find_row)(const PgmlGbmStep *step, int32_t n, const int8_t *bytes, int32_t n_lines,
@@ -110,14 +127,6 @@ pgml_gbm_rank(const PgmlGbmCuts *cuts, float x)
 		at = 2 * at + 1 + (cuts->at[at] < x);
 	return at - ((1 << cuts->depth) - 1);
 }
-
-/* A feature that numeric nodes compare; makes a line of ranks. */
-typedef struct PgmlGbmNumberLine
-{
-	int32_t feature;
-	uint32_t cuts;  /* number of its thresholds among those of all features */
-	int8_t missing; /* rank of missing values */
-} PgmlGbmNumberLine;
 
 /* Where a tree begins; it ends where the next one begins. */
 typedef struct PgmlGbmTreeStart
@@ -145,6 +154,7 @@ typedef struct PgmlGbmForm
 	uint64_t set;
 	uint64_t value;
 	uint64_t step; /* 0: none */
+	uint64_t n_steps;
 } PgmlGbmForm;
 
 /*
@@ -169,10 +179,8 @@ typedef struct PgmlGbmPrepared
 	const double *value;
 	/* For one row, or NULL: for each 64 trees in their order as many as the largest of them has tests. */
 	const PgmlGbmStep *step;
+	const uint32_t *n_steps; /* for each 64 trees */
 } PgmlGbmPrepared;
-
-/* Steps of the trees from `first` on that one row passes through together: the most tests that one of them has. */
-extern uint32_t pgml_gbm_count_steps(const PgmlGbmPrepared *p, uint32_t first);
 
 /* All kernels, the best first; the last runs everywhere. */
 extern const PgmlGbmKernel *const *pgml_gbm_kernels(int *n);

@@ -138,6 +138,6 @@ find(const PgmlGbmTest *test, int32_t n, const int8_t *lines, int64_t rows, uint
 		find_64(test, n, lines + i, leaf + i);
 }
 
-const PgmlGbmKernel pgml_gbm_kernel_avx2 = { "avx2", runs_here, rank, contain, find, NULL };
+const PgmlGbmKernel pgml_gbm_kernel_avx2 = { "avx2", runs_here, rank, contain, find, NULL, NULL };
 
 #endif

@@ -151,7 +151,9 @@ find(const PgmlGbmTest *test, int32_t n, const int8_t *lines, int64_t rows, uint
 		find_64(test, n, lines + i, leaf + i);
 }
 
-const PgmlGbmKernel pgml_gbm_kernel_avx512 = { "avx512", runs_here, rank, contain, find, NULL };
+const PgmlGbmKernel pgml_gbm_kernel_avx512 = {
+	"avx512", runs_here, rank, contain, find, NULL, NULL
+};
 
 /* ---- one row ---- */
 
@@ -159,6 +161,25 @@ static bool
 has_vbmi(void)
 {
 	return runs_here() && __builtin_cpu_supports("avx512vbmi");
+}
+
+/* Of the thresholds, first the 16 among which x belongs, then those of them less than x. */
+AVX512VBMI static void
+rank_row(const PgmlGbmCuts *cuts, const PgmlGbmNumberLine *number, uint32_t n, const float *x,
+		 int64_t stride, int8_t *bytes)
+{
+	for (uint32_t k = 0; k < n; k++)
+	{
+		const PgmlGbmCuts *c = &cuts[number[k].cuts];
+		float v = x[number[k].feature * stride];
+		__m512 all = _mm512_set1_ps(v);
+		int sixteen =
+			__builtin_popcount(_mm512_cmp_ps_mask(_mm512_loadu_ps(c->last), all, _CMP_LT_OQ));
+		int rest = __builtin_popcount(
+			_mm512_cmp_ps_mask(_mm512_loadu_ps(c->sorted + 16 * sixteen), all, _CMP_LT_OQ));
+
+		bytes[k] = v == v ? (int8_t) (16 * sixteen + rest - PGML_GBM_RANK_BIAS) : number[k].missing;
+	}
 }
 
 AVX512VBMI static void
@@ -185,7 +206,7 @@ find_row(const PgmlGbmStep *step, int32_t n, const int8_t *bytes, int32_t n_line
 	_mm512_store_si512(leaf, at);
 }
 
-const PgmlGbmKernel pgml_gbm_kernel_avx512vbmi = { "avx512vbmi", has_vbmi, rank,
-												   contain,      find,     find_row };
+const PgmlGbmKernel pgml_gbm_kernel_avx512vbmi = { "avx512vbmi", has_vbmi, rank,    contain,
+												   find,         rank_row, find_row };
 
 #endif

@@ -58,4 +58,4 @@ find(const PgmlGbmTest *test, int32_t n, const int8_t *lines, int64_t rows, uint
 	}
 }
 
-const PgmlGbmKernel pgml_gbm_kernel_plain = { "plain", runs_here, rank, contain, find, NULL };
+const PgmlGbmKernel pgml_gbm_kernel_plain = { "plain", runs_here, rank, contain, find, NULL, NULL };

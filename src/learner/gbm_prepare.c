@@ -123,14 +123,14 @@ note_nodes(Making *m, bool *fits)
 	return PGML_OK;
 }
 
-/* Sorted thresholds to a search tree. */
+/* The forms of sorted thresholds. */
 static void
 plant(PgmlGbmCuts *cuts)
 {
-	float sorted[PGML_GBM_BLOCK_CUTS + 1];
-
 	for (int32_t i = 0; i <= PGML_GBM_BLOCK_CUTS; i++)
-		sorted[i] = i < cuts->n ? cuts->at[i] : INFINITY;
+		cuts->sorted[i] = i < cuts->n ? cuts->at[i] : INFINITY;
+	for (int32_t i = 0; i < 16; i++)
+		cuts->last[i] = cuts->sorted[16 * i + 15];
 	cuts->depth = 0;
 	while ((1 << cuts->depth) - 1 < cuts->n)
 		cuts->depth++;
@@ -139,7 +139,7 @@ plant(PgmlGbmCuts *cuts)
 		int32_t half = 1 << (cuts->depth - level - 1);
 
 		for (int32_t node = 0; node < 1 << level; node++)
-			cuts->at[(1 << level) - 1 + node] = sorted[2 * half * node + half - 1];
+			cuts->at[(1 << level) - 1 + node] = cuts->sorted[2 * half * node + half - 1];
 	}
 	for (int32_t i = (1 << cuts->depth) - 1; i <= PGML_GBM_BLOCK_CUTS; i++)
 		cuts->at[i] = INFINITY;
@@ -334,8 +334,9 @@ make_trees(Making *m, bool *fits)
 	return PGML_OK;
 }
 
-uint32_t
-pgml_gbm_count_steps(const PgmlGbmPrepared *p, uint32_t first)
+/* Steps of the trees from `first` on that one row passes through together: the most tests that one of them has. */
+static uint32_t
+count_steps(const PgmlGbmPrepared *p, uint32_t first)
 {
 	uint32_t most = 0;
 
@@ -343,6 +344,13 @@ pgml_gbm_count_steps(const PgmlGbmPrepared *p, uint32_t first)
 		if (p->tree[t + 1].test - p->tree[t].test > most)
 			most = p->tree[t + 1].test - p->tree[t].test;
 	return most;
+}
+
+/* Times that 64 trees, or less, are passed through together. */
+static size_t
+step_groups(const PgmlGbmPrepared *p)
+{
+	return ((size_t) p->view.header->n_trees + PGML_GBM_STEP_TREES - 1) / PGML_GBM_STEP_TREES;
 }
 
 /* One tree's tests in the steps. */
@@ -374,15 +382,20 @@ make_steps(Making *m)
 	PgmlGbmPrepared *p = m->p;
 	uint32_t n_trees = p->view.header->n_trees;
 	size_t n = 0;
+	uint32_t *n_steps;
 	PgmlGbmStep *step;
 
 	if (p->kernel->find_row == NULL || p->n_numbers > PGML_GBM_STEP_LINES)
 		return PGML_OK;
+	n_steps = pgml_array(m->arena, step_groups(p) + 1, sizeof(uint32_t));
+	if (n_steps == NULL)
+		return pgml_fail_nomem(m->env, "a prepared model");
 	for (uint32_t t = 0; t < n_trees; t += PGML_GBM_STEP_TREES)
-		n += pgml_gbm_count_steps(p, t);
+		n += n_steps[t / PGML_GBM_STEP_TREES] = count_steps(p, t);
 	step = pgml_array(m->arena, n + 1, sizeof(PgmlGbmStep));
 	if (step == NULL)
 		return pgml_fail_nomem(m->env, "a prepared model");
+	p->n_steps = n_steps;
 	p->step = step;
 	m->n_steps = n;
 	for (size_t k = 0; k < n; k++)
@@ -398,7 +411,7 @@ make_steps(Making *m)
 			return pgml_fail_cancelled(m->env);
 		enter_steps(p, m->set, t, step);
 		if (t % PGML_GBM_STEP_TREES == PGML_GBM_STEP_TREES - 1)
-			step += pgml_gbm_count_steps(p, t - (PGML_GBM_STEP_TREES - 1));
+			step += n_steps[t / PGML_GBM_STEP_TREES];
 	}
 	return PGML_OK;
 }
@@ -456,6 +469,7 @@ assemble(const Making *m, PgmlArena *arena, const void **prepared)
 	form.tree = place(&form, n_trees, sizeof(PgmlGbmTreeStart));
 	form.set = place(&form, m->n_sets, sizeof(PgmlGbmSet));
 	form.value = place(&form, m->n_values, sizeof(double));
+	form.n_steps = place(&form, p->step == NULL ? 0 : step_groups(p), sizeof(uint32_t));
 	form.step = p->step == NULL ? 0 : place(&form, m->n_steps, sizeof(PgmlGbmStep));
 	form.test = place(&form, m->n_tests, sizeof(PgmlGbmTest));
 	base = pgml_zalloc(arena, 1, form.size);
@@ -468,6 +482,7 @@ assemble(const Making *m, PgmlArena *arena, const void **prepared)
 	fill(base, form.tree, p->tree, n_trees, sizeof(PgmlGbmTreeStart));
 	fill(base, form.set, m->set, m->n_sets, sizeof(PgmlGbmSet));
 	fill(base, form.value, m->value, m->n_values, sizeof(double));
+	fill(base, form.n_steps, p->n_steps, p->step == NULL ? 0 : step_groups(p), sizeof(uint32_t));
 	fill(base, form.step, p->step, m->n_steps, sizeof(PgmlGbmStep));
 	fill(base, form.test, m->test, m->n_tests, sizeof(PgmlGbmTest));
 	*prepared = base;
