@@ -551,15 +551,21 @@ resolve_reference(const char *reference, Size length, PgmlResolved *state)
 
 /* ---- call sites ---------------------------------------------------------------------------- */
 
+void
+pgml_model_ref_release(PgmlModelRef *ref)
+{
+	PgmlModel *model = ref->model;
+
+	ref->model = NULL;
+	if (model != NULL)
+		release_model(model);
+}
+
 /* Context callback of a hold. */
 static void
 unpin_model(void *arg)
 {
-	PgmlModelRef *ref = arg;
-
-	if (ref->model != NULL)
-		release_model(ref->model);
-	ref->model = NULL;
+	pgml_model_ref_release(arg);
 }
 
 PgmlModelRef *
@@ -596,22 +602,35 @@ hold_is_current(PgmlModelRef *ref, const char *reference, Size length)
 	return true;
 }
 
+/* The reference as the hold keeps it: what it has already, or a new one. */
+static char *
+reference_name(PgmlModelRef *ref, const char *reference, Size length)
+{
+	char *name;
+
+	if (ref->reference != NULL && ref->length == length &&
+		memcmp(ref->reference, reference, length) == 0)
+		return ref->reference;
+	name = MemoryContextAlloc(ref->context, length + 1);
+	memcpy(name, reference, length);
+	name[length] = '\0';
+	return name;
+}
+
 /* Point the hold at what the reference means now. */
 static void
 refresh_hold(PgmlModelRef *ref, const char *reference, Size length)
 {
-	char *name = MemoryContextAlloc(ref->context, length + 1);
+	char *name = reference_name(ref, reference, length);
 	PgmlResolved state;
 	CatalogVersion version;
 	PgmlModel *model;
 
-	memcpy(name, reference, length);
-	name[length] = '\0';
 	version = resolve_reference(name, length, &state);
 	model = acquire_model(&version, registry_relid, name);
 	if (ref->model != NULL)
 		release_model(ref->model);
-	if (ref->reference != NULL)
+	if (ref->reference != NULL && ref->reference != name)
 		pfree(ref->reference);
 	ref->model = model;
 	ref->reference = name;

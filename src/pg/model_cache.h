@@ -55,7 +55,7 @@ typedef struct PgmlResolved
 /* One call site's hold on a model: made once per execution, asked for every row. */
 typedef struct PgmlModelRef
 {
-	PgmlModel *model; /* pinned; NULL before the first use */
+	PgmlModel *model; /* pinned; NULL before the first use and after pgml_model_ref_release() */
 	char *reference;  /* as the user wrote it, zero-terminated */
 	Size length;
 	Oid user; /* whose privilege was checked */
@@ -79,6 +79,9 @@ extern PgmlModelRef *pgml_model_ref_create(MemoryContext context);
  * catalog_read_image(), and XX001 for a damaged image.
  */
 extern PgmlModel *pgml_model_ref_get(PgmlModelRef *ref, const char *reference, Size length);
+
+/* Let go of the model; the reference is kept, and the next pgml_model_ref_get() finds out what it means then. */
+extern void pgml_model_ref_release(PgmlModelRef *ref);
 
 /* Count memory that a loaded model has taken, or with a negative number given back. */
 extern void pgml_model_count_bytes(PgmlModel *model, int64 bytes);

@@ -3,7 +3,9 @@
  *
  * Each call site of a running statement keeps a PredictSite in fn_extra: the pinned model, the
  * binding of its input and the buffers, so that a row costs no catalog access and no allocation but
- * its result.  The verbs exist for records, jsonb, json and text; one C function serves all three and
+ * its result.  When the statement ends the site is parked, without the model, for the next execution
+ * with such a call: a statement that is executed for one row again and again, in one of many
+ * sessions, else would spend more on making sites in cold memory than on predicting.  The verbs exist for records, jsonb, json and text; one C function serves all three and
  * asks the catalog once which it is.
  */
 #include "postgres.h"
@@ -14,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
 #include "fmgr.h"
+#include "lib/ilist.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -37,13 +40,21 @@ typedef struct PredictType
 	FmgrInfo input;
 } PredictType;
 
+#define MAX_PARKED       8
+#define MAX_PARKED_BYTES (64 * 1024) /* of one site */
+
 /* State of one call site. */
 typedef struct PredictSite
 {
+	dlist_node node; /* among those that are parked */
+	MemoryContext context;
+	MemoryContextCallback end; /* of the execution */
+	Oid function;
+	Oid form; /* type of the input: JSONBOID, JSONOID, TEXTOID or one of rows */
+	Oid type; /* of the call's result */
 	PgmlModelRef *ref;
 	PgmlInputs *inputs;
-	Oid form;               /* type of the input: JSONBOID, JSONOID, TEXTOID or one of rows */
-	PredictType result;     /* of predict() */
+	PredictType result;     /* of predict(), in this execution */
 	uint64 serial;          /* model that the rest belongs to */
 	MemoryContext of_model; /* emptied when the model changes */
 	double *out;            /* the prediction */
@@ -81,6 +92,14 @@ predict_verb(Oid function)
 													 PREDICT_NONE;
 }
 
+bool
+predict_reads_slots(const FmgrInfo *function)
+{
+	return function->fn_addr == pgml_auto_predict || function->fn_addr == pgml_auto_predict_value ||
+		   function->fn_addr == pgml_auto_predict_proba ||
+		   function->fn_addr == pgml_auto_predict_probs;
+}
+
 /* ---- call sites ---------------------------------------------------------------------------- */
 
 /* The type of the second argument tells the forms of a verb apart: the call's, or without one the declared type. */
@@ -111,18 +130,92 @@ init_result(PredictType *result, Oid type, MemoryContext context)
 	fmgr_info_cxt(input, &result->input, context);
 }
 
+/* Sites of no running statement, parked last first. */
+static dlist_head parked = DLIST_STATIC_INIT(parked);
+static int n_parked;
+
+/*
+ * Context callback: the execution that a site belongs to ends, well or not.  The model is let go of: whether it is still the one is for
+ * the next execution to find out, and until then it may leave the cache.
+ */
+static void
+park_site(void *arg)
+{
+	PredictSite *site = arg;
+
+	pgml_model_ref_release(site->ref);
+	pgml_inputs_park(site->inputs);
+	if (MemoryContextMemAllocated(site->context, true) > MAX_PARKED_BYTES)
+	{
+		MemoryContextDelete(site->context);
+		return;
+	}
+	if (OidIsValid(site->result.type) && site->result.type != TEXTOID)
+		site->serial = 0; /* what a type reads may depend on settings */
+	site->result.type = InvalidOid;
+	dlist_push_head(&parked, &site->node);
+	if (++n_parked <= MAX_PARKED)
+		return;
+	site = dlist_tail_element(PredictSite, node, &parked);
+	dlist_delete(&site->node);
+	n_parked--;
+	MemoryContextDelete(site->context);
+}
+
+/* A parked site of a call like this, no longer parked; NULL: there is none. */
 static PredictSite *
-create_site(FunctionCallInfo fcinfo)
+take_site(Oid function, Oid form, Oid type, const char *reference, Size length)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &parked)
+	{
+		PredictSite *site = dlist_container(PredictSite, node, iter.cur);
+
+		if (site->function == function && site->form == form && site->type == type &&
+			site->ref->length == length && memcmp(site->ref->reference, reference, length) == 0)
+		{
+			dlist_delete(&site->node);
+			n_parked--;
+			return site;
+		}
+	}
+	return NULL;
+}
+
+static PredictSite *
+create_site(Oid function, Oid form, Oid type)
 {
 	MemoryContext context =
-		AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "pgml_auto predict", ALLOCSET_SMALL_SIZES);
+		AllocSetContextCreate(CurrentMemoryContext, "pgml_auto predict", ALLOCSET_SMALL_SIZES);
 	PredictSite *site = MemoryContextAllocZero(context, sizeof(PredictSite));
 
+	site->context = context;
+	site->function = function;
+	site->form = form;
+	site->type = type;
 	site->ref = pgml_model_ref_create(context);
 	site->inputs = pgml_inputs_create(context);
-	site->form = input_form(fcinfo);
 	site->of_model = AllocSetContextCreate(context, "pgml_auto result", ALLOCSET_SMALL_SIZES);
-	fcinfo->flinfo->fn_extra = site;
+	site->end.func = park_site;
+	site->end.arg = site;
+	MemoryContextSetParent(context, TopMemoryContext);
+	return site;
+}
+
+/* The site of a call that is made for the first time in this execution. */
+static PredictSite *
+open_site(FunctionCallInfo fcinfo, const char *reference, Size length)
+{
+	FmgrInfo *info = fcinfo->flinfo;
+	Oid form = input_form(fcinfo);
+	Oid type = get_fn_expr_rettype(info);
+	PredictSite *site = take_site(info->fn_oid, form, type, reference, length);
+
+	if (site == NULL)
+		site = create_site(info->fn_oid, form, type);
+	MemoryContextRegisterResetCallback(info->fn_mcxt, &site->end);
+	info->fn_extra = site;
 	return site;
 }
 
@@ -159,7 +252,10 @@ read_input(PredictSite *site, FunctionCallInfo fcinfo)
 			pgml_inputs_read_text(site->inputs, PG_GETARG_TEXT_PP(1));
 			break;
 		default:
-			pgml_inputs_read_record(site->inputs, PG_GETARG_HEAPTUPLEHEADER(1));
+			if (fcinfo->context != NULL && IsA(fcinfo->context, TupleTableSlot))
+				pgml_inputs_read_slot(site->inputs, (TupleTableSlot *) fcinfo->context);
+			else
+				pgml_inputs_read_record(site->inputs, PG_GETARG_HEAPTUPLEHEADER(1));
 			break;
 	}
 }
@@ -173,7 +269,7 @@ enter_site(FunctionCallInfo fcinfo)
 	PgmlModel *model;
 
 	if (site == NULL)
-		site = create_site(fcinfo);
+		site = open_site(fcinfo, VARDATA_ANY(reference), VARSIZE_ANY_EXHDR(reference));
 	model = pgml_model_ref_get(site->ref, VARDATA_ANY(reference), VARSIZE_ANY_EXHDR(reference));
 	pgml_inputs_use_model(site->inputs, model, site->ref->reference);
 	if (site->serial != model->serial)

@@ -3,6 +3,7 @@
 #define PGML_PG_PREDICT_H
 
 #include "postgres.h"
+#include "fmgr.h"
 
 #include "model/image.h"
 
@@ -21,6 +22,12 @@ typedef enum PredictVerb
  * are.
  */
 extern PredictVerb predict_verb(Oid function);
+
+/*
+ * Whether a function is one of them, without asking the catalog.  One called with a TupleTableSlot as context reads that row in place
+ * of its second argument, which then is not NULL and of the slot's type.
+ */
+extern bool predict_reads_slots(const FmgrInfo *function);
 
 /* Number of the class with this label, -1: none. */
 extern int pgml_find_class(const PgmlImage *image, const char *s, Size length);

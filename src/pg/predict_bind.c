@@ -237,6 +237,7 @@ predict_create_binding(PgmlModel *model, const char *reference, TupleDesc desc,
 		if (bound->element > 0)
 			bound->length = bound_length(recipe, binding);
 		from = bound->attribute;
+		binding->last_column = Max(binding->last_column, bound->attribute + 1);
 		binding->n_inputs++;
 	}
 	if (missing.count > 0)
@@ -293,12 +294,24 @@ predict_forget_binding(PgmlInputs *inputs)
 	if (inputs->own_binding != NULL)
 		MemoryContextDelete(inputs->own_binding);
 	inputs->own_binding = NULL;
+}
+
+/* Room for the columns of a row. */
+static void
+make_columns(PgmlInputs *inputs, int n)
+{
+	if (n <= inputs->room)
+		return;
+	inputs->room = 0;
 	if (inputs->values != NULL)
 		pfree(inputs->values);
 	inputs->values = NULL;
 	if (inputs->nulls != NULL)
 		pfree(inputs->nulls);
 	inputs->nulls = NULL;
+	inputs->values = MemoryContextAlloc(inputs->context, n * sizeof(Datum));
+	inputs->nulls = MemoryContextAlloc(inputs->context, n * sizeof(bool));
+	inputs->room = n;
 }
 
 void
@@ -327,11 +340,6 @@ predict_bind_type(PgmlInputs *inputs, Oid type, int32 typmod, uint64 identifier)
 			inputs->own_binding = binding->context;
 	}
 	if (binding->desc != NULL)
-	{
-		inputs->values =
-			MemoryContextAlloc(inputs->context, binding->desc->natts * sizeof(Datum) + 1);
-		inputs->nulls =
-			MemoryContextAlloc(inputs->context, binding->desc->natts * sizeof(bool) + 1);
-	}
+		make_columns(inputs, binding->desc->natts);
 	inputs->binding = binding;
 }

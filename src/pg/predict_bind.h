@@ -34,7 +34,8 @@ struct PgmlBinding
 	int32 typmod;
 	uint64 identifier; /* of this definition of the type */
 	MemoryContext context;
-	TupleDesc desc; /* NULL for JSON */
+	TupleDesc desc;    /* NULL for JSON */
+	int32 last_column; /* that is bound, from 1 */
 	int n_inputs;
 	BoundInput inputs[FLEXIBLE_ARRAY_MEMBER];
 };

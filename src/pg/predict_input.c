@@ -103,21 +103,35 @@ pgml_inputs_read_columns(PgmlInputs *inputs, const Datum *values, const bool *nu
 	MemoryContextReset(inputs->row);
 }
 
-void
-pgml_inputs_read_record(PgmlInputs *inputs, HeapTupleHeader record)
+/* Bind rows of a type, unless they are bound. */
+static const PgmlBinding *
+bind_rows(PgmlInputs *inputs, Oid type, int32 typmod)
 {
-	PgmlBinding *binding = inputs->binding;
-	Oid type = HeapTupleHeaderGetTypeId(record);
-	int32 typmod = HeapTupleHeaderGetTypMod(record);
+	const PgmlBinding *binding = inputs->binding;
 	uint64 identifier = assign_record_type_identifier(type, typmod);
-	HeapTupleData tuple;
 
 	if (binding == NULL || binding->identifier != identifier || binding->type != type ||
 		binding->typmod != typmod)
-	{
 		predict_bind_type(inputs, type, typmod, identifier);
-		binding = inputs->binding;
-	}
+	return inputs->binding;
+}
+
+void
+pgml_inputs_read_slot(PgmlInputs *inputs, TupleTableSlot *row)
+{
+	const PgmlBinding *binding = bind_rows(inputs, row->tts_tupleDescriptor->tdtypeid, -1);
+
+	slot_getsomeattrs(row, binding->last_column);
+	pgml_inputs_read_columns(inputs, row->tts_values, row->tts_isnull, inputs->features);
+}
+
+void
+pgml_inputs_read_record(PgmlInputs *inputs, HeapTupleHeader record)
+{
+	const PgmlBinding *binding =
+		bind_rows(inputs, HeapTupleHeaderGetTypeId(record), HeapTupleHeaderGetTypMod(record));
+	HeapTupleData tuple;
+
 	tuple.t_len = HeapTupleHeaderGetDatumLength(record);
 	ItemPointerSetInvalid(&tuple.t_self);
 	tuple.t_tableOid = InvalidOid;
@@ -345,6 +359,13 @@ pgml_inputs_create(MemoryContext context)
 	inputs->context = context;
 	inputs->row = AllocSetContextCreate(context, "pgml_auto row", ALLOCSET_SMALL_SIZES);
 	return inputs;
+}
+
+void
+pgml_inputs_park(PgmlInputs *inputs)
+{
+	predict_forget_binding(inputs);
+	MemoryContextReset(inputs->row);
 }
 
 void

@@ -8,6 +8,7 @@
 #include "postgres.h"
 #include "access/htup.h"
 #include "access/tupdesc.h"
+#include "executor/tuptable.h"
 #include "utils/jsonb.h"
 
 #include "pg/model_cache.h"
@@ -29,10 +30,14 @@ typedef struct PgmlInputs
 	MemoryContext own_binding; /* of a binding that is not kept with the model; NULL: none */
 	Datum *values;             /* of the row's columns */
 	bool *nulls;
+	int room;        /* columns of values and nulls */
 	float *features; /* of the row read last */
 } PgmlInputs;
 
 extern PgmlInputs *pgml_inputs_create(MemoryContext context);
+
+/* Forget what lives as long as a model does: it may go before this is used again. */
+extern void pgml_inputs_park(PgmlInputs *inputs);
 
 /* Read rows for this model from now on. */
 extern void pgml_inputs_use_model(PgmlInputs *inputs, PgmlModel *model, const char *reference);
@@ -44,6 +49,7 @@ extern void pgml_inputs_use_model(PgmlInputs *inputs, PgmlModel *model, const ch
  * has too, is a JSON object; anything else is 22023.
  */
 extern void pgml_inputs_read_record(PgmlInputs *inputs, HeapTupleHeader record);
+extern void pgml_inputs_read_slot(PgmlInputs *inputs, TupleTableSlot *row);
 extern void pgml_inputs_read_jsonb(PgmlInputs *inputs, Jsonb *object);
 extern void pgml_inputs_read_text(PgmlInputs *inputs, text *object);
 

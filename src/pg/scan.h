@@ -16,6 +16,7 @@
 #define PGML_PG_SCAN_H
 
 #include "postgres.h"
+#include "nodes/execnodes.h"
 #include "nodes/extensible.h"
 #include "nodes/plannodes.h"
 
@@ -99,6 +100,9 @@ enum
 
 /* scan_exec.c */
 extern const CustomScanMethods scan_methods;
+
+/* scan_single.c: have the prediction of a plan that is about one row read where its scan has the row. */
+extern void scan_single(PlanState *node);
 
 /* scan_hooks.c: whether the execution that this state belongs to is reading everything. */
 extern bool scan_reads_all(const EState *estate);

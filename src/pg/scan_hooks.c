@@ -92,9 +92,15 @@ executor_start(QueryDesc *query, int eflags)
 	int last_node_id;
 
 	if (!block_scoring || IsParallelWorker() || query->plannedstmt->planTree == NULL ||
-		!may_predict(query->plannedstmt) || !scan_is_worth_it(query->plannedstmt, &last_node_id))
+		!may_predict(query->plannedstmt))
 	{
 		start(query, eflags);
+		return;
+	}
+	if (!scan_is_worth_it(query->plannedstmt, &last_node_id))
+	{
+		start(query, eflags);
+		scan_single(query->planstate);
 		return;
 	}
 	context = AllocSetContextCreate(CurrentMemoryContext, "pgml_auto plan", ALLOCSET_DEFAULT_SIZES);

@@ -398,6 +398,66 @@ SELECT grown();
 SELECT count(predict('price', s)) FROM (SELECT i % 60 AS age, 'gold' AS plan FROM generate_series(1, 100000) i) s;
 SELECT sum(total_bytes) < 65536 AS small FROM pg_backend_memory_contexts WHERE name IN ('pgml_auto predict', 'pgml_auto row', 'pgml_auto result', 'pgml_auto binding');
 
+-- A statement for one row reads it where the scan has it; the same as from a row that was made, whatever becomes of the table.
+CREATE FUNCTION different() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    scanned text;
+    made text;
+    n bigint := 0;
+BEGIN
+    FOR i IN 1 .. 60 LOOP
+        SELECT predict_probs('churn', c) INTO scanned FROM customers c WHERE id = i;
+        SELECT predict_probs('churn', s) INTO made FROM (SELECT * FROM customers WHERE id = i OFFSET 0) s;
+        n := n + (scanned IS DISTINCT FROM made)::int;
+        SELECT predict('flag', c, NULL::boolean) INTO scanned FROM customers c WHERE id = i LIMIT 1;
+        SELECT predict('flag', s, NULL::boolean) INTO made FROM (SELECT * FROM customers WHERE id = i OFFSET 0) s;
+        n := n + (scanned IS DISTINCT FROM made)::int;
+    END LOOP;
+    RETURN n;
+END $$;
+PREPARE scanned AS SELECT predict_proba('churn', c) = predict_proba('churn', to_jsonb(c)) AS same FROM customers c WHERE id = $1;
+PREPARE one_row AS SELECT predict('churn', c) FROM customers c WHERE id = $1;
+SELECT different();
+EXECUTE one_row(30);
+BEGIN;
+ALTER TABLE customers DROP COLUMN plan CASCADE;
+ALTER TABLE customers ADD COLUMN added int NOT NULL DEFAULT 7, ADD COLUMN plan text DEFAULT 'gold';
+SELECT different();
+UPDATE customers SET plan = NULL, age = NULL, v = NULL WHERE id % 3 = 0;
+UPDATE customers SET plan = repeat(md5(id::text), 200) WHERE id % 3 = 1;
+SELECT different();
+EXECUTE scanned(30);
+ALTER TABLE customers DROP COLUMN plan;
+SAVEPOINT s;
+EXECUTE one_row(30);
+ROLLBACK TO s;
+SELECT predict_proba('churn', c) FROM customers c WHERE id = 30;
+ROLLBACK;
+SELECT different();
+EXECUTE one_row(30);
+SET track_functions = 'all';
+SELECT different();
+RESET track_functions;
+SELECT predict('churn', c) FROM customers c WHERE id = -1;
+SELECT predict(NULL, c) IS NULL AS no_model FROM customers c WHERE id = 30;
+
+-- What an execution leaves for the next one is no answer: not of another user, nor of a type's input under other settings.
+CREATE TABLE days AS SELECT i AS id, i % 2 AS x, CASE i % 2 WHEN 0 THEN '01/02/2020' ELSE '03/04/2020' END AS day FROM generate_series(1, 200) i;
+ALTER TABLE days ADD PRIMARY KEY (id);
+SELECT train('day', 'SELECT x, day FROM days', 'day');
+PREPARE typed AS SELECT predict('day', d, NULL::date) FROM days d WHERE id = 2;
+SET datestyle = 'ISO, MDY';
+EXECUTE typed;
+SET datestyle = 'ISO, DMY';
+EXECUTE typed;
+RESET datestyle;
+GRANT USAGE ON SCHEMA predict_test TO regress_pgml_group;
+GRANT SELECT ON customers TO regress_pgml_group;
+SET ROLE regress_pgml_group;
+EXECUTE one_row(30);
+RESET ROLE;
+EXECUTE one_row(30);
+
 -- A new registry starts its numbers again; nothing of the old one answers.
 SELECT predict('churn', t) FROM customers t WHERE id = 30;
 DROP EXTENSION pgml_auto CASCADE;
