@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Many connections: memory of a large model in all of them, and throughput of single predictions.
+"""Many connections: memory of a large model in all of them, throughput of single predictions, and what one takes.
 
 A server of its own is made in a temporary folder, once with and once without shared_preload_libraries.  Run it as a user that may run
 PostgreSQL (not root).  Needs initdb, pg_ctl and pgbench (PG_CONFIG or pg_config tells where), the extension installed (PGML_STAGE:
@@ -21,8 +21,11 @@ BIN = subprocess.run([os.environ.get("PG_CONFIG", "pg_config"), "--bindir"], cap
                      check=True).stdout.strip()
 HEADS = {"clients memory": ["| preloaded | private memory | proportional memory | first prediction of the first connection | of the others |",
                             "|---|---:|---:|---:|---:|"],
-         "clients throughput": ["| preloaded | fetch the row, per second | fetch and predict, per second | share |",
-                                "|---|---:|---:|---:|"]}
+         "clients throughput": ["| preloaded | one column, per second | whole row, per second | predict, per second | "
+                                "share of one column | share of the whole row |",
+                                "|---|---:|---:|---:|---:|---:|"],
+         "clients single": ["| preloaded | one column | whole row | predict | over one column | over the whole row |",
+                            "|---|---:|---:|---:|---:|---:|"]}
 COLUMNS = 28
 ROWS = 50000
 
@@ -147,26 +150,45 @@ def train_small():
     cursor.execute("SELECT pg_prewarm('numbers')")
 
 
-def pgbench(folder, name, statement, args):
-    """Transactions a second of one run."""
+STATEMENTS = {"column": "SELECT y FROM numbers t WHERE id = :id",
+              "row": "SELECT * FROM numbers t WHERE id = :id",
+              "predict": "SELECT predict_proba('small', t) FROM numbers t WHERE id = :id"}
+
+
+def pgbench(folder, name, connections, seconds):
+    """Transactions a second of one run of a statement."""
     path = os.path.join(folder, name + ".sql")
     with open(path, "w") as file:
-        file.write(f"\\set id random(1, {ROWS})\n{statement};\n")
-    output = subprocess.run([os.path.join(BIN, "pgbench"), "-n", "-M", "prepared", "-c", str(args.connections), "-j", "2",
-                             "-T", str(args.seconds), "-f", path], capture_output=True, text=True, check=True).stdout
+        file.write(f"\\set id random(1, {ROWS})\n{STATEMENTS[name]};\n")
+    output = subprocess.run([os.path.join(BIN, "pgbench"), "-n", "-M", "prepared", "-c", str(connections), "-j", str(min(2, connections)),
+                             "-T", str(seconds), "-f", path], capture_output=True, text=True, check=True).stdout
     return float(re.search(r"tps = ([\d.]+)", output).group(1))
 
 
+def measure_in_turns(folder, connections, rounds, seconds):
+    """Transactions a second of each statement in each round."""
+    tps = {name: [] for name in STATEMENTS}
+    for _ in range(rounds):
+        for name in STATEMENTS:
+            tps[name].append(pgbench(folder, name, connections, seconds))
+    return tps
+
+
 def measure_throughput(folder, preload, args):
-    statements = {"fetch": "SELECT y FROM numbers t WHERE id = :id",
-                  "predict": "SELECT predict_proba('small', t) FROM numbers t WHERE id = :id"}
-    tps = {name: [] for name in statements}
-    for _ in range(args.rounds):
-        for name, statement in statements.items():
-            tps[name].append(pgbench(folder, name, statement, args))
-    fetch, predict = (statistics.median(tps[name]) for name in statements)
-    share = statistics.median(p / f for p, f in zip(tps["predict"], tps["fetch"]))
-    return f"| {'yes' if preload else 'no'} | {fetch:,.0f} | {predict:,.0f} | {100 * share:.0f} % |"
+    tps = measure_in_turns(folder, args.connections, args.rounds, args.seconds)
+    share = {name: statistics.median(p / f for p, f in zip(tps["predict"], tps[name])) for name in ("column", "row")}
+    return (f"| {'yes' if preload else 'no'} | {statistics.median(tps['column']):,.0f} | {statistics.median(tps['row']):,.0f} | "
+            f"{statistics.median(tps['predict']):,.0f} | {100 * share['column']:.0f} % | {100 * share['row']:.0f} % |")
+
+
+def measure_single(folder, preload, args):
+    """Microseconds of each statement on one connection, and what the prediction takes more than the others."""
+    # Differences are small: many short runs, so that what else the machine does meets all statements alike.
+    in_turns = measure_in_turns(folder, 1, 4 * args.rounds, max(1, args.seconds // 4))
+    took = {name: [1e6 / t for t in all_tps] for name, all_tps in in_turns.items()}
+    more = {name: statistics.median(p - f for p, f in zip(took["predict"], took[name])) for name in ("column", "row")}
+    return (f"| {'yes' if preload else 'no'} | {statistics.median(took['column']):.1f} µs | {statistics.median(took['row']):.1f} µs | "
+            f"{statistics.median(took['predict']):.1f} µs | {more['column']:.1f} µs | {more['row']:.1f} µs |")
 
 
 def main():
@@ -199,6 +221,7 @@ def main():
                 add("clients memory", measure_memory(args.connections, preload))
             if args.only != "memory":
                 add("clients throughput", measure_throughput(server.folder, preload, args))
+                add("clients single", measure_single(server.folder, preload, args))
     finally:
         server.remove()
     for name, lines in tables.items():
