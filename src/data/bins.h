@@ -18,8 +18,9 @@ typedef struct PgmlBins
 	int64_t nrows;
 	int32_t nfeatures;
 	int32_t max_bin;
-	int32_t *n_bins;   /* per feature, missing included, <= max_bin + 1 <= 256 */
-	float **edges;     /* per numeric feature n_bins-2 upper edges, then infinity; NULL for categorical */
+	int32_t *n_bins; /* per feature, missing included, <= max_bin + 1 <= 256 */
+	float *
+		*edges; /* per numeric feature n_bins-2 upper edges, then infinity; NULL for categorical */
 	uint8_t **bin;     /* per feature nrows bins */
 	bool *has_missing; /* a missing value was seen in the fitted rows */
 } PgmlBins;
