@@ -151,6 +151,7 @@ typedef struct Boost
 	int32_t *index;       /* rows of the tree being grown */
 	int32_t *usable;      /* features with anything to split */
 	int32_t n_usable;
+	bool sets;         /* one of them is split by sets of levels */
 	int32_t *features; /* of the tree being grown */
 	int32_t n_features;
 	double best_loss;
@@ -260,8 +261,13 @@ static void
 list_usable(Boost *b)
 {
 	for (int32_t f = 0; f < b->bins->nfeatures; f++)
-		if (b->bins->n_bins[f] > 2 || b->bins->has_missing[f])
-			b->usable[b->n_usable++] = f;
+	{
+		if (b->bins->n_bins[f] <= 2 && !b->bins->has_missing[f])
+			continue;
+		b->usable[b->n_usable++] = f;
+		b->sets |= b->data->x->features[f].categorical &&
+				   b->bins->n_bins[f] - 1 > b->config.max_cat_to_onehot;
+	}
 }
 
 /* Rows, targets and scores of both parts of the data. */
@@ -396,6 +402,7 @@ boost_output(Boost *b, int round, int k, bool *split)
 	for (int64_t i = 0; i < t->n; i++)
 		b->index[i] = (int32_t) i;
 	PGML_TRY(pgml_gbm_gradients(env, t, k, seed, &b->gradients));
+	b->gradients.noise = b->sets ? pgml_gbm_noise(t, k) : 0;
 	PGML_TRY(pgml_gbm_grow(b->grower, &growth, &tree, &complete));
 	if (!complete)
 	{

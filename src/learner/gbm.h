@@ -87,6 +87,7 @@ typedef struct PgmlGbmGradients
 	PgmlGbmSum *sum;
 	int32_t *packed;
 	bool unit_hessian;
+	double noise; /* sum of g^2 over that of h; 0: not needed */
 } PgmlGbmGradients;
 
 /* Sum of g as a number. */

@@ -8,7 +8,11 @@
 #include "core/par.h"
 #include "learner/gbm_packed.h"
 
-#define BLOCK     4096
+#define BLOCK 4096
+/* Rows next to each other that are looked at together, and in how many places. */
+#define PROBE_ROWS 64
+#define PROBES     64
+
 #define POLL_ROWS ((int64_t) 1 << 20) /* a few milliseconds */
 
 /* Blocks that n rows are cut into. */
@@ -239,6 +243,29 @@ pgml_gbm_raw_gradients(const PgmlGbmTarget *t, int k, int64_t from, int n, doubl
 			softmax_gradient(s[i] - t->highest[from + i], t->inverse[from + i], factor, y[i] == k,
 							 &g[i], &h[i]);
 	}
+}
+
+double
+pgml_gbm_noise(const PgmlGbmTarget *t, int k)
+{
+	double g[PROBE_ROWS], h[PROBE_ROWS];
+	double squares = 0, sum = 0;
+	int64_t step = t->n / PROBES < PROBE_ROWS ? PROBE_ROWS : t->n / PROBES;
+
+	for (int64_t from = 0; from < t->n; from += step)
+	{
+		int n = (int) (t->n - from < PROBE_ROWS ? t->n - from : PROBE_ROWS);
+
+		pgml_gbm_raw_gradients(t, k, from, n, g, h);
+		for (int i = 0; i < n; i++)
+		{
+			double w = t->w ? t->w[from + i] : 1;
+
+			squares += w * (t->copies ? t->copies[from + i] : 1) * g[i] * g[i];
+			sum += w * h[i];
+		}
+	}
+	return sum > 0 && isfinite(squares) ? squares / sum : 0;
 }
 
 PgmlStatus

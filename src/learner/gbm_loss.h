@@ -28,6 +28,8 @@ typedef struct PgmlGbmTarget
 	double *inverse; /* softmax: 1 / sum of exp(score - highest) */
 	double *partial; /* one number per block, for reductions */
 	double first_g;  /* squared error: largest |g| before the first tree */
+	float *
+		copies; /* rows that each row, drawn from more of them, stands for, in w already; NULL: 1 */
 	bool never_pack; /* packed gradients were too coarse once */
 } PgmlGbmTarget;
 
@@ -71,6 +73,12 @@ extern PgmlStatus pgml_gbm_gradients(const PgmlEnv *env, PgmlGbmTarget *target, 
 /* g and h of output k at weight 1 of n rows from row `from`, in double precision. */
 extern void pgml_gbm_raw_gradients(const PgmlGbmTarget *target, int k, int64_t from, int n,
 								   double *g, double *h);
+
+/*
+ * Weighted sum of g^2 over that of h of output k, over some rows: what G^2 / H of a random set of rows is on average.  A row
+ * of weight 2 counts as two rows, one that stands for two as one that is twice as large.
+ */
+extern double pgml_gbm_noise(const PgmlGbmTarget *target, int k);
 
 /* Sums of g and h of output k over n listed rows, in double precision. */
 extern PgmlStatus pgml_gbm_exact_sums(const PgmlEnv *env, const PgmlGbmTarget *target, int k,

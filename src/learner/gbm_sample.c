@@ -48,7 +48,7 @@ pgml_gbm_sample_size(const PgmlDataset *data, double fraction, bool by_gradient)
 
 	return capacity * (pgml_gbm_rows_stride(data->x->nfeatures) + (int64_t) sizeof(int32_t)) +
 		   count_blocks(data->n) * (int64_t) sizeof(int64_t) +
-		   (by_gradient ? data->n * (int64_t) sizeof(float) : 0) +
+		   (by_gradient ? (data->n + capacity) * (int64_t) sizeof(float) : 0) +
 		   pgml_gbm_target_size(data, by_gradient || data->w != NULL, capacity);
 }
 
@@ -65,8 +65,12 @@ pgml_gbm_sample_create(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *
 	out->rows.stride = pgml_gbm_rows_stride(data->x->nfeatures);
 	out->rows.number = out->number;
 	PGML_TRY(pgml_gbm_rows_room(env, arena, out->capacity, out->rows.stride, &out->rows.bin));
-	return pgml_gbm_target_room(env, arena, data, by_gradient || data->w != NULL, out->capacity,
-								&out->target);
+	PGML_TRY(pgml_gbm_target_room(env, arena, data, by_gradient || data->w != NULL, out->capacity,
+								  &out->target));
+	if (!by_gradient)
+		return PGML_OK;
+	out->target.copies = pgml_array(arena, (size_t) out->capacity, sizeof(float));
+	return out->target.copies != NULL ? PGML_OK : pgml_fail_nomem(env, "drawn rows");
 }
 
 /* One drawing. */
@@ -264,9 +268,10 @@ copy_targets(const DrawJob *job, int64_t to, int64_t n)
 	for (int64_t i = 0; sample->size && i < n; i++)
 	{
 		double size = sample->size[number[i]];
+		double copies = size < sample->threshold ? sample->threshold / size : 1;
 
-		if (size < sample->threshold)
-			t->w[to + i] *= sample->threshold / size;
+		t->w[to + i] *= copies;
+		t->copies[to + i] = (float) copies;
 	}
 	for (int k = 0; k < t->n_outputs; k++)
 	{

@@ -15,6 +15,7 @@ typedef struct PgmlGbmNode
 	const PgmlGbmConfig *config;
 	const PgmlGbmScale *scale;
 	PgmlGbmSum total;
+	double noise;  /* of the gradients; 0: not known, all gains of sets of levels count */
 	uint64_t seed; /* of the node's random thresholds */
 } PgmlGbmNode;
 
@@ -49,6 +50,12 @@ extern void pgml_gbm_split_numeric(const PgmlGbmNode *node, int32_t feature, con
 								   int n_bins, PgmlGbmSplit *split);
 extern void pgml_gbm_split_categorical(const PgmlGbmNode *node, int32_t feature,
 									   const PgmlGbmSum *hist, int n_bins, PgmlGbmSplit *split);
+
+/*
+ * What parting the m of n equally frequent levels with the lowest mean gradients from the others gains on average when the
+ * levels do not matter, at noise 1: m times the squared mean of the lowest m of n standard normal values, over 1 - m / n.
+ */
+extern double pgml_gbm_chance_gain(int m, int n);
 
 /* Fill the set of a numeric split that was chosen. */
 extern void pgml_gbm_split_close(PgmlGbmSplit *split);

@@ -247,9 +247,11 @@ open_child(PgmlGbmGrower *g, const PgmlGbmGrowth *growth, int c, int32_t id, uin
 	uint64_t seed = pgml_hash_combine(growth->seed, number);
 
 	child->leaf = leaf;
-	child->node = (PgmlGbmNode){
-		.config = g->config, .scale = &growth->gradients->scale, .total = leaf->total, .seed = seed
-	};
+	child->node = (PgmlGbmNode){ .config = g->config,
+								 .scale = &growth->gradients->scale,
+								 .total = leaf->total,
+								 .noise = growth->gradients->noise,
+								 .seed = seed };
 	child->hist = pgml_gbm_pool_hist(&g->pool, leaf->slot);
 	child->sibling = NULL;
 	child->candidate = g->candidate[c];

@@ -303,6 +303,92 @@ no_round_is_empty(void **state)
 	data_free(d);
 }
 
+static int
+compare_numbers(const void *a, const void *b)
+{
+	double x = *(const double *) a, y = *(const double *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* What levels that do not matter seem to gain when they are ordered, against draws of normal numbers. */
+static void
+chance_gains_are_those_of_noise(void **state)
+{
+	static const int levels[] = { 10, 60, 250 };
+	PgmlRng rng;
+
+	(void) state;
+	pgml_rng_init(&rng, 5, 1);
+	for (int t = 0; t < 3; t++)
+	{
+		enum
+		{
+			DRAWS = 2000
+		};
+		int n = levels[t];
+		double z[250], gain[126] = { 0 };
+
+		for (int d = 0; d < DRAWS; d++)
+		{
+			double all = 0, low = 0;
+
+			for (int i = 0; i < n; i++)
+				all += z[i] = pgml_rng_normal(&rng);
+			qsort(z, (size_t) n, sizeof(double), compare_numbers);
+			/* Each level has g = z and h = 1. */
+			for (int m = 1; m <= n / 2; m++)
+			{
+				low += z[m - 1];
+				gain[m] += low * low / m + (all - low) * (all - low) / (n - m) - all * all / n;
+			}
+		}
+		for (int m = 1; m <= n / 2; m++)
+		{
+			double ratio = pgml_gbm_chance_gain(m, n) / (gain[m] / DRAWS);
+
+			/* Few of few levels: the quantile stands for an order statistic. */
+			assert_true(ratio > 0.9 && ratio < (m < n / 10 ? 2 : 1.35));
+		}
+		assert_true(fabs(pgml_gbm_chance_gain(n / 2, n) / (2 / M_PI * n) - 1) < 1e-6);
+	}
+	assert_true(pgml_gbm_chance_gain(3, 3) == 0);
+}
+
+/* Sixty levels without any effect are left alone more often than not; with an effect they are split. */
+static void
+noise_is_not_split(void **state)
+{
+	int splits[2] = { 0 };
+
+	(void) state;
+	for (int t = 0; t < 60; t++)
+	{
+		Data *d = data_new(6000, 1, PGML_TASK_BINARY, 2);
+		PgmlRng rng;
+
+		pgml_rng_init(&rng, (uint64_t) t, 1);
+		make_categorical(d, 0, 60);
+		for (int64_t i = 0; i < 6000; i++)
+		{
+			int level = (int) pgml_rng_below(&rng, 60);
+
+			d->col[0][i] = (float) level;
+			d->y[i] =
+				pgml_rng_below(&rng, 100) < (uint64_t) (50 + (t % 2 == 0 ? 0 : level % 2 * 12));
+		}
+		set(d, "n_estimators", 1);
+		set(d, "num_leaves", 2);
+		fit(d, NULL);
+		splits[t % 2] += predict_row(d, 0) != predict_row(d, 1) ||
+						 predict_row(d, 2) != predict_row(d, 3) ||
+						 predict_row(d, 4) != predict_row(d, 5);
+		data_free(d);
+	}
+	assert_in_range(splits[0], 0, 20);
+	assert_in_range(splits[1], 26, 30);
+}
+
 /* Bytes of a fit of n rows; a fraction of 0 is not given. */
 static PgmlBuf
 fit_rows(Data *d, int64_t n, double fraction)
@@ -354,6 +440,8 @@ gbm_sampling(void)
 		cmocka_unit_test(large_gradients_are_drawn_more_often),
 		cmocka_unit_test(samples_have_room),
 		cmocka_unit_test(no_round_is_empty),
+		cmocka_unit_test(chance_gains_are_those_of_noise),
+		cmocka_unit_test(noise_is_not_split),
 		cmocka_unit_test(many_rows_are_sampled),
 	};
 
