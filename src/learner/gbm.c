@@ -24,9 +24,9 @@
 #define MAX_EMPTY_ROUNDS                                                                           \
 	10 /* rounds without a split after which sampling is given no more chances */
 
-/* Rounds below which a fit is hardly worth its memory, and what they take in a payload: node and value. */
+/* Rounds below which a fit is hardly worth its memory, and what they take in a payload: node, value and cover. */
 #define FEW_ROUNDS          20
-#define TREE_BYTES_PER_LEAF 24
+#define TREE_BYTES_PER_LEAF 28
 
 /*
  * Rows above which a round draws fewer of them unless told otherwise, and the least share: it takes less time, and
@@ -601,4 +601,6 @@ const PgmlLearner pgml_learner_gradient_boosting = {
 	.prepared_size = pgml_gbm_prepared_size,
 	.scratch = pgml_gbm_scratch,
 	.predict_block = pgml_gbm_predict_block,
+	.explains_scores = true,
+	.trees = pgml_gbm_trees,
 };

@@ -13,6 +13,7 @@ pgml_gbm_forest_init(PgmlGbmForest *forest, PgmlBudget *budget)
 	pgml_buf_init(&forest->node, budget);
 	pgml_buf_init(&forest->value, budget);
 	pgml_buf_init(&forest->word, budget);
+	pgml_buf_init(&forest->cover, budget);
 	pgml_buf_init(&forest->end, budget);
 }
 
@@ -23,6 +24,7 @@ pgml_gbm_forest_free(PgmlGbmForest *forest)
 	pgml_buf_free(&forest->node);
 	pgml_buf_free(&forest->value);
 	pgml_buf_free(&forest->word);
+	pgml_buf_free(&forest->cover);
 	pgml_buf_free(&forest->end);
 }
 
@@ -60,12 +62,14 @@ pgml_gbm_forest_add(const PgmlEnv *env, PgmlGbmForest *forest, const PgmlGbmTree
 		pgml_buf_put(&forest->node, &node, sizeof(node));
 	}
 	pgml_buf_put(&forest->value, tree->value, (size_t) tree->n_leaves * sizeof(double));
+	pgml_buf_put(&forest->cover, tree->cover, (size_t) tree->n_leaves * sizeof(float));
 	if (forest->value.len / sizeof(double) > INT32_MAX ||
 		forest->word.len / sizeof(uint32_t) > INT32_MAX)
 		return pgml_fail(env->error, PGML_ERR_LIMIT, "the trees have too many nodes");
 	pgml_buf_put_u32(&forest->end, (uint32_t) (forest->node.len / sizeof(PgmlGbmNode16)));
 	pgml_buf_put_u32(&forest->end, (uint32_t) (forest->word.len / sizeof(uint32_t)));
-	if (forest->node.failed || forest->value.failed || forest->word.failed || forest->end.failed)
+	if (forest->node.failed || forest->value.failed || forest->word.failed ||
+		forest->cover.failed || forest->end.failed)
 		return pgml_fail_nomem(env, "trees");
 	return PGML_OK;
 }
@@ -85,7 +89,14 @@ pgml_gbm_forest_bytes(const PgmlGbmForest *forest)
 {
 	return (int64_t) (front_size((int) (forest->init.len / sizeof(double)),
 								 pgml_gbm_forest_size(forest)) +
-					  forest->node.len + forest->value.len + forest->word.len);
+					  forest->node.len + forest->value.len + forest->word.len + forest->cover.len);
+}
+
+/* Bytes of n numbers of 32 bits with what pads them. */
+static uint64_t
+padded(uint64_t n)
+{
+	return (n * sizeof(uint32_t) + 7) / 8 * 8;
 }
 
 /* Header, initial scores and directory of trees. */
@@ -119,24 +130,28 @@ pgml_gbm_encode(const PgmlEnv *env, PgmlGbmForest *forest, int64_t n_trees, int 
 							 .max_bin = (uint32_t) max_bin };
 	size_t front = front_size(n_outputs, n_trees);
 	size_t nodes = header.n_nodes * sizeof(PgmlGbmNode16);
-	size_t values = ((size_t) header.n_nodes + (size_t) n_trees) * sizeof(double);
-	size_t words = (header.n_words * sizeof(uint32_t) + 7) / 8 * 8;
+	size_t leaves = (size_t) header.n_nodes + (size_t) n_trees;
+	size_t values = leaves * sizeof(double);
+	size_t words = padded(header.n_words);
 	PgmlBuf *buf = &forest->node;
 
 	/* The nodes are by far the most: they stay where they are, and the rest is put around them. */
 	buf->len = nodes;
 	pgml_buf_trim(buf);
-	pgml_buf_put(buf, NULL, front + values + words);
+	pgml_buf_put(buf, NULL, front + values + words + padded(leaves));
 	if (buf->failed)
 		return pgml_fail_nomem(env, "the model");
 	memmove(buf->data + front, buf->data, nodes);
 	write_front(forest, &header, buf->data);
 	if (values > 0)
 		memcpy(buf->data + front + nodes, forest->value.data, values);
-	memset(buf->data + front + nodes + values, 0, words);
+	memset(buf->data + front + nodes + values, 0, words + padded(leaves));
 	if (header.n_words > 0)
 		memcpy(buf->data + front + nodes + values, forest->word.data,
 			   header.n_words * sizeof(uint32_t));
+	if (leaves > 0)
+		memcpy(buf->data + front + nodes + values + words, forest->cover.data,
+			   leaves * sizeof(float));
 	pgml_buf_trim(buf);
 	*out = *buf;
 	pgml_buf_init(buf, out->budget);
@@ -160,8 +175,13 @@ pgml_gbm_view(const uint8_t *payload)
 	v.value = (const double *) (payload + at);
 	at += ((uint64_t) v.header->n_nodes + v.header->n_trees) * sizeof(double);
 	v.word = (const uint32_t *) (payload + at);
-	at += v.header->n_words * sizeof(uint32_t);
-	v.len = (at + 7) / 8 * 8;
+	at += padded(v.header->n_words);
+	if (v.header->format != PGML_GBM_FORMAT_NO_COVERS)
+	{
+		v.cover = (const float *) (payload + at);
+		at += padded((uint64_t) v.header->n_nodes + v.header->n_trees);
+	}
+	v.len = at;
 	return v;
 }
 
@@ -210,7 +230,7 @@ verify_frame(const PgmlGbmView *v, size_t len, const PgmlShape *shape, PgmlError
 {
 	const PgmlGbmHeader *h = v->header;
 
-	if (h->format != PGML_GBM_FORMAT)
+	if (h->format != PGML_GBM_FORMAT && h->format != PGML_GBM_FORMAT_NO_COVERS)
 		return corrupt(err, "the format is of another version");
 	if (h->n_outputs != (uint32_t) pgml_task_outputs(shape->task, shape->n_classes) ||
 		h->n_trees % h->n_outputs != 0 || h->max_bin < 2 || h->max_bin > 255)
@@ -228,6 +248,9 @@ verify_frame(const PgmlGbmView *v, size_t len, const PgmlShape *shape, PgmlError
 	for (uint64_t i = 0; i < (uint64_t) h->n_nodes + h->n_trees; i++)
 		if (!isfinite(v->value[i]))
 			return corrupt(err, "a leaf value is not finite");
+	for (uint64_t i = 0; v->cover && i < (uint64_t) h->n_nodes + h->n_trees; i++)
+		if (!(v->cover[i] > 0) || !isfinite(v->cover[i]))
+			return corrupt(err, "the cover of a leaf is no positive number");
 	return PGML_OK;
 }
 

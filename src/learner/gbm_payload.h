@@ -7,6 +7,7 @@
  *   PgmlGbmNode16 node[n_nodes] tree after tree, children after their parents
  *   f64 value[n_nodes + n_trees] leaf values; a tree of m nodes has m + 1 leaves
  *   u32 set[n_words]            sets of the categorical nodes; padded to a multiple of 8
+ *   f32 cover[n_nodes + n_trees] rows that each leaf was grown from, by their weights; padded to a multiple of 8; not in format 1
  *
  * Tree t adds to output t % n_outputs; regression adds up the trees first and the initial score last.  The score becomes
  * a probability by the logistic function or softmax.
@@ -17,7 +18,8 @@
 #include "learner/gbm.h"
 #include "learner/gbm_tree.h"
 
-#define PGML_GBM_FORMAT 1
+#define PGML_GBM_FORMAT           2
+#define PGML_GBM_FORMAT_NO_COVERS 1 /* still read; explanations need the covers */
 
 typedef struct PgmlGbmHeader
 {
@@ -55,10 +57,11 @@ typedef struct PgmlGbmView
 	const PgmlGbmNode16 *node;
 	const double *value;
 	const uint32_t *word;
-	uint64_t len; /* that the header asks for */
+	const float *cover; /* NULL in format 1 */
+	uint64_t len;       /* that the header asks for */
 } PgmlGbmView;
 
-/* Nodes of tree t, and its leaf values: one more than nodes. */
+/* Nodes of tree t, and its leaf values and, where stored, their covers: one more than nodes. */
 static inline uint32_t
 pgml_gbm_tree_nodes(const PgmlGbmView *v, uint32_t t)
 {
@@ -96,7 +99,8 @@ typedef struct PgmlGbmForest
 	PgmlBuf node;
 	PgmlBuf value;
 	PgmlBuf word;
-	PgmlBuf end; /* u32 pairs per tree: nodes and words up to its end */
+	PgmlBuf cover; /* f32 per leaf */
+	PgmlBuf end;   /* u32 pairs per tree: nodes and words up to its end */
 } PgmlGbmForest;
 
 extern void pgml_gbm_forest_init(PgmlGbmForest *forest, PgmlBudget *budget);
@@ -128,5 +132,9 @@ extern PgmlStatus pgml_gbm_verify(const uint8_t *payload, size_t len, const Pgml
 								  PgmlError *err);
 extern void pgml_gbm_predict(const uint8_t *payload, const PgmlShape *shape, const float *x,
 							 int64_t n, double *out);
+
+/* The learner's trees(), in gbm_trees.c. */
+extern PgmlStatus pgml_gbm_trees(const PgmlEnv *env, PgmlArena *arena, const uint8_t *payload,
+								 const PgmlShape *shape, PgmlTrees *out);
 
 #endif

@@ -9,6 +9,7 @@
  */
 #include "learner/gbm_tree.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -119,7 +120,8 @@ pgml_gbm_grower_create(const PgmlEnv *env, PgmlArena *arena, const PgmlGbmConfig
 	g->heap = pgml_array(arena, leaves, sizeof(int32_t));
 	g->tree.node = pgml_array(arena, leaves, sizeof(PgmlGbmTreeNode));
 	g->tree.value = pgml_array(arena, leaves, sizeof(double));
-	if (!g->parts || !g->leaf || !g->heap || !g->tree.node || !g->tree.value)
+	g->tree.cover = pgml_array(arena, leaves, sizeof(float));
+	if (!g->parts || !g->leaf || !g->heap || !g->tree.node || !g->tree.value || !g->tree.cover)
 		return pgml_fail_nomem(env, "trees");
 	for (int c = 0; c < 2; c++)
 	{
@@ -494,7 +496,22 @@ typedef struct ValueJob
 	const PgmlGbmGrowth *growth;
 } ValueJob;
 
-/* Value of one leaf. */
+/* Rows of a leaf as far as they count: those drawn for their gradients stand for others. */
+static float
+find_cover(const PgmlGbmGrowth *growth, const Leaf *leaf)
+{
+	const PgmlGbmTarget *t = growth->target;
+	double sum = 0;
+
+	if (t->w == NULL)
+		return (float) leaf->n;
+	for (int64_t i = 0; i < leaf->n; i++)
+		sum += t->w[growth->index[leaf->begin + i]] / t->weight;
+	sum *= (double) t->n;
+	return (float) fmin(fmax(sum, FLT_MIN), FLT_MAX);
+}
+
+/* Value and cover of one leaf. */
 static PgmlStatus
 set_value(void *arg, int64_t block, int thread)
 {
@@ -506,6 +523,7 @@ set_value(void *arg, int64_t block, int thread)
 	double sum_h = pgml_gbm_h(&gradients->scale, leaf->total);
 
 	(void) thread;
+	g->tree.cover[block] = find_cover(job->growth, leaf);
 	if (too_coarse(gradients, leaf))
 		PGML_TRY(pgml_gbm_exact_sums(g->env, job->growth->target, job->growth->output,
 									 job->growth->index + leaf->begin, leaf->n, &sum_g, &sum_h));
@@ -514,13 +532,14 @@ set_value(void *arg, int64_t block, int thread)
 	return PGML_OK;
 }
 
-/* Leaf values; a tree without a split changes nothing. */
+/* Leaf values and covers; a tree without a split changes nothing. */
 static PgmlStatus
 set_values(PgmlGbmGrower *g, const PgmlGbmGrowth *growth)
 {
 	ValueJob job = { g, growth };
 
 	g->tree.value[0] = 0;
+	g->tree.cover[0] = (float) growth->n;
 	return g->tree.n_leaves > 1 ? pgml_par_for(g->env, g->tree.n_leaves, set_value, &job) : PGML_OK;
 }
 

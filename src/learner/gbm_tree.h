@@ -27,6 +27,7 @@ typedef struct PgmlGbmTree
 	int32_t n_leaves;
 	PgmlGbmTreeNode *node;
 	double *value; /* of each leaf, shrunk by the learning rate */
+	float *cover;  /* of each leaf, > 0: rows, by their weights */
 } PgmlGbmTree;
 
 typedef struct PgmlGbmGrower PgmlGbmGrower;

@@ -18,6 +18,7 @@
 #include "data/bins.h"
 #include "data/matrix.h"
 #include "learner/task.h"
+#include "learner/trees.h"
 
 typedef enum PgmlParamType
 {
@@ -145,7 +146,40 @@ typedef struct PgmlLearner
      */
 	void (*predict_block)(const void *prepared, const uint8_t *payload, const PgmlShape *shape,
 						  const PgmlBlock *block, double *out, void *scratch);
+
+	/*
+	 * What explanations are made from: one of the next two; a learner without cannot be explained.  They describe the scores that
+	 * the logistic function or softmax turns into probabilities when explains_scores is set, else the predictions.
+	 */
+	bool explains_scores;
+
+	/*
+	 * A verified payload as trees, in arena; they refer to the payload.  PGML_ERR_BADARG for one of a former format that
+	 * does not tell how many rows the leaves had.
+	 */
+	PgmlStatus (*trees)(const PgmlEnv *env, PgmlArena *arena, const uint8_t *payload,
+						const PgmlShape *shape, PgmlTrees *out);
+
+	/*
+	 * For sums of functions of single features: phi[f * stride + i] += factor * (what feature f adds to the output for row i
+	 * of the block, less its mean over the training rows), and *base is set to the mean of the output, without the factor.
+	 * PGML_ERR_BADARG for a payload of a former format that does not hold the means.
+	 */
+	PgmlStatus (*contributions)(const PgmlEnv *env, const uint8_t *payload, const PgmlShape *shape,
+								const PgmlBlock *block, int output, double factor, double *base,
+								double *phi, int64_t stride);
 } PgmlLearner;
+
+/* The failure of trees() and contributions() where a former format lacks what they need. */
+static inline PgmlStatus
+pgml_fail_unexplained(PgmlError *err, const char *learner)
+{
+	pgml_fail(err, PGML_ERR_BADARG,
+			  "this model's \"%s\" was stored by a former version, without what explanations need",
+			  learner);
+	pgml_fail_hint(err, "Train the model again.");
+	return PGML_ERR_BADARG;
+}
 
 /* Registry: all learners in the order in which they are tried. */
 extern const PgmlLearner *const *pgml_learners(int *n);

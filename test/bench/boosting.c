@@ -1,10 +1,12 @@
 /*
- * boosting.c - fit gradient boosting to a table in a file and predict other rows of it; started by boosting.py.
+ * boosting.c - fit gradient boosting to a table in a file and predict other rows of it; started by boosting.py and shap.py.
  *
  * boosting FILE THREADS [NAME=VALUE ...]: the settings are those of the learner.  FILE is little-endian: int64 rows to learn
  * from, rows to predict, features, classes (1: regression); int64 levels of each feature (0: numeric); the columns one after
  * another, float32; the targets of the rows to learn from, float64.  Prints the seconds of the fit, CPU and wall, cutting
- * into bins included, and writes the predictions to FILE.out, float64.
+ * into bins included, and writes the predictions to FILE.out, float64.  With explain=1 the rows to predict are explained as
+ * well, by one thread: a second line has the CPU seconds of preparing and of explaining, and FILE.phi the contributions, row after
+ * row with the base last.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +14,7 @@
 
 #include "core/par.h"
 #include "learner/learner.h"
+#include "learner/tree_shap.h"
 
 /* The table and what is learned from it. */
 typedef struct Bench
@@ -105,6 +108,56 @@ write_predictions(const char *name, const Bench *b, const PgmlShape *shape, cons
 	free(out);
 }
 
+/* Explain the rows after those learned from (output 0), and write the contributions. */
+static void
+write_contributions(const PgmlEnv *env, const char *name, const Bench *b, const PgmlShape *shape,
+					const PgmlFit *fit)
+{
+	int64_t n = b->head[1], nf = b->head[2];
+	PgmlArena *arena = pgml_arena_create(env->budget);
+	double *phi = calloc((size_t) (n * nf) + 1, sizeof(double));
+	double start = pgml_thread_cpu(), ready;
+	const PgmlTreeShap *shap;
+	PgmlTrees trees;
+	float *x;
+	void *scratch;
+	char path[4096];
+	FILE *file;
+
+	if (pgml_learner_gradient_boosting.trees(env, arena, fit->payload.data, shape, &trees) ||
+		pgml_tree_shap_create(env, arena, &trees, shape, &shap))
+		give_up(env->error->message);
+	scratch = pgml_alloc(arena, pgml_tree_shap_scratch(shap));
+	x = pgml_array(arena, (size_t) nf * PGML_SHAP_ROWS, sizeof(float));
+	ready = pgml_thread_cpu();
+	for (int64_t from = 0; from < n; from += PGML_SHAP_ROWS)
+	{
+		PgmlBlock block = { x, PGML_SHAP_ROWS,
+							n - from < PGML_SHAP_ROWS ? n - from : PGML_SHAP_ROWS };
+
+		for (int64_t f = 0; f < nf; f++)
+			memcpy(x + f * PGML_SHAP_ROWS, b->col[f] + b->head[0] + from,
+				   (size_t) block.n * sizeof(float));
+		if (pgml_tree_shap_block(env, shap, &block, 0, 1, phi + from, n, scratch))
+			give_up("explaining failed");
+	}
+	printf("%.4f %.4f\n", ready - start, pgml_thread_cpu() - ready);
+	snprintf(path, sizeof(path), "%s.phi", name);
+	file = fopen(path, "wb");
+	for (int64_t i = 0; file && i < n; i++)
+	{
+		double base = pgml_tree_shap_base(shap, 0);
+
+		for (int64_t f = 0; f < nf; f++)
+			fwrite(&phi[f * n + i], sizeof(double), 1, file);
+		fwrite(&base, sizeof(double), 1, file);
+	}
+	if (file == NULL || fclose(file) != 0)
+		give_up("cannot write the contributions");
+	pgml_arena_destroy(arena);
+	free(phi);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -116,13 +169,14 @@ main(int argc, char **argv)
 	PgmlParams params;
 	PgmlFit fit = { 0 };
 	double cpu, wall;
+	bool explain = false;
 
 	if (argc < 3)
 		give_up("usage: boosting FILE THREADS [NAME=VALUE ...]");
 	read_table(argv[1], &b);
-	PgmlTask task = b.head[3] == 1	 ? PGML_TASK_REGRESSION
-					: b.head[3] == 2 ? PGML_TASK_BINARY
-									 : PGML_TASK_MULTICLASS;
+	PgmlTask task = b.head[3] == 1 ? PGML_TASK_REGRESSION :
+					b.head[3] == 2 ? PGML_TASK_BINARY :
+									 PGML_TASK_MULTICLASS;
 	PgmlDataset set = { .x = &b.x,
 						.y = b.y,
 						.task = task,
@@ -142,6 +196,8 @@ main(int argc, char **argv)
 		*value++ = 0;
 		if (strcmp(argv[i], "seed") == 0)
 			env.seed = strtoull(value, NULL, 10);
+		else if (strcmp(argv[i], "explain") == 0)
+			explain = strcmp(value, "1") == 0;
 		else if (pgml_params_set(learner, &params, argv[i], strtod(value, NULL), &error))
 			give_up(error.message);
 	}
@@ -153,6 +209,8 @@ main(int argc, char **argv)
 		give_up(error.message);
 	printf("%.4f %.4f\n", pgml_process_cpu() - cpu, pgml_now() - wall);
 	write_predictions(argv[1], &b, &shape, &fit);
+	if (explain)
+		write_contributions(&env, argv[1], &b, &shape, &fit);
 	pgml_buf_free(&fit.payload);
 	pgml_pool_destroy(env.pool);
 	return 0;

@@ -129,7 +129,10 @@ random_tree(RandomModel *m, PgmlGbmTree *tree)
 		place[k + 1] = swap ? &node->left : &node->right;
 	}
 	for (int32_t k = 0; k < tree->n_leaves; k++)
+	{
 		tree->value[k] = pgml_rng_normal(&m->rng);
+		tree->cover[k] = (float) (1 + pick(m, 1000)) / 4;
+	}
 }
 
 /* The features of a random model. */
@@ -155,7 +158,8 @@ random_model(const RandomSpec *spec, uint64_t seed)
 	int outputs = pgml_task_outputs(spec->task, spec->n_classes);
 	PgmlGbmTreeNode node[RANDOM_LEAVES];
 	double value[RANDOM_LEAVES];
-	PgmlGbmTree tree = { .node = node, .value = value };
+	float cover[RANDOM_LEAVES];
+	PgmlGbmTree tree = { .node = node, .value = value, .cover = cover };
 	int32_t n_bins[RANDOM_FEATURES];
 	PgmlBins bins = { .max_bin = spec->max_bin, .n_bins = n_bins };
 	PgmlGbmForest forest;

@@ -35,6 +35,7 @@ static const Module modules[] = {
 	{ "constant", test_constant },
 	{ "gradient_boosting", test_gradient_boosting },
 	{ "boosting", test_boosting },
+	{ "tree_shap", test_tree_shap },
 	{ "params", test_params },
 	{ "image", test_image },
 	{ "scoring", test_scoring },
