@@ -142,6 +142,22 @@ constant_predict(const uint8_t *payload, const PgmlShape *shape, const float *x,
 		memcpy(out + (size_t) i * outputs, payload + HEADER_SIZE, outputs * sizeof(double));
 }
 
+/* No feature says anything. */
+static PgmlStatus
+constant_contributions(const PgmlEnv *env, const uint8_t *payload, const PgmlShape *shape,
+					   const PgmlBlock *block, int output, double factor, double *base, double *phi,
+					   int64_t stride)
+{
+	(void) env;
+	(void) shape;
+	(void) block;
+	(void) factor;
+	(void) phi;
+	(void) stride;
+	memcpy(base, payload + HEADER_SIZE + (size_t) output * sizeof(double), sizeof(double));
+	return PGML_OK;
+}
+
 const PgmlLearner pgml_learner_constant = {
 	.name = "constant",
 	.summary =
@@ -151,4 +167,5 @@ const PgmlLearner pgml_learner_constant = {
 	.fit = constant_fit,
 	.verify = constant_verify,
 	.predict = constant_predict,
+	.contributions = constant_contributions,
 };

@@ -72,7 +72,8 @@ linear_memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payloa
 
 	(void) params;
 	*payload = (int64_t) sizeof(PgmlLinearHeader) +
-			   data->x->nfeatures * (int64_t) sizeof(PgmlLinearFeature) + coefs;
+			   data->x->nfeatures * (int64_t) sizeof(PgmlLinearFeature) + coefs +
+			   rows * (int64_t) sizeof(double);
 	bytes = pgml_linear_design_memory(data) + pgml_linear_rows_memory(data) +
 			pgml_linear_solver_memory(rows, outputs, pgml_linear_max_chunks(data)) + 4 * coefs;
 	/* Chunks of the arena, which grow with what is asked for. */
@@ -230,6 +231,7 @@ write_payload(LinearFit *l, PgmlBuf *out)
 {
 	const PgmlLinearDesign *design = &l->design;
 	PgmlLinearHeader header = { .version = PGML_LINEAR_VERSION, .task = (uint32_t) l->data->task };
+	size_t means;
 
 	header.outputs = (uint32_t) design->outputs;
 	header.nfeatures = (uint32_t) l->data->x->nfeatures;
@@ -244,7 +246,10 @@ write_payload(LinearFit *l, PgmlBuf *out)
 	pgml_buf_put(out, &header, sizeof(header));
 	pgml_buf_put(out, design->features, header.nfeatures * sizeof(PgmlLinearFeature));
 	pgml_buf_put(out, l->best, (size_t) l->n_coefs * sizeof(double));
-	return out->failed ? pgml_fail_nomem(l->env, "the model") : PGML_OK;
+	means = pgml_buf_put(out, NULL, (size_t) design->n_rows * sizeof(double));
+	if (out->failed)
+		return pgml_fail_nomem(l->env, "the model");
+	return pgml_linear_means(l->env, design, &l->train, (double *) (out->data + means));
 }
 
 /* The design, the rows and the first coefficients. */
@@ -325,4 +330,6 @@ const PgmlLearner pgml_learner_linear = {
 	.fit = linear_fit,
 	.verify = pgml_linear_verify,
 	.predict = pgml_linear_predict,
+	.explains_scores = true,
+	.contributions = pgml_linear_contributions,
 };

@@ -13,6 +13,7 @@
 #define PGML_LEARNER_LINEAR_INTERNAL_H
 
 #include <math.h>
+#include <string.h>
 
 #include "core/arena.h"
 #include "learner/learner.h"
@@ -39,7 +40,10 @@ typedef struct PgmlLinearFeature
 	double log_mean, log_factor;
 } PgmlLinearFeature;
 
-/* Start of a payload; n_features PgmlLinearFeature and rows x outputs coefficients (f64) follow. */
+/*
+ * Start of a payload; n_features PgmlLinearFeature, rows x outputs coefficients (f64) and, but for version 1, the mean of each
+ * design column over the training rows (f64, 1 for the intercept) follow.
+ */
 typedef struct PgmlLinearHeader
 {
 	uint32_t version;
@@ -51,7 +55,8 @@ typedef struct PgmlLinearHeader
 	double alpha; /* the penalty the coefficients were fitted with */
 } PgmlLinearHeader;
 
-#define PGML_LINEAR_VERSION 1u
+#define PGML_LINEAR_VERSION          2u
+#define PGML_LINEAR_VERSION_NO_MEANS 1u /* still read; explanations need the means */
 
 /* A number that is not missing, within the range of the training rows. */
 static inline double
@@ -232,5 +237,17 @@ extern PgmlStatus pgml_linear_verify(const uint8_t *payload, size_t len, const P
 									 PgmlError *err);
 extern void pgml_linear_predict(const uint8_t *payload, const PgmlShape *shape, const float *x,
 								int64_t n, double *out);
+
+/* ---- linear_explain.c ---- */
+
+/* Weighted mean over rows of every design column (n_rows numbers). */
+extern PgmlStatus pgml_linear_means(const PgmlEnv *env, const PgmlLinearDesign *design,
+									const PgmlLinearRows *rows, double *mean);
+
+/* The learner's contributions(). */
+extern PgmlStatus pgml_linear_contributions(const PgmlEnv *env, const uint8_t *payload,
+											const PgmlShape *shape, const PgmlBlock *block,
+											int output, double factor, double *base, double *phi,
+											int64_t stride);
 
 #endif

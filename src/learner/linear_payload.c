@@ -1,7 +1,7 @@
 /*
  * linear_payload.c - the stored linear model: checked once, then followed without checks.
  *
- * Payload: PgmlLinearHeader, a PgmlLinearFeature per feature, and the coefficients as f64.
+ * Payload: PgmlLinearHeader, a PgmlLinearFeature per feature, the coefficients and the means of the design columns as f64.
  */
 #include "learner/linear_internal.h"
 
@@ -49,11 +49,14 @@ static bool
 header_is_good(const uint8_t *payload, size_t len, const PgmlShape *shape, PgmlLinearHeader *header)
 {
 	size_t room;
+	size_t columns; /* of the table of coefficients, that of the means included */
 
 	if (len < sizeof(*header) || shape->nfeatures < 0)
 		return false;
 	memcpy(header, payload, sizeof(*header));
-	if (header->version != PGML_LINEAR_VERSION || header->task != (uint32_t) shape->task ||
+	if ((header->version != PGML_LINEAR_VERSION &&
+		 header->version != PGML_LINEAR_VERSION_NO_MEANS) ||
+		header->task != (uint32_t) shape->task ||
 		header->outputs != (uint32_t) pgml_task_outputs(shape->task, shape->n_classes) ||
 		header->nfeatures != (uint32_t) shape->nfeatures || header->outputs < 1 ||
 		header->rows < 1 || header->reserved != 0 || !isfinite(header->alpha))
@@ -62,8 +65,9 @@ header_is_good(const uint8_t *payload, size_t len, const PgmlShape *shape, PgmlL
 	if (room / sizeof(PgmlLinearFeature) < header->nfeatures)
 		return false;
 	room -= header->nfeatures * sizeof(PgmlLinearFeature);
-	return header->rows <= room / sizeof(double) / header->outputs &&
-		   room == (size_t) header->rows * header->outputs * sizeof(double);
+	columns = header->outputs + (header->version != PGML_LINEAR_VERSION_NO_MEANS);
+	return header->rows <= room / sizeof(double) / columns &&
+		   room == (size_t) header->rows * columns * sizeof(double);
 }
 
 PgmlStatus
@@ -81,12 +85,12 @@ pgml_linear_verify(const uint8_t *payload, size_t len, const PgmlShape *shape, P
 		good = shape->categorical[i] ? category_is_good(&header, &f, shape->n_levels[i]) :
 									   number_is_good(&header, &f);
 	}
-	for (uint64_t i = 0; good && i < (uint64_t) header.rows * header.outputs; i++)
+	for (; good && at < payload + len; at += sizeof(double))
 	{
-		double coef;
+		double number;
 
-		memcpy(&coef, at + i * sizeof(coef), sizeof(coef));
-		good = isfinite(coef) != 0;
+		memcpy(&number, at, sizeof(number));
+		good = isfinite(number) != 0;
 	}
 	if (!good)
 		return pgml_fail(err, PGML_ERR_CORRUPT, "the stored linear model is damaged");

@@ -1,6 +1,6 @@
 /*
  * fuzz_image.c - hostile bytes as a model image: open must refuse or accept them, and what it accepts must score any
- * input without touching memory it does not own, and the same in a block as row by row.
+ * input without touching memory it does not own, and the same in a block as row by row; explaining it may fail, but no worse.
  *
  * The checksum is put right first (it guards against accidents, not against authors), so that the fuzzer reaches
  * the parsers behind it.
@@ -10,6 +10,7 @@
 
 #include "image_bytes.h"
 #include "learner/gbm_block.h"
+#include "model/explain.h"
 #include "model/scorer.h"
 
 enum
@@ -99,8 +100,29 @@ score_trees(const PgmlImage *image, const PgmlMember *member, PgmlArena *arena, 
 	free(out);
 }
 
+/* Whatever the trees are, explaining ends. */
 static void
-score(const PgmlImage *image, PgmlArena *arena)
+explain(const PgmlEnv *env, const PgmlImage *image, PgmlArena *arena, const float *x)
+{
+	PgmlBlock block = { x, ROWS, ROWS };
+	const PgmlExplainer *explainer;
+	double *contribution;
+	double base;
+	void *scratch;
+
+	if (image->recipe.n_inputs > MAX_FEATURES ||
+		pgml_explainer_create(env, arena, image, &explainer) != PGML_OK)
+		return;
+	scratch = pgml_alloc(arena, pgml_explainer_scratch(explainer));
+	if (scratch == NULL)
+		return;
+	contribution = calloc(((size_t) image->recipe.n_inputs + 1) * ROWS, sizeof(double));
+	(void) pgml_explain(env, explainer, &block, 0, &base, contribution, ROWS, scratch);
+	free(contribution);
+}
+
+static void
+score(const PgmlEnv *env, const PgmlImage *image, PgmlArena *arena)
 {
 	int outputs = pgml_image_outputs(image);
 	int32_t d = image->recipe.n_features;
@@ -130,6 +152,7 @@ score(const PgmlImage *image, PgmlArena *arena)
 	for (int i = 0; i < image->n_members; i++)
 		if (image->members[i].learner == &pgml_learner_gradient_boosting)
 			score_trees(image, &image->members[i], arena, block);
+	explain(env, image, arena, block);
 	free(x);
 	free(block);
 	free(out);
@@ -142,6 +165,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	PgmlBudget budget;
+	PgmlError error = { 0 };
+	PgmlEnv env = { 0 };
 	PgmlArena *arena;
 	PgmlImage *image;
 	uint8_t *bytes;
@@ -154,9 +179,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	pgml_budget_init(&budget, 64 << 20);
 	arena = pgml_arena_create(&budget);
+	env.budget = &budget;
+	env.error = &error;
 	image = malloc(sizeof(*image));
 	if (pgml_image_open(bytes, size, arena, image, NULL) == PGML_OK)
-		score(image, arena);
+		score(&env, image, arena);
 	pgml_arena_destroy(arena);
 	free(image);
 	free(bytes);

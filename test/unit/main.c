@@ -39,6 +39,7 @@ static const Module modules[] = {
 	{ "params", test_params },
 	{ "image", test_image },
 	{ "scoring", test_scoring },
+	{ "explain", test_explain },
 	{ "automl", test_automl },
 	{ "automl_errors", test_automl_errors },
 	{ "automl_faults", test_automl_faults },

@@ -11,6 +11,7 @@
 
 #include "golden/expected_v1.h"
 #include "golden/rows.h"
+#include "model/explain.h"
 #include "image_bytes.h"
 #include "image_model.h"
 #include "model/scorer.h"
@@ -345,7 +346,9 @@ check_golden(const char *name, PgmlTask task, const double *expected)
 {
 	PgmlBudget budget;
 	PgmlError error = { 0 };
+	PgmlEnv env = { .budget = &budget, .error = &error };
 	PgmlImage image;
+	const PgmlExplainer *explainer;
 	size_t len;
 	uint8_t *bytes = read_golden(name, &len);
 	PgmlArena *arena;
@@ -374,6 +377,9 @@ check_golden(const char *name, PgmlTask task, const double *expected)
 				fail_msg("%s, row %d: %.17g instead of %.17g", name, row, out[j],
 						 expected[row * k + j]);
 	}
+	/* It has not got what explanations need. */
+	assert_int_equal(pgml_explainer_create(&env, arena, &image, &explainer), PGML_ERR_BADARG);
+	assert_non_null(strstr(error.hint, "Train"));
 	free(x);
 	pgml_arena_destroy(arena);
 	free(bytes);

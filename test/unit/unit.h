@@ -29,6 +29,7 @@ extern int test_tree_shap(void);
 extern int test_params(void);
 extern int test_image(void);
 extern int test_scoring(void);
+extern int test_explain(void);
 extern int test_automl(void);
 extern int test_automl_errors(void);
 extern int test_automl_faults(void);

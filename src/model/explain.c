@@ -1,0 +1,338 @@
+/*
+ * explain.c - explanations of an image's predictions; explain.h says on which scale.
+ */
+#include "model/explain.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Points, less one, at which the slope of a probability is looked at on the way from the expected scores; even. */
+#define SLOPE_STEPS 64
+
+/* A member and how it is explained. */
+typedef struct Part
+{
+	const PgmlMember *member;
+	const PgmlTreeShap *shap; /* NULL: by contributions() */
+	bool carried;             /* from scores to probabilities */
+} Part;
+
+struct PgmlExplainer
+{
+	const PgmlImage *image;
+	int outputs;
+	PgmlScale scale;
+	size_t part_scratch; /* the largest that a part needs; a multiple of 64 */
+	Part parts[];
+};
+
+/* Scratch memory: numbers of features are feature by feature, those of scores class by class, rows next to each other. */
+typedef struct Work
+{
+	const PgmlEnv *env;
+	const PgmlExplainer *explainer;
+	const PgmlBlock *block;
+	int output; /* that is explained */
+	void *part;
+	double *phi;     /* of all members so far */
+	double *single;  /* of one member and output */
+	double *carried; /* of one member, in probability */
+	double *score;
+	double *expected; /* score, by output */
+	double *slope;    /* of the probability in each score, mean over the way */
+	double *point;    /* scores and probabilities of a place on the way, by output */
+} Work;
+
+/* ---- preparation ---------------------------------------------------------------------------- */
+
+static PgmlStatus
+prepare_part(const PgmlEnv *env, PgmlArena *arena, const PgmlShape *shape, Part *part)
+{
+	const PgmlLearner *learner = part->member->learner;
+	PgmlTrees *trees;
+
+	if (learner->trees == NULL && learner->contributions == NULL)
+		return pgml_fail(env->error, PGML_ERR_BADARG,
+						 "the predictions of learner \"%s\" cannot be explained", learner->name);
+	if (learner->trees == NULL)
+		return PGML_OK;
+	trees = pgml_array(arena, 1, sizeof(*trees));
+	if (trees == NULL)
+		return pgml_fail_nomem(env, "an explanation");
+	PGML_TRY(learner->trees(env, arena, part->member->payload, shape, trees));
+	return pgml_tree_shap_create(env, arena, trees, shape, &part->shap);
+}
+
+PgmlStatus
+pgml_explainer_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *image,
+					  const PgmlExplainer **out)
+{
+	PgmlExplainer *e = pgml_zalloc(arena, 1, sizeof(*e) + (size_t) image->n_members * sizeof(Part));
+	int scores = 0;
+
+	if (e == NULL)
+		return pgml_fail_nomem(env, "an explanation");
+	e->image = image;
+	e->outputs = pgml_image_outputs(image);
+	for (int i = 0; i < image->n_members; i++)
+	{
+		Part *part = &e->parts[i];
+		size_t size;
+
+		part->member = &image->members[i];
+		PGML_TRY(prepare_part(env, arena, &image->shape, part));
+		size = part->shap ? (pgml_tree_shap_scratch(part->shap) + 63) / 64 * 64 : 0;
+		e->part_scratch = size > e->part_scratch ? size : e->part_scratch;
+		scores += part->member->learner->explains_scores;
+	}
+	e->scale = image->task == PGML_TASK_REGRESSION ? PGML_SCALE_VALUE :
+			   scores == image->n_members          ? PGML_SCALE_SCORE :
+													 PGML_SCALE_PROBABILITY;
+	for (int i = 0; i < image->n_members; i++)
+		e->parts[i].carried =
+			e->scale == PGML_SCALE_PROBABILITY && e->parts[i].member->learner->explains_scores;
+	*out = e;
+	return PGML_OK;
+}
+
+PgmlScale
+pgml_explainer_scale(const PgmlExplainer *explainer)
+{
+	return explainer->scale;
+}
+
+double
+pgml_explainer_work(const PgmlExplainer *e)
+{
+	double work = 0;
+
+	for (int i = 0; i < e->image->n_members; i++)
+		if (e->parts[i].shap)
+			work += pgml_tree_shap_work(e->parts[i].shap);
+	return e->scale == PGML_SCALE_PROBABILITY ? 2 * work : work;
+}
+
+size_t
+pgml_explainer_scratch(const PgmlExplainer *e)
+{
+	size_t features = (size_t) e->image->shape.nfeatures;
+	size_t outputs = (size_t) e->outputs;
+
+	return e->part_scratch +
+		   (3 * features * PGML_SHAP_ROWS + 2 * outputs * PGML_SHAP_ROWS + 3 * outputs) *
+			   sizeof(double);
+}
+
+/* Lay the scratch memory out. */
+static void
+lay_out(Work *w, void *scratch)
+{
+	size_t features = (size_t) w->explainer->image->shape.nfeatures * PGML_SHAP_ROWS;
+	size_t outputs = (size_t) w->explainer->outputs;
+
+	w->part = scratch;
+	w->phi = (double *) ((char *) scratch + w->explainer->part_scratch);
+	w->single = w->phi + features;
+	w->carried = w->single + features;
+	w->score = w->carried + features;
+	w->slope = w->score + outputs * PGML_SHAP_ROWS;
+	w->expected = w->slope + outputs * PGML_SHAP_ROWS;
+	w->point = w->expected + outputs;
+}
+
+/* ---- members -------------------------------------------------------------------------------- */
+
+/* Add factor * contributions of one member to phi; *base is not multiplied. */
+static PgmlStatus
+add_part(const Work *w, const Part *part, int output, double factor, double *base, double *phi)
+{
+	if (part->shap == NULL)
+		return part->member->learner->contributions(w->env, part->member->payload,
+													&w->explainer->image->shape, w->block, output,
+													factor, base, phi, PGML_SHAP_ROWS);
+	*base = pgml_tree_shap_base(part->shap, output);
+	return pgml_tree_shap_block(w->env, part->shap, w->block, output, factor, phi, PGML_SHAP_ROWS,
+								w->part);
+}
+
+/* The contributions of one member to one output alone, into w->single. */
+static PgmlStatus
+find_single(const Work *w, const Part *part, int output)
+{
+	size_t features = (size_t) w->explainer->image->shape.nfeatures;
+
+	memset(w->single, 0, features * PGML_SHAP_ROWS * sizeof(double));
+	return add_part(w, part, output, 1, &w->expected[output], w->single);
+}
+
+static double
+logistic(double z)
+{
+	double e = exp(-fabs(z));
+
+	return (z >= 0 ? 1 : e) / (1 + e);
+}
+
+/* Scores to probabilities, in place. */
+static void
+softmax(double *z, int n)
+{
+	double top = z[0], sum = 0;
+
+	for (int c = 1; c < n; c++)
+		top = fmax(top, z[c]);
+	for (int c = 0; c < n; c++)
+		sum += z[c] = exp(z[c] - top);
+	for (int c = 0; c < n; c++)
+		z[c] /= sum;
+}
+
+/* Probability of the output that is explained where the scores of row i are `share` of the way from the expected ones. */
+static double
+probability_at(const Work *w, int64_t i, double share)
+{
+	for (int c = 0; c < w->explainer->outputs; c++)
+		w->point[c] = w->expected[c] + share * (w->score[c * PGML_SHAP_ROWS + i] - w->expected[c]);
+	if (w->explainer->outputs == 1)
+		return logistic(w->point[0]);
+	softmax(w->point, w->explainer->outputs);
+	return w->point[w->output];
+}
+
+/* Mean slopes of the probability in the scores on the way, for row i: by Simpson's rule, with two classes exactly. */
+static void
+find_slopes(const Work *w, int64_t i)
+{
+	int outputs = w->explainer->outputs;
+	double way = w->score[i] - w->expected[0];
+
+	for (int c = 0; c < outputs; c++)
+		w->slope[c * PGML_SHAP_ROWS + i] = 0;
+	if (outputs == 1 && fabs(way) > 1e-6)
+	{
+		w->slope[i] = (probability_at(w, i, 1) - probability_at(w, i, 0)) / way;
+		return;
+	}
+	for (int step = 0; step <= SLOPE_STEPS; step++)
+	{
+		double p = probability_at(w, i, (double) step / SLOPE_STEPS);
+		double weight = (step == 0 || step == SLOPE_STEPS ? 1 :
+						 step % 2 == 1                    ? 4 :
+															2) /
+						(3.0 * SLOPE_STEPS);
+
+		if (outputs == 1)
+			w->slope[i] += weight * p * (1 - p);
+		for (int c = 0; outputs > 1 && c < outputs; c++)
+			w->slope[c * PGML_SHAP_ROWS + i] += weight * p * ((c == w->output) - w->point[c]);
+	}
+}
+
+/* What rounding and the rule left over is given to the features by the size of what they have. */
+static void
+close_gap(const Work *w, int64_t i)
+{
+	int32_t features = w->explainer->image->shape.nfeatures;
+	double gap = probability_at(w, i, 1) - probability_at(w, i, 0);
+	double size = 0;
+
+	for (int32_t f = 0; f < features; f++)
+	{
+		gap -= w->carried[f * PGML_SHAP_ROWS + i];
+		size += fabs(w->carried[f * PGML_SHAP_ROWS + i]);
+	}
+	for (int32_t f = 0; size > 0 && f < features; f++)
+		w->carried[f * PGML_SHAP_ROWS + i] += gap * fabs(w->carried[f * PGML_SHAP_ROWS + i]) / size;
+}
+
+/* Add a member whose scores are explained, in probability. */
+static PgmlStatus
+add_carried(const Work *w, const Part *part, double factor, double *base)
+{
+	int32_t features = w->explainer->image->shape.nfeatures;
+	int outputs = w->explainer->outputs;
+
+	for (int c = 0; c < outputs; c++)
+	{
+		PGML_TRY(find_single(w, part, c));
+		for (int64_t i = 0; i < w->block->n; i++)
+		{
+			double *score = &w->score[c * PGML_SHAP_ROWS + i];
+
+			*score = w->expected[c];
+			for (int32_t f = 0; f < features; f++)
+				*score += w->single[f * PGML_SHAP_ROWS + i];
+		}
+	}
+	for (int64_t i = 0; i < w->block->n; i++)
+		find_slopes(w, i);
+	memset(w->carried, 0, (size_t) features * PGML_SHAP_ROWS * sizeof(double));
+	for (int c = 0; c < outputs; c++)
+	{
+		if (outputs > 1)
+			PGML_TRY(find_single(w, part, c));
+		for (int32_t f = 0; f < features; f++)
+			for (int64_t i = 0; i < w->block->n; i++)
+				w->carried[f * PGML_SHAP_ROWS + i] +=
+					w->slope[c * PGML_SHAP_ROWS + i] * w->single[f * PGML_SHAP_ROWS + i];
+	}
+	for (int64_t i = 0; i < w->block->n; i++)
+		close_gap(w, i);
+	for (int64_t j = 0; j < features * (int64_t) PGML_SHAP_ROWS; j++)
+		w->phi[j] += factor * w->carried[j];
+	*base = probability_at(w, 0, 0);
+	return PGML_OK;
+}
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+/* Add up the features of each input; for the other of two classes turned round. */
+static void
+sum_inputs(const Work *w, bool turned, double *contribution, int64_t stride)
+{
+	const PgmlRecipe *recipe = &w->explainer->image->recipe;
+
+	for (int32_t i = 0; i < recipe->n_inputs; i++)
+	{
+		PgmlInput input = pgml_recipe_input(recipe, i);
+		int32_t end = input.used ? input.first_feature + input.n_features : 0;
+
+		for (int64_t row = 0; row < w->block->n; row++)
+		{
+			double sum = 0;
+
+			for (int32_t f = input.used ? input.first_feature : 0; f < end; f++)
+				sum += w->phi[f * PGML_SHAP_ROWS + row];
+			contribution[i * stride + row] = turned ? -sum : sum;
+		}
+	}
+}
+
+PgmlStatus
+pgml_explain(const PgmlEnv *env, const PgmlExplainer *explainer, const PgmlBlock *block, int class,
+			 double *base, double *contribution, int64_t stride, void *scratch)
+{
+	const PgmlImage *image = explainer->image;
+	bool turned = image->task == PGML_TASK_BINARY && class == 0;
+	Work w = { .env = env, .explainer = explainer, .block = block };
+
+	w.output = image->task == PGML_TASK_MULTICLASS ? class : 0;
+	lay_out(&w, scratch);
+	memset(w.phi, 0, (size_t) image->shape.nfeatures * PGML_SHAP_ROWS * sizeof(double));
+	*base = 0;
+	for (int i = 0; i < image->n_members; i++)
+	{
+		const Part *part = &explainer->parts[i];
+		double weight = part->member->weight, own;
+
+		if (part->carried)
+			PGML_TRY(add_carried(&w, part, weight, &own));
+		else
+			PGML_TRY(add_part(&w, part, w.output, weight, &own, w.phi));
+		*base += weight * own;
+	}
+	if (turned)
+		*base = explainer->scale == PGML_SCALE_SCORE ? -*base : 1 - *base;
+	sum_inputs(&w, turned, contribution, stride);
+	return PGML_OK;
+}
