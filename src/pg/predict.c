@@ -102,9 +102,8 @@ predict_reads_slots(const FmgrInfo *function)
 
 /* ---- call sites ---------------------------------------------------------------------------- */
 
-/* The type of the second argument tells the forms of a verb apart: the call's, or without one the declared type. */
-static Oid
-input_form(FunctionCallInfo fcinfo)
+Oid
+predict_input_form(FunctionCallInfo fcinfo)
 {
 	Oid form = get_fn_expr_argtype(fcinfo->flinfo, 1);
 	Oid *types;
@@ -208,7 +207,7 @@ static PredictSite *
 open_site(FunctionCallInfo fcinfo, const char *reference, Size length)
 {
 	FmgrInfo *info = fcinfo->flinfo;
-	Oid form = input_form(fcinfo);
+	Oid form = predict_input_form(fcinfo);
 	Oid type = get_fn_expr_rettype(info);
 	PredictSite *site = take_site(info->fn_oid, form, type, reference, length);
 
@@ -441,7 +440,21 @@ pgml_find_class(const PgmlImage *image, const char *s, Size length)
 	return -1;
 }
 
-/* Number of the class that the third argument names. */
+int
+predict_named_class(const PgmlImage *image, const char *reference, text *name)
+{
+	const char *s = VARDATA_ANY(name);
+	Size length = VARSIZE_ANY_EXHDR(name);
+	int class = pgml_find_class(image, s, length);
+
+	if (class < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("model \"%s\" has no class \"%.*s\"", reference, (int) length, s),
+						errhint("Its classes are %s.", list_classes(image))));
+	return class;
+}
+
+/* Number of the class that the third argument names, remembered. */
 static int
 find_class(PredictSite *site, text *name)
 {
@@ -451,13 +464,8 @@ find_class(PredictSite *site, text *name)
 
 	if (site->proba_class >= 0 && is_label(image->classes[site->proba_class], s, length))
 		return site->proba_class;
-	site->proba_class = pgml_find_class(image, s, length);
-	if (site->proba_class >= 0)
-		return site->proba_class;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("model \"%s\" has no class \"%.*s\"", site->ref->reference, (int) length, s),
-			 errhint("Its classes are %s.", list_classes(image))));
+	site->proba_class = predict_named_class(image, site->ref->reference, name);
+	return site->proba_class;
 }
 
 /* Class whose probability is asked for: the named one, else the positive class of two. */

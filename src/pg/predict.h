@@ -29,6 +29,12 @@ extern PredictVerb predict_verb(Oid function);
  */
 extern bool predict_reads_slots(const FmgrInfo *function);
 
+/* The type of the second argument tells the forms of a verb apart: the call's, or without one the declared type. */
+extern Oid predict_input_form(FunctionCallInfo fcinfo);
+
+/* Number of the class that an argument names; 22023 when the model has none of that name. */
+extern int predict_named_class(const PgmlImage *image, const char *reference, text *name);
+
 /* Number of the class with this label, -1: none. */
 extern int pgml_find_class(const PgmlImage *image, const char *s, Size length);
 

@@ -1,5 +1,5 @@
 /*
- * predict_bind.h - where each input of a model is found; for predict_input.c and predict_convert.c only.
+ * predict_bind.h - where each input of a model is found; for predict_input.c, predict_convert.c and explain.c only.
  */
 #ifndef PGML_PG_PREDICT_BIND_H
 #define PGML_PG_PREDICT_BIND_H

@@ -334,10 +334,9 @@ text_is_not_json(void *arg)
 		"t.*.");
 }
 
-void
-pgml_inputs_read_text(PgmlInputs *inputs, text *object)
+Jsonb *
+pgml_inputs_parse_text(text *object)
 {
-	MemoryContext old = MemoryContextSwitchTo(inputs->row);
 	ErrorContextCallback callback = { .callback = text_is_not_json,
 									  .previous = error_context_stack };
 	Datum json;
@@ -345,8 +344,17 @@ pgml_inputs_read_text(PgmlInputs *inputs, text *object)
 	error_context_stack = &callback;
 	json = DirectFunctionCall1(jsonb_in, CStringGetDatum(text_to_cstring(object)));
 	error_context_stack = callback.previous;
+	return DatumGetJsonbP(json);
+}
+
+void
+pgml_inputs_read_text(PgmlInputs *inputs, text *object)
+{
+	MemoryContext old = MemoryContextSwitchTo(inputs->row);
+	Jsonb *json = pgml_inputs_parse_text(object);
+
 	MemoryContextSwitchTo(old);
-	pgml_inputs_read_jsonb(inputs, DatumGetJsonbP(json));
+	pgml_inputs_read_jsonb(inputs, json);
 }
 
 /* ---- call sites ---------------------------------------------------------------------------- */

@@ -53,6 +53,9 @@ extern void pgml_inputs_read_slot(PgmlInputs *inputs, TupleTableSlot *row);
 extern void pgml_inputs_read_jsonb(PgmlInputs *inputs, Jsonb *object);
 extern void pgml_inputs_read_text(PgmlInputs *inputs, text *object);
 
+/* The object of the text form, in the current context. */
+extern Jsonb *pgml_inputs_parse_text(text *object);
+
 /*
  * Bind columns as pgml_inputs_read_record() does, for rows that are not records; then read one row
  * of them.

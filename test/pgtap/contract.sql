@@ -13,6 +13,8 @@ SELECT c.* FROM members m JOIN pg_class c ON m.classid = 'pg_class'::regclass AN
 
 -- ---- functions ----------------------------------------------------------------------------
 
+\set explanation 'TABLE(column_name text, value text, contribution double precision, total double precision, explained_class text, scale text)'
+
 SELECT set_eq(
     $$SELECT format('%s(%s) %s', proname, pg_get_function_arguments(oid), pg_get_function_result(oid))
       FROM functions WHERE pronamespace = 'public'::regnamespace$$,
@@ -51,6 +53,10 @@ SELECT set_eq(
     'predict_probs(model text, features jsonb) jsonb',
     'predict_probs(model text, features json) jsonb',
     'predict_probs(model text, features text) jsonb',
+    'automl_explain(model text, input record, class text DEFAULT NULL::text) ' || :'explanation',
+    'automl_explain(model text, features jsonb, class text DEFAULT NULL::text) ' || :'explanation',
+    'automl_explain(model text, features json, class text DEFAULT NULL::text) ' || :'explanation',
+    'automl_explain(model text, features text, class text DEFAULT NULL::text) ' || :'explanation',
     'predict_table(model text, data text, id text DEFAULT NULL::text) TABLE(id text, prediction text, value double precision, '
     || 'probability double precision, probabilities jsonb)',
     'automl_predict_view(model text, data text, view text) regclass',
@@ -71,7 +77,7 @@ SELECT set_eq(
              || CASE WHEN proisstrict THEN ' strict' ELSE '' END
       FROM functions WHERE proname <> 'deployed_changed'$$,
     ARRAY['predict stable safe', 'predict_value stable safe', 'predict_proba stable safe', 'predict_probs stable safe',
-          'predict_table stable restricted', 'automl_describe stable safe', 'automl_leaderboard stable safe',
+          'automl_explain stable safe', 'predict_table stable restricted', 'automl_describe stable safe', 'automl_leaderboard stable safe',
           'automl_train volatile unsafe', 'automl_deploy volatile unsafe', 'automl_rollback volatile unsafe',
           'automl_drop volatile unsafe', 'automl_rename volatile unsafe', 'automl_grant volatile unsafe',
           'automl_revoke volatile unsafe', 'automl_predict_view volatile unsafe', 'pgml_auto_progress volatile restricted strict', 'predict_support volatile unsafe strict',

@@ -1,0 +1,367 @@
+/*
+ * explain.c - automl_explain(): what each input column adds to a prediction.
+ *
+ * A call site keeps, as predict() does, the pinned model and the binding of its input, and what the model is explained by, which
+ * takes about as long to make as a row to explain.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/tuplestore.h"
+
+#include "model/explain.h"
+#include "pg/compat.h"
+#include "pg/driver.h"
+#include "pg/error.h"
+#include "pg/guc.h"
+#include "pg/predict.h"
+#include "pg/predict_bind.h"
+
+/* What is computed without looking at interrupts: an image to prepare, and steps of an explanation; some 20 ms. */
+#define BYTES_AT_ONCE ((int64) 1 << 20)
+#define STEPS_AT_ONCE 2e7
+
+/* State of one call site. */
+typedef struct ExplainSite
+{
+	PgmlModelRef *ref;
+	PgmlInputs *inputs;
+	Oid form;      /* type of the input: JSONBOID, JSONOID, TEXTOID or one of rows */
+	uint64 serial; /* model that the rest belongs to */
+	PgmlBudget budget;
+	PgmlArena *arena; /* holds the rest */
+	const PgmlExplainer *explainer;
+	void *scratch;
+	double *contribution; /* per input of the recipe */
+	double *out;          /* a prediction */
+	double *out_scratch;
+	double base;
+	int class;
+	MemoryContextCallback cleanup;
+} ExplainSite;
+
+PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_explain);
+
+/* ---- call sites ---------------------------------------------------------------------------- */
+
+/* Context callback: the arena is malloc'ed. */
+static void
+destroy_arena(void *arg)
+{
+	ExplainSite *site = arg;
+
+	pgml_arena_destroy(site->arena);
+	site->arena = NULL;
+}
+
+static ExplainSite *
+create_site(FunctionCallInfo fcinfo)
+{
+	MemoryContext context =
+		AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "pgml_auto explain", ALLOCSET_SMALL_SIZES);
+	ExplainSite *site = MemoryContextAllocZero(context, sizeof(ExplainSite));
+
+	site->ref = pgml_model_ref_create(context);
+	site->inputs = pgml_inputs_create(context);
+	site->form = predict_input_form(fcinfo);
+	site->cleanup.func = destroy_arena;
+	site->cleanup.arg = site;
+	MemoryContextRegisterResetCallback(context, &site->cleanup);
+	fcinfo->flinfo->fn_extra = site;
+	return site;
+}
+
+/* Prepare to explain the site's image. */
+static PgmlStatus
+prepare(const PgmlEnv *env, void *arg)
+{
+	ExplainSite *site = arg;
+	const PgmlImage *image = &site->ref->model->image;
+	size_t outputs = (size_t) pgml_image_outputs(image);
+
+	PGML_TRY(pgml_explainer_create(env, site->arena, image, &site->explainer));
+	site->scratch = pgml_alloc(site->arena, pgml_explainer_scratch(site->explainer));
+	site->contribution =
+		pgml_array(site->arena, (size_t) image->recipe.n_inputs + 1, sizeof(double));
+	site->out = pgml_array(site->arena, outputs, sizeof(double));
+	site->out_scratch = pgml_array(site->arena, outputs, sizeof(double));
+	if (!site->scratch || !site->contribution || !site->out || !site->out_scratch)
+		return pgml_fail_nomem(env, "an explanation");
+	return PGML_OK;
+}
+
+static PgmlStatus
+explain(const PgmlEnv *env, void *arg)
+{
+	ExplainSite *site = arg;
+	PgmlBlock block = { site->inputs->features, 1, 1 };
+
+	return pgml_explain(env, site->explainer, &block, site->class, &site->base, site->contribution,
+						1, site->scratch);
+}
+
+/* Compute: what takes longer in a thread, while this one waits for interrupts. */
+static void
+run(ExplainSite *site, PgmlDriverFn step, bool takes_long)
+{
+	PgmlError error = { .status = PGML_OK };
+	PgmlEnv env = { .budget = &site->budget, .error = &error };
+
+	if (takes_long)
+		pgml_driver_run(step, site, &site->budget, 1, 0, 0);
+	else if (step(&env, site) != PGML_OK)
+		pgml_raise(&error);
+}
+
+/* Prepare for another model. */
+static void
+use_model(ExplainSite *site)
+{
+	PgmlModel *model = site->ref->model;
+
+	site->serial = 0;
+	destroy_arena(site);
+	pgml_budget_init(&site->budget, pgml_max_memory());
+	site->arena = pgml_arena_create(&site->budget);
+	if (site->arena == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	run(site, prepare, model->version.image_bytes > BYTES_AT_ONCE);
+	site->serial = model->serial;
+}
+
+/* The call site with its model pinned and prepared; the model and input arguments are not NULL. */
+static ExplainSite *
+enter_site(FunctionCallInfo fcinfo)
+{
+	ExplainSite *site = fcinfo->flinfo->fn_extra;
+	text *reference = PG_GETARG_TEXT_PP(0);
+	PgmlModel *model;
+
+	if (site == NULL)
+		site = create_site(fcinfo);
+	model = pgml_model_ref_get(site->ref, VARDATA_ANY(reference), VARSIZE_ANY_EXHDR(reference));
+	pgml_inputs_use_model(site->inputs, model, site->ref->reference);
+	if (site->serial != model->serial)
+		use_model(site);
+	return site;
+}
+
+/* ---- values -------------------------------------------------------------------------------- */
+
+/* A value of a JSON object as text, NULL for null. */
+static char *
+json_text(const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvNull:
+			return NULL;
+		case jbvString:
+			return pnstrdup(value->val.string.val, value->val.string.len);
+		case jbvNumeric:
+			return numeric_normalize(value->val.numeric);
+		case jbvBool:
+			return pstrdup(value->val.boolean ? "true" : "false");
+		case jbvBinary:
+			return JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
+		default:
+			return NULL;
+	}
+}
+
+/* The value under an input's key; of an array in text, the whole of it. */
+static char *
+key_text(const BoundInput *bound, Jsonb *object)
+{
+	JsonbContainer *root = &object->root;
+	JsonbValue value, *element;
+
+	if (getKeyJsonValueFromContainer(root, bound->key, (int) strlen(bound->key), &value) != NULL)
+		return json_text(&value);
+	if (getKeyJsonValueFromContainer(root, bound->key, bound->key_length, &value) == NULL)
+		return NULL;
+	if (value.type != jbvBinary || !JsonContainerIsArray(value.val.binary.data))
+		return json_text(&value);
+	element = getIthJsonbValueFromContainer(value.val.binary.data, (uint32) bound->element - 1);
+	return element == NULL ? NULL : json_text(element);
+}
+
+/* The value of an input's column, or the element of an array, in the row read last. */
+static char *
+column_text(const PgmlInputs *inputs, BoundInput *bound)
+{
+	Datum datum = inputs->values[bound->attribute];
+	double *elements;
+	Oid output;
+	bool varlena;
+
+	if (inputs->nulls[bound->attribute])
+		return NULL;
+	if (bound->element > 0)
+	{
+		int n = pgml_datum_elements(&bound->reader, datum, &elements);
+		double element = bound->element <= n ? elements[bound->element - 1] : NAN;
+
+		return isnan(element) ?
+				   NULL :
+				   DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(element)));
+	}
+	getTypeOutputInfo(TupleDescAttr(inputs->binding->desc, bound->attribute)->atttypid, &output,
+					  &varlena);
+	return OidOutputFunctionCall(output, datum);
+}
+
+/* ---- the function -------------------------------------------------------------------------- */
+
+/* Read the input; returns the object it came from, NULL for rows. */
+static Jsonb *
+read_input(ExplainSite *site, FunctionCallInfo fcinfo)
+{
+	Jsonb *object;
+
+	switch (site->form)
+	{
+		case JSONBOID:
+			object = PG_GETARG_JSONB_P(1);
+			break;
+		case JSONOID:
+		case TEXTOID:
+			object = pgml_inputs_parse_text(PG_GETARG_TEXT_PP(1));
+			break;
+		default:
+			pgml_inputs_read_record(site->inputs, PG_GETARG_HEAPTUPLEHEADER(1));
+			return NULL;
+	}
+	pgml_inputs_read_jsonb(site->inputs, object);
+	return object;
+}
+
+/* The class to explain: the one named; else the positive one of two, the predicted one of several. */
+static int
+choose_class(ExplainSite *site, FunctionCallInfo fcinfo)
+{
+	const PgmlImage *image = &site->ref->model->image;
+
+	if (image->task == PGML_TASK_REGRESSION)
+	{
+		if (!PG_ARGISNULL(2))
+			ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+							errmsg("model \"%s\" predicts numbers, which have no classes",
+								   site->ref->reference),
+							errhint("Leave the class out.")));
+		return 0;
+	}
+	if (!PG_ARGISNULL(2))
+		return predict_named_class(image, site->ref->reference, PG_GETARG_TEXT_PP(2));
+	if (image->task == PGML_TASK_BINARY)
+		return 1;
+	pgml_model_predict_row(site->ref->model, site->inputs->features, site->out, site->out_scratch);
+	return pgml_image_class(image, site->out);
+}
+
+static const char *
+scale_name(const ExplainSite *site)
+{
+	switch (pgml_explainer_scale(site->explainer))
+	{
+		case PGML_SCALE_VALUE:
+			return "value";
+		case PGML_SCALE_PROBABILITY:
+			return "probability";
+		case PGML_SCALE_SCORE:
+			break;
+	}
+	return site->ref->model->image.task == PGML_TASK_BINARY ? "log-odds" : "score";
+}
+
+/* An input in the order in which they are shown. */
+typedef struct Shown
+{
+	BoundInput *bound;
+	double contribution;
+} Shown;
+
+/* The largest first; equal ones in the order of training. */
+static int
+compare_shown(const void *a, const void *b)
+{
+	const Shown *x = a, *y = b;
+	double size = fabs(y->contribution) - fabs(x->contribution);
+
+	if (size != 0)
+		return size > 0 ? 1 : -1;
+	return x->bound->input - y->bound->input;
+}
+
+/* The base, then the inputs. */
+static void
+return_rows(ExplainSite *site, Jsonb *object, ReturnSetInfo *result)
+{
+	const PgmlImage *image = &site->ref->model->image;
+	PgmlBinding *binding = site->inputs->binding;
+	Shown *shown = palloc((binding->n_inputs + 1) * sizeof(Shown));
+	double total = site->base;
+	Datum values[6] = { 0 };
+	bool nulls[6] = { true, true, false, false, image->classes == NULL, false };
+
+	for (int i = 0; i < binding->n_inputs; i++)
+	{
+		BoundInput *bound = &binding->inputs[i];
+
+		shown[i] = (Shown){ bound, site->contribution[bound->input] };
+		total += shown[i].contribution;
+	}
+	qsort(shown, binding->n_inputs, sizeof(Shown), compare_shown);
+	values[2] = Float8GetDatum(site->base);
+	values[3] = Float8GetDatum(total);
+	if (image->classes != NULL)
+		values[4] = CStringGetTextDatum(image->classes[site->class]);
+	values[5] = CStringGetTextDatum(scale_name(site));
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	for (int i = 0; i < binding->n_inputs; i++)
+	{
+		BoundInput *bound = shown[i].bound;
+		char *value = object != NULL ? key_text(bound, object) : column_text(site->inputs, bound);
+
+		values[0] = CStringGetTextDatum(pgml_recipe_input(&image->recipe, bound->input).name);
+		values[1] = value != NULL ? CStringGetTextDatum(value) : (Datum) 0;
+		values[2] = Float8GetDatum(shown[i].contribution);
+		nulls[0] = false;
+		nulls[1] = value == NULL;
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
+/* automl_explain(model text, input record | jsonb | json | text, class text) */
+Datum
+pgml_auto_explain(PG_FUNCTION_ARGS)
+{
+	MemoryContext context, caller;
+	ExplainSite *site;
+	Jsonb *object;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return (Datum) 0;
+	site = enter_site(fcinfo);
+	context = AllocSetContextCreate(CurrentMemoryContext, "pgml_auto explanation",
+									ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(context);
+	object = read_input(site, fcinfo);
+	site->class = choose_class(site, fcinfo);
+	CHECK_FOR_INTERRUPTS();
+	run(site, explain, pgml_explainer_work(site->explainer) > STEPS_AT_ONCE);
+	return_rows(site, object, (ReturnSetInfo *) fcinfo->resultinfo);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+	return (Datum) 0;
+}
