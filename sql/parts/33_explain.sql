@@ -31,3 +31,11 @@ RETURNS TABLE (column_name text, value text, contribution double precision, tota
     AS 'MODULE_PATHNAME', 'pgml_auto_explain';
 COMMENT ON FUNCTION @extschema@.automl_explain(text, text, text) IS
 'what each column adds to the prediction for a JSON object in text whose keys are column names';
+
+CREATE FUNCTION @extschema@.automl_importance(model text)
+RETURNS TABLE (column_name text, importance double precision, importance_low double precision, importance_high double precision,
+               metric text, gain double precision)
+    LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'pgml_auto_importance';
+COMMENT ON FUNCTION @extschema@.automl_importance(text) IS
+'how much worse the metric got on the test rows when the values of a column were shuffled, and the share of gain of its splits; the most important first';

@@ -116,8 +116,8 @@ typedef struct CatalogTraining
 	double train_seconds;
 	const PgmlTrainOptions *options;
 	const PgmlTrainResult *result;
-	Jsonb *split;         /* rules to keep with the model */
-	Jsonb *recipe;        /* [{"column", "type", "step", "words"}, ...] */
+	Jsonb *split;  /* rules to keep with the model */
+	Jsonb *recipe; /* [{"column", "type", "step", "words", "importance" and its ends}, ...] */
 	const char **notices; /* sentences that were shown */
 	int n_notices;
 } CatalogTraining;
@@ -143,6 +143,13 @@ extern void catalog_revoke(const char *model, const char *role, const char *priv
 /* Rows for the set-returning functions of admin.c, whose columns are those of the statements. */
 extern void catalog_describe(const char *reference, ReturnSetInfo *rsinfo);
 extern void catalog_leaderboard(const char *reference, ReturnSetInfo *rsinfo);
+
+/*
+ * Rows for automl_importance(): the columns that the version uses with what is stored, and gain[i] of the recipe's input i (NaN: none).
+ * The caller holds the model, so may use it.
+ */
+extern void catalog_importance(const CatalogVersion *version, const double *gain, int n,
+							   ReturnSetInfo *rsinfo);
 
 /* Hold a name, also one no model has, until the transaction ends: trainings and renames that want it take turns. */
 extern void catalog_lock_name(const char *name);

@@ -4,6 +4,7 @@
 #include "pg/catalog.h"
 
 #include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/tuplestore.h"
 
 #include "pg/catalog_spi.h"
@@ -46,6 +47,36 @@ catalog_leaderboard(const char *reference, ReturnSetInfo *rsinfo)
 		.types = { INT8OID },
 	};
 	report(reference, &leaderboard, rsinfo);
+}
+
+/* The most important columns first. */
+void
+catalog_importance(const CatalogVersion *version, const double *gain, int n, ReturnSetInfo *rsinfo)
+{
+	static CatalogStatement importance = {
+		.sql = "SELECT c.value ->> 'column', (c.value ->> 'importance')::float8,"
+			   " (c.value ->> 'importance_low')::float8, (c.value ->> 'importance_high')::float8,"
+			   " CASE WHEN c.value ? 'importance' THEN v.metric END, NULLIF(g.gain, 'NaN')"
+			   " FROM pgml_auto.versions v,"
+			   " LATERAL jsonb_array_elements(v.recipe) WITH ORDINALITY c(value, n)"
+			   " LEFT JOIN unnest($2) WITH ORDINALITY g(gain, n) USING (n)"
+			   " WHERE v.version_id = $1 AND c.value ->> 'step' <> 'drop'"
+			   " ORDER BY 2 DESC NULLS LAST, 6 DESC NULLS LAST, n",
+		.nargs = 2,
+		.types = { INT8OID, FLOAT8ARRAYOID },
+	};
+	Datum *elements = palloc((n + 1) * sizeof(Datum));
+	CatalogScope scope;
+	Datum values[2];
+
+	for (int i = 0; i < n; i++)
+		elements[i] = Float8GetDatum(gain[i]);
+	values[0] = Int64GetDatum(version->version_id);
+	values[1] = PointerGetDatum(
+		construct_array(elements, n, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	catalog_enter(&scope);
+	return_rows(rsinfo, catalog_run(&importance, values, NULL, true));
+	catalog_leave(&scope);
 }
 
 /* First the model, then the classes, each column, and what was said in training. */

@@ -1,7 +1,7 @@
 /*
- * explain.c - automl_explain(): what each input column adds to a prediction.
+ * explain.c - automl_explain(): what each input column adds to a prediction; automl_importance(): what it does for the model.
  *
- * A call site keeps, as predict() does, the pinned model and the binding of its input, and what the model is explained by, which
+ * A call site of automl_explain() keeps, as predict() does, the pinned model and the binding of its input, and what the model is explained by, which
  * takes about as long to make as a row to explain.
  */
 #include "postgres.h"
@@ -19,6 +19,7 @@
 #include "utils/tuplestore.h"
 
 #include "model/explain.h"
+#include "model/gain.h"
 #include "pg/compat.h"
 #include "pg/driver.h"
 #include "pg/error.h"
@@ -50,6 +51,7 @@ typedef struct ExplainSite
 } ExplainSite;
 
 PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_explain);
+PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_importance);
 
 /* ---- call sites ---------------------------------------------------------------------------- */
 
@@ -111,14 +113,14 @@ explain(const PgmlEnv *env, void *arg)
 
 /* Compute: what takes longer in a thread, while this one waits for interrupts. */
 static void
-run(ExplainSite *site, PgmlDriverFn step, bool takes_long)
+run(PgmlDriverFn step, void *arg, PgmlBudget *budget, bool takes_long)
 {
 	PgmlError error = { .status = PGML_OK };
-	PgmlEnv env = { .budget = &site->budget, .error = &error };
+	PgmlEnv env = { .budget = budget, .error = &error };
 
 	if (takes_long)
-		pgml_driver_run(step, site, &site->budget, 1, 0, 0);
-	else if (step(&env, site) != PGML_OK)
+		pgml_driver_run(step, arg, budget, 1, 0, 0);
+	else if (step(&env, arg) != PGML_OK)
 		pgml_raise(&error);
 }
 
@@ -134,7 +136,7 @@ use_model(ExplainSite *site)
 	site->arena = pgml_arena_create(&site->budget);
 	if (site->arena == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	run(site, prepare, model->version.image_bytes > BYTES_AT_ONCE);
+	run(prepare, site, &site->budget, model->version.image_bytes > BYTES_AT_ONCE);
 	site->serial = model->serial;
 }
 
@@ -359,8 +361,78 @@ pgml_auto_explain(PG_FUNCTION_ARGS)
 	object = read_input(site, fcinfo);
 	site->class = choose_class(site, fcinfo);
 	CHECK_FOR_INTERRUPTS();
-	run(site, explain, pgml_explainer_work(site->explainer) > STEPS_AT_ONCE);
+	run(explain, site, &site->budget, pgml_explainer_work(site->explainer) > STEPS_AT_ONCE);
 	return_rows(site, object, (ReturnSetInfo *) fcinfo->resultinfo);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+	return (Datum) 0;
+}
+
+/* ---- importance ---------------------------------------------------------------------------- */
+
+typedef struct GainJob
+{
+	PgmlArena *arena;
+	const PgmlImage *image;
+	double *gain; /* per input of the recipe */
+} GainJob;
+
+static PgmlStatus
+find_gain(const PgmlEnv *env, void *arg)
+{
+	GainJob *job = arg;
+
+	return pgml_image_gain(env, job->arena, job->image, job->gain);
+}
+
+/* Context callback. */
+static void
+destroy_job_arena(void *arg)
+{
+	pgml_arena_destroy(((GainJob *) arg)->arena);
+}
+
+/* Shares of gain; NaN where the model has none. In the current context. */
+static double *
+image_gain(const PgmlModel *model)
+{
+	GainJob *job = palloc0(sizeof(GainJob));
+	MemoryContextCallback *cleanup = palloc0(sizeof(MemoryContextCallback));
+	PgmlBudget *budget = palloc(sizeof(PgmlBudget));
+
+	job->image = &model->image;
+	job->gain = palloc((model->image.recipe.n_inputs + 1) * sizeof(double));
+	pgml_budget_init(budget, pgml_max_memory());
+	cleanup->func = destroy_job_arena;
+	cleanup->arg = job;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, cleanup);
+	job->arena = pgml_arena_create(budget);
+	if (job->arena == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	run(find_gain, job, budget, model->version.image_bytes > BYTES_AT_ONCE);
+	return job->gain;
+}
+
+/* automl_importance(model text) */
+Datum
+pgml_auto_importance(PG_FUNCTION_ARGS)
+{
+	MemoryContext context, caller;
+	PgmlModelRef *ref;
+	text *model;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"model\" must not be NULL")));
+	InitMaterializedSRF(fcinfo, 0);
+	model = PG_GETARG_TEXT_PP(0);
+	context =
+		AllocSetContextCreate(CurrentMemoryContext, "pgml_auto importance", ALLOCSET_DEFAULT_SIZES);
+	ref = pgml_model_ref_create(context);
+	pgml_model_ref_get(ref, VARDATA_ANY(model), VARSIZE_ANY_EXHDR(model));
+	caller = MemoryContextSwitchTo(context);
+	catalog_importance(&ref->model->version, image_gain(ref->model),
+					   ref->model->image.recipe.n_inputs, (ReturnSetInfo *) fcinfo->resultinfo);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	return (Datum) 0;

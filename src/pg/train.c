@@ -395,7 +395,21 @@ compute(TrainJob *job)
 	}
 }
 
-/* What the recipe does to each input column, for automl_describe. */
+/* The importance of a column, for automl_importance. */
+static void
+importance_words(StringInfo out, const PgmlImportance *importance)
+{
+	if (isnan(importance->value))
+		return;
+	json_key(out, "importance");
+	json_number(out, importance->value);
+	json_key(out, "importance_low");
+	json_number(out, importance->low);
+	json_key(out, "importance_high");
+	json_number(out, importance->high);
+}
+
+/* What the recipe does to each input column, for automl_describe, and how important it is. */
 static Jsonb *
 recipe_words(TrainJob *job)
 {
@@ -425,6 +439,8 @@ recipe_words(TrainJob *job)
 		json_string(&out, step);
 		json_key(&out, "words");
 		json_string(&out, words);
+		if (job->result.importance != NULL)
+			importance_words(&out, &job->result.importance[i]);
 		appendStringInfoChar(&out, '}');
 	}
 	appendStringInfoChar(&out, ']');

@@ -93,6 +93,14 @@ typedef struct PgmlScore
 	double high;
 } PgmlScore;
 
+/* How much worse the metric gets on test rows when the values of a column are shuffled; NaN for columns that are not used. */
+typedef struct PgmlImportance
+{
+	double value;
+	double low; /* ends of the 95 % interval over shuffles */
+	double high;
+} PgmlImportance;
+
 #define PGML_MAX_TRIALS  200
 #define PGML_MAX_SCORES  16
 #define PGML_MAX_LEAKS   16
@@ -114,7 +122,8 @@ typedef struct PgmlTrainResult
 	PgmlScore test_scores[PGML_MAX_SCORES];
 	PgmlScore score; /* the metric on the test rows; without test rows, the validation score */
 	bool score_is_validation;
-	double baseline; /* the metric of the constant predictor on the same rows */
+	double baseline;                  /* the metric of the constant predictor on the same rows */
+	const PgmlImportance *importance; /* per input of the recipe; NULL: not measured */
 	bool champion_scored;
 	double champion_score;     /* of the deployed version on the same test rows */
 	char champion_error[256];  /* why it could not be scored */

@@ -412,5 +412,6 @@ training_evaluate(Training *t, const TrialModel *models, const double *weight, i
 	else
 		r->baseline = baseline->trial->validation_score;
 	report_unlearned(t);
-	return training_score_champion(t);
+	PGML_TRY(training_score_champion(t));
+	return t->n_test > 0 ? training_measure_importance(t) : PGML_OK;
 }

@@ -190,6 +190,9 @@ extern int64_t training_image_rows(size_t image_len);
 extern PgmlStatus training_evaluate(Training *t, const TrialModel *models, const double *weight,
 									int n_models, const TrialModel *baseline);
 
+/* importance.c: permutation importance of the columns, into the result, when time and memory allow. */
+extern PgmlStatus training_measure_importance(Training *t);
+
 /* champion.c: open the deployed version and see how long it takes; score it. */
 extern PgmlStatus training_open_champion(Training *t);
 extern PgmlStatus training_score_champion(Training *t);

@@ -57,6 +57,8 @@ SELECT set_eq(
     'automl_explain(model text, features jsonb, class text DEFAULT NULL::text) ' || :'explanation',
     'automl_explain(model text, features json, class text DEFAULT NULL::text) ' || :'explanation',
     'automl_explain(model text, features text, class text DEFAULT NULL::text) ' || :'explanation',
+    'automl_importance(model text) TABLE(column_name text, importance double precision, importance_low double precision, '
+    || 'importance_high double precision, metric text, gain double precision)',
     'predict_table(model text, data text, id text DEFAULT NULL::text) TABLE(id text, prediction text, value double precision, '
     || 'probability double precision, probabilities jsonb)',
     'automl_predict_view(model text, data text, view text) regclass',
@@ -77,7 +79,7 @@ SELECT set_eq(
              || CASE WHEN proisstrict THEN ' strict' ELSE '' END
       FROM functions WHERE proname <> 'deployed_changed'$$,
     ARRAY['predict stable safe', 'predict_value stable safe', 'predict_proba stable safe', 'predict_probs stable safe',
-          'automl_explain stable safe', 'predict_table stable restricted', 'automl_describe stable safe', 'automl_leaderboard stable safe',
+          'automl_explain stable safe', 'automl_importance stable safe', 'predict_table stable restricted', 'automl_describe stable safe', 'automl_leaderboard stable safe',
           'automl_train volatile unsafe', 'automl_deploy volatile unsafe', 'automl_rollback volatile unsafe',
           'automl_drop volatile unsafe', 'automl_rename volatile unsafe', 'automl_grant volatile unsafe',
           'automl_revoke volatile unsafe', 'automl_predict_view volatile unsafe', 'pgml_auto_progress volatile restricted strict', 'predict_support volatile unsafe strict',

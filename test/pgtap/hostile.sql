@@ -75,6 +75,7 @@ FROM unnest(ARRAY[
     $$SELECT * FROM automl_describe('h')$$,
     $$SELECT * FROM automl_leaderboard('h')$$,
     $$SELECT e.* FROM visits v, automl_explain('h', v) e$$,
+    $$SELECT * FROM automl_importance('h')$$,
     $$SELECT * FROM automl_explain('h', '{"age": 3, "kind": "k1"}')$$,
     $$SELECT automl_deploy('h', 1)$$, $$SELECT automl_rollback('h')$$,
     $$SELECT automl_grant('h', 'public')$$, $$SELECT automl_revoke('h', 'public')$$,

@@ -100,6 +100,16 @@ SET LOCAL max_parallel_workers_per_gather TO 2;
 SELECT count(*) AS rows FROM trips t, LATERAL (SELECT sum(contribution) FROM automl_explain('price', t)) e WHERE sum > 0;
 COMMIT;
 
+-- Importance: by shuffling test rows, and by the gain of splits.
+SELECT (array_agg(column_name ORDER BY importance DESC))[1] AS first, bool_and(importance_low <= importance AND importance <= importance_high) AS within,
+       min(metric) AS metric, round(sum(gain)::numeric, 6) AS gain, count(*) AS columns
+FROM automl_importance('price');
+SELECT count(importance) AS measured, count(gain) AS gains FROM automl_importance('price_linear@1');
+SELECT count(*), count(importance) AS measured, count(gain) AS gains FROM automl_importance('flat');
+SELECT task FROM automl_train('untested', 'SELECT km, by, price FROM trips', 'price', test_size => 0, max_trials => 1, options => '{"folds": 1}');
+SELECT count(*), count(importance) AS measured, count(metric) AS metrics FROM automl_importance('untested');
+SELECT * FROM automl_importance(NULL);
+
 -- What cannot be explained is said.
 SELECT * FROM automl_explain('price', '{"km": 1, "by": "car"}');
 SELECT * FROM automl_explain('price', '[1]');
@@ -112,10 +122,12 @@ CREATE ROLE regress_explainer;
 GRANT SELECT ON trips TO regress_explainer;
 SET ROLE regress_explainer;
 SELECT count(*) FROM automl_explain('price', (SELECT t FROM trips t LIMIT 1));
+SELECT count(*) FROM automl_importance('price');
 RESET ROLE;
 SELECT automl_grant('price', 'regress_explainer');
 SET ROLE regress_explainer;
 SELECT count(*) FROM automl_explain('price', (SELECT t FROM trips t LIMIT 1));
+SELECT count(*) FROM automl_importance('price');
 RESET ROLE;
 
 DROP SCHEMA explain_test CASCADE;

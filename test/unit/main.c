@@ -45,6 +45,7 @@ static const Module modules[] = {
 	{ "automl_faults", test_automl_faults },
 	{ "rows", test_rows },
 	{ "champion", test_champion },
+	{ "importance", test_importance },
 };
 
 /* Was the module asked for? */

@@ -34,6 +34,7 @@ extern int test_automl(void);
 extern int test_automl_errors(void);
 extern int test_automl_faults(void);
 extern int test_champion(void);
+extern int test_importance(void);
 extern int test_rows(void);
 extern int test_looks(void);
 extern int test_rows(void);
