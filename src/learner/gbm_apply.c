@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "core/par.h"
-#include "learner/gbm_block.h"
 
 #define APPLY_ROWS 4096
 #define NO_LINE    UINT32_MAX
@@ -48,19 +47,13 @@ struct PgmlGbmApplier
 	double *value; /* leaf values from left to right */
 	int32_t *pending;
 	int32_t *pending_test;
-	int8_t *lines; /* for each thread */
-	size_t lines_size;
 	/* The rows at hand. */
 	const PgmlGbmRows *rows;
 	double *score;
 };
 
-/* Lines that a tree may need: one for each node, two more for each categorical one. */
-static size_t
-lines_size(int32_t max_leaves)
-{
-	return 3 * (size_t) max_leaves * PGML_BLOCK_ROWS;
-}
+/* Lines of a block: a tree may need one for each node, and two more for each categorical one.  They lie on the stack. */
+#define LINES_BYTES ((size_t) 3 * PGML_GBM_BLOCK_LEAVES * PGML_BLOCK_ROWS)
 
 /* Leaves of trees that kernels take. */
 static int32_t
@@ -74,27 +67,22 @@ pgml_gbm_applier_size(int32_t max_leaves, int32_t nfeatures)
 {
 	int64_t leaves = kernel_leaves(max_leaves);
 
-	return (int64_t) sizeof(PgmlGbmApplier) + (int64_t) lines_size((int32_t) leaves) +
+	return (int64_t) sizeof(PgmlGbmApplier) +
 		   leaves * (int64_t) (3 * sizeof(Source) + sizeof(PgmlGbmTest) + 32) + nfeatures * 8;
 }
 
 PgmlStatus
-pgml_gbm_applier_create(const PgmlEnv *env, PgmlArena *arena, int32_t max_leaves, int32_t nfeatures,
-						PgmlGbmApplier **out)
+pgml_gbm_applier_create_for(const PgmlEnv *env, PgmlArena *arena, const PgmlGbmKernel *kernel,
+							int32_t max_leaves, int32_t nfeatures, PgmlGbmApplier **out)
 {
 	PgmlGbmApplier *a = pgml_zalloc(arena, 1, sizeof(*a));
 	size_t leaves = (size_t) kernel_leaves(max_leaves);
-	int n;
-	const PgmlGbmKernel *const *kernel = pgml_gbm_kernels(&n);
 
 	if (a == NULL)
 		return pgml_fail_nomem(env, "trees");
-	while (!(*kernel)->runs_here())
-		kernel++;
 	a->env = env;
-	a->kernel = *kernel;
+	a->kernel = kernel;
 	a->max_leaves = (int32_t) leaves;
-	a->lines_size = lines_size((int32_t) leaves);
 	a->source = pgml_array(arena, leaves, sizeof(Source));
 	a->line = pgml_array(arena, (size_t) nfeatures, sizeof(*a->line));
 	a->test = pgml_array(arena, leaves, sizeof(PgmlGbmTest));
@@ -102,13 +90,24 @@ pgml_gbm_applier_create(const PgmlEnv *env, PgmlArena *arena, int32_t max_leaves
 	a->value = pgml_array(arena, leaves, sizeof(double));
 	a->pending = pgml_array(arena, leaves + 1, sizeof(int32_t));
 	a->pending_test = pgml_array(arena, leaves + 1, sizeof(int32_t));
-	a->lines = pgml_zalloc(arena, (size_t) pgml_pool_threads(env->pool), a->lines_size);
 	if (!a->source || !a->line || !a->test || !a->set || !a->value || !a->pending ||
-		!a->pending_test || !a->lines)
+		!a->pending_test)
 		return pgml_fail_nomem(env, "trees");
 	memset(a->line, 0xff, (size_t) nfeatures * sizeof(*a->line));
 	*out = a;
 	return PGML_OK;
+}
+
+PgmlStatus
+pgml_gbm_applier_create(const PgmlEnv *env, PgmlArena *arena, int32_t max_leaves, int32_t nfeatures,
+						PgmlGbmApplier **out)
+{
+	int n;
+	const PgmlGbmKernel *const *kernel = pgml_gbm_kernels(&n);
+
+	while (!(*kernel)->runs_here())
+		kernel++;
+	return pgml_gbm_applier_create_for(env, arena, *kernel, max_leaves, nfeatures, out);
 }
 
 /* ---- from a tree to tests ---- */
@@ -198,20 +197,25 @@ make_tests(PgmlGbmApplier *a, const PgmlGbmTree *tree)
 
 /* ---- rows ---- */
 
-/* Bytes of n rows of a numeric feature, counted from bin `first`, less the bias. */
+/*
+ * Bytes of n rows of a numeric feature, counted from bin `first`, less the bias; those up to `rows` are of no row, but defined.
+ */
 PGML_GBM_CLONES static void
-copy_bins(const uint8_t *bin, int64_t n, uint8_t first, int8_t *line)
+copy_bins(const uint8_t *bin, int64_t n, int64_t rows, uint8_t first, int8_t *line)
 {
 	uint8_t less = (uint8_t) (first + PGML_GBM_RANK_BIAS);
 
+	memset(line + n, 0, (size_t) (rows - n));
 	for (int64_t i = 0; i < n; i++)
 		line[i] = (int8_t) (uint8_t) (bin[i] - less);
 }
 
-/* Bins of n rows as the byte and the bit of a set. */
+/* Bins of n rows as the byte and the bit of a set, where kernels also look up those up to `rows`. */
 PGML_GBM_CLONES static void
-split_bins(const uint8_t *bin, int64_t n, uint8_t *byte, uint8_t *bit)
+split_bins(const uint8_t *bin, int64_t n, int64_t rows, uint8_t *byte, uint8_t *bit)
 {
+	memset(byte + n, 0, (size_t) (rows - n));
+	memset(bit + n, 0, (size_t) (rows - n));
 	for (int64_t i = 0; i < n; i++)
 	{
 		byte[i] = bin[i] / 8;
@@ -233,9 +237,9 @@ apply_tests(const PgmlGbmApplier *a, int64_t from, int64_t n, int8_t *lines)
 		const uint8_t *bin = a->rows->column[s->feature] + from;
 
 		if (s->categorical)
-			split_bins(bin, n, (uint8_t *) line, (uint8_t *) line + PGML_BLOCK_ROWS);
+			split_bins(bin, n, rows, (uint8_t *) line, (uint8_t *) line + PGML_BLOCK_ROWS);
 		else
-			copy_bins(bin, n, s->first, line);
+			copy_bins(bin, n, rows, s->first, line);
 		line += (s->categorical ? 2 : 1) * PGML_BLOCK_ROWS;
 	}
 	for (int32_t i = 0; i < a->n_sets; i++, line += PGML_BLOCK_ROWS)
@@ -276,8 +280,9 @@ apply_block(void *arg, int64_t block, int thread)
 	const PgmlGbmApplier *a = arg;
 	int64_t from = block * APPLY_ROWS;
 	int64_t upto = from + APPLY_ROWS < a->rows->n ? from + APPLY_ROWS : a->rows->n;
-	int8_t *lines = a->lines + (size_t) thread * a->lines_size;
+	_Alignas(64) int8_t lines[LINES_BYTES];
 
+	(void) thread;
 	if (a->tree->n_leaves > a->max_leaves)
 	{
 		walk(a, from, upto);

@@ -102,6 +102,51 @@ trees_are_added_as_rows_walk_down(void **state)
 	data_free(d);
 }
 
+/* Kernels look at more rows than there are: what lies there after another tree does not lead them out of a set. */
+static void
+rows_that_are_none_do_no_harm(void **state)
+{
+	Data *d = data_new(256, 1, PGML_TASK_REGRESSION, 1);
+	PgmlArena *arena = pgml_arena_create(&d->budget);
+	PgmlGbmTreeNode number = { .left = ~0, .right = ~1, .set = { 0x3fe } };
+	PgmlGbmTreeNode *category =
+		malloc(sizeof(*category)); /* so that reading behind it is noticed */
+	double value[2] = { 1, 2 };
+	double score[256] = { 0 };
+	uint8_t bin[256];
+	uint8_t *column[1] = { bin };
+	PgmlGbmTree first = { .n_leaves = 2, .node = &number, .value = value };
+	PgmlGbmTree second = { .n_leaves = 2, .node = category, .value = value };
+	PgmlGbmRows rows = { .n = 256, .column = column };
+	int n;
+	const PgmlGbmKernel *const *kernels = pgml_gbm_kernels(&n);
+
+	(void) state;
+	*category = number;
+	category->categorical = true;
+	for (int i = 0; i < 256; i++)
+		bin[i] = (uint8_t) i;
+	for (int k = 0; k < n; k++)
+	{
+		PgmlGbmApplier *applier;
+
+		if (!kernels[k]->runs_here())
+			continue;
+		memset(score, 0, sizeof(score));
+		assert_int_equal(pgml_gbm_applier_create_for(&d->env, arena, kernels[k], 2, 1, &applier),
+						 PGML_OK);
+		rows.n = 256;
+		assert_int_equal(pgml_gbm_add_tree(applier, &first, &rows, score), PGML_OK);
+		rows.n = 65;
+		assert_int_equal(pgml_gbm_add_tree(applier, &second, &rows, score), PGML_OK);
+		for (int i = 0; i < 256; i++)
+			assert_true(score[i] == (i < 65 ? 2 : 1) * (i >= 1 && i < 10 ? 1 : 2));
+	}
+	free(category);
+	pgml_arena_destroy(arena);
+	data_free(d);
+}
+
 /* A round has about its share of the rows, and of each what the table says. */
 static void
 samples_are_copies_of_their_rows(void **state)
@@ -431,11 +476,44 @@ many_rows_are_sampled(void **state)
 	data_free(d);
 }
 
+/* The estimate of a fit that draws rows is not below what it takes, with one thread or with as many as large machines have. */
+static void
+memory_of_rounds_is_estimated(void **state)
+{
+	(void) state;
+	for (int threads = 1; threads <= 32; threads *= 32)
+	{
+		Data *d = data_mixed(20000, 7, PGML_TASK_MULTICLASS, 3);
+		PgmlArena *arena = pgml_arena_create(&d->budget);
+		PgmlBins *bins;
+		int64_t bytes, payload, before;
+
+		set(d, "n_estimators", 3);
+		set(d, "num_leaves", 255);
+		set(d, "mvs_fraction", 0.9);
+		assert_int_equal(pgml_bins_create(&d->env, arena, &d->x, d->rows, 20000, 255, &bins),
+						 PGML_OK);
+		d->set.bins = bins;
+		d->env.pool = pgml_pool_create(threads);
+		before = atomic_load(&d->budget.used);
+		atomic_store(&d->budget.peak, before);
+		fit(d, NULL);
+		bytes = learner->memory(&d->set, &d->params, &payload);
+		assert_true(bytes + 2 * payload >= atomic_load(&d->budget.peak) - before);
+		pgml_pool_destroy(d->env.pool);
+		d->env.pool = NULL;
+		d->set.bins = NULL;
+		pgml_arena_destroy(arena);
+		data_free(d);
+	}
+}
+
 int
 gbm_sampling(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(trees_are_added_as_rows_walk_down),
+		cmocka_unit_test(rows_that_are_none_do_no_harm),
 		cmocka_unit_test(samples_are_copies_of_their_rows),
 		cmocka_unit_test(large_gradients_are_drawn_more_often),
 		cmocka_unit_test(samples_have_room),
@@ -443,6 +521,7 @@ gbm_sampling(void)
 		cmocka_unit_test(chance_gains_are_those_of_noise),
 		cmocka_unit_test(noise_is_not_split),
 		cmocka_unit_test(many_rows_are_sampled),
+		cmocka_unit_test(memory_of_rounds_is_estimated),
 	};
 
 	return cmocka_run_group_tests_name("gradient_boosting: sampling", tests, NULL, NULL);
