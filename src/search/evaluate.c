@@ -19,8 +19,8 @@
 #define INTERVAL_LEVEL    0.95
 #define SEED_OF_INTERVALS 0x6269
 
-/* Rows x parts x rounds of one metric's interval: beyond this there are fewer rounds. About half a second. */
-#define INTERVAL_WORK 1e8
+/* Rows x parts x rounds of one metric's interval: beyond this there are fewer rounds, as many rows make up for it. */
+#define INTERVAL_WORK 5e6
 
 /* Seconds for a row of a part of a metric in a round, and once to prepare it: for planning. */
 #define SECONDS_PER_STEP   4e-9
