@@ -87,8 +87,8 @@ def measure(cursor, n, keep):
             "bytes": max(run[3] for run in runs)}
 
 
-def axis_label(value, unit):
-    return f"{value:g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"
+def label(value, unit):
+    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.2g} {unit}"
 
 
 def panel(points, key, scale, unit, title, left, colour):
@@ -108,10 +108,12 @@ def panel(points, key, scale, unit, title, left, colour):
     for power in range(low_y, high_y + 1):
         _, y = place(points[0]["rows"], 10.0 ** power)
         out.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + width}" y2="{y:.1f}" stroke="#ddd"/>')
-        out.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{axis_label(10.0 ** power, unit)}</text>')
+        out.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{label(10.0 ** power, unit)}</text>')
     for point in points:
         x, _ = place(point["rows"], 10.0 ** low_y)
+        out.append(f'<line x1="{x:.1f}" y1="{top + height}" x2="{x:.1f}" y2="{top + height + 4}" stroke="#999"/>')
         out.append(f'<text x="{x:.1f}" y="{top + height + 18}" text-anchor="middle">{point["rows"]:,}</text>')
+    out.append(f'<text x="{left + width / 2}" y="{top + height + 36}" text-anchor="middle">rows</text>')
     x1, y1 = place(points[0]["rows"], values[-1] * points[0]["rows"] / points[-1]["rows"])
     x2, y2 = place(points[-1]["rows"], values[-1])
     out.append(f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#777" stroke-dasharray="5 4"/>')
@@ -120,16 +122,24 @@ def panel(points, key, scale, unit, title, left, colour):
     for point, value in zip(points, values):
         x, y = place(point["rows"], value)
         out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
-        out.append(f'<text x="{x + 6:.1f}" y="{y + 16:.1f}">{value:.3g}</text>')
+        # The curve rises: above and to the left of a point is room, but for the first, over whose label it would run.
+        x, y, anchor = (x + 4, y - 18, "start") if point is points[0] else (x - 6, y - 8, "end")
+        out.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{label(value, unit)}</text>')
+    # The legend, where the curve is not.
+    x, y = left + width - 150, top + height - 32
+    out.append(f'<line x1="{x}" y1="{y}" x2="{x + 24}" y2="{y}" stroke="{colour}" stroke-width="2"/>')
+    out.append(f'<circle cx="{x + 12}" cy="{y}" r="4" fill="{colour}"/>')
+    out.append(f'<text x="{x + 30}" y="{y + 4}">measured</text>')
+    out.append(f'<line x1="{x}" y1="{y + 18}" x2="{x + 24}" y2="{y + 18}" stroke="#777" stroke-dasharray="5 4"/>')
+    out.append(f'<text x="{x + 30}" y="{y + 22}">in proportion to rows</text>')
     return out
 
 
 def plot(points):
-    out = ['<svg xmlns="http://www.w3.org/2000/svg" width="860" height="350" viewBox="0 0 860 350" font-family="sans-serif" font-size="11">',
-           '<rect width="860" height="350" fill="white"/>']
-    out += panel(points, "seconds", 1, "s", "Time of a training, by rows", 70, "#1b6ca8")
-    out += panel(points, "bytes", 1e6, "MB", "Most memory, by rows", 510, "#b3541e")
-    out.append('<text x="430" y="340" text-anchor="middle" fill="#555">dashed: as the rows</text>')
+    out = ['<svg xmlns="http://www.w3.org/2000/svg" width="880" height="350" viewBox="0 0 880 350" font-family="sans-serif" font-size="11">',
+           '<rect width="880" height="350" fill="white"/>']
+    out += panel(points, "seconds", 1, "s", "Time of a training", 70, "#1b6ca8")
+    out += panel(points, "bytes", 1e6, "MB", "Most memory of a training", 520, "#b3541e")
     return "\n".join(out + ["</svg>"]) + "\n"
 
 
