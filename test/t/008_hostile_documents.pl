@@ -13,7 +13,8 @@ my $documents = $ENV{HOSTILE_DOCUMENTS} || 4000;
 srand($ENV{HOSTILE_SEED} || 42);
 
 my $node = new_server('hostile');
-$node->append_conf('postgresql.conf', "statement_timeout = '5s'\nmax_stack_depth = '2MB'");
+# A statement that hangs is an answer of its own (57014); on a busy machine none that works may take as long.
+$node->append_conf('postgresql.conf', "statement_timeout = '${PostgreSQL::Test::Utils::timeout_default}s'\nmax_stack_depth = '2MB'");
 $node->reload;
 $node->safe_psql('postgres', q{
 	CREATE TABLE mixed AS
