@@ -161,6 +161,12 @@ typedef struct Boost
 	bool predicted; /* data->valid_out holds the scores of the best round */
 } Boost;
 
+double
+pgml_gbm_mvs_fraction(int64_t n)
+{
+	return n > MANY_ROWS ? fmax(LEAST_FRACTION, sqrt((double) MANY_ROWS / (double) n)) : 1;
+}
+
 /* Settings as numbers of the right type. */
 static PgmlGbmConfig
 read_config(const PgmlDataset *data, const PgmlParams *params)
@@ -188,9 +194,13 @@ read_config(const PgmlDataset *data, const PgmlParams *params)
 						.max_cat_to_onehot = (int) v[PARAM_MAX_CAT_TO_ONEHOT],
 						.min_data_per_group = (int64_t) v[PARAM_MIN_DATA_PER_GROUP] };
 
-	if (!params->given[PARAM_BAGGING_FRACTION] && !params->given[PARAM_MVS_FRACTION] &&
-		data->n > MANY_ROWS)
-		c.mvs_fraction = fmax(LEAST_FRACTION, sqrt((double) MANY_ROWS / (double) data->n));
+	if (!params->given[PARAM_MVS_FRACTION])
+	{
+		if (params->given[PARAM_BAGGING_FRACTION])
+			c.mvs_fraction = 1;
+		else if (c.mvs_fraction == 1)
+			c.mvs_fraction = pgml_gbm_mvs_fraction(data->n);
+	}
 	if (!params->given[PARAM_MIN_DATA_PER_GROUP])
 	{
 		/* A hundred rows a group is for large tables; small ones would never be split by level. */

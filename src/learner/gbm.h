@@ -62,6 +62,9 @@ typedef struct PgmlGbmConfig
 	int64_t min_data_per_group;
 } PgmlGbmConfig;
 
+/* mvs_fraction for n rows when neither it nor bagging_fraction is given. */
+extern double pgml_gbm_mvs_fraction(int64_t n);
+
 /* Sums over rows: g in units of g_unit; hc is h in units of h_unit, times 2^count_bits, plus the number of rows. */
 typedef struct PgmlGbmSum
 {

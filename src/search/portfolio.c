@@ -5,6 +5,7 @@
  * Steinwart 2024, "Better by default"; Salinas and Erickson 2024, "TabRepo"), reduced to a few that differ, and one with small
  * trees for what is smooth or small.  What time is left goes to the best one once more, with half its learning rate.
  */
+#include "learner/gbm.h"
 #include "search/training.h"
 
 #include <math.h>
@@ -137,6 +138,7 @@ scale_to_data(const Training *t, const PgmlLearner *learner, PgmlParams *params)
 	if (min_data > n / 100)
 		min_data = n / 100 < 2 ? 2 : floor(n / 100);
 	set(learner, params, "min_data_in_leaf", min_data);
+	set(learner, params, "mvs_fraction", pgml_gbm_mvs_fraction(t->n_train));
 	set(learner, params, "n_estimators", 3000);
 	set(learner, params, "early_stopping_round", n <= 20000 ? 60 : 30);
 	if (t->options->time_budget > 0 && t->seconds_per_round > 0)

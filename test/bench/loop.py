@@ -38,8 +38,7 @@ class Clock:
 
 
 def in_database(cursor, trees):
-    hyperparams = {"n_estimators": trees, "num_leaves": LEAVES, "learning_rate": RATE, "min_data_in_leaf": 20, "lambda_l2": 1,
-                   "bagging_fraction": 1, "feature_fraction": 1}
+    hyperparams = {"n_estimators": trees, "num_leaves": LEAVES, "learning_rate": RATE, "min_data_in_leaf": 20, "lambda_l2": 1, "feature_fraction": 1}
     cursor.execute("DROP TABLE IF EXISTS bench_predictions")
     cursor.execute("SELECT automl_drop(name) FROM pgml_auto.model WHERE name = 'bench_loop'")
     clock = Clock()
