@@ -24,7 +24,8 @@ typedef enum PgmlParamType
 {
 	PGML_PARAM_INT,
 	PGML_PARAM_REAL,
-	PGML_PARAM_BOOL
+	PGML_PARAM_BOOL,
+	PGML_PARAM_CHOICE /* one of the words in choices: its place there, from 0 */
 } PgmlParamType;
 
 /* One setting: drives validation, documentation and (later) search spaces. */
@@ -37,7 +38,15 @@ typedef struct PgmlParam
 	double def;
 	bool log_scale;
 	const char *summary;
+
+	/*
+     * Words separated by blanks, or NULL.  Of a PGML_PARAM_CHOICE: its values.  Of a number: words that say what no
+     * number in [min, max] does; the k-th word, from 0, has the value PGML_WORD(k).
+     */
+	const char *choices;
 } PgmlParam;
+
+#define PGML_WORD(k) (-1.0 - (k))
 
 #define PGML_MAX_PARAMS 32
 
@@ -99,6 +108,7 @@ typedef struct PgmlLearner
 	bool needs_blas;
 	const PgmlParam *params;
 	int n_params;
+	bool only_when_named; /* a training tries it only when `algorithms` has its name */
 
 	/*
      * Bytes that fit() takes at most beyond dataset and payload, run by one thread (estimate, checked before fitting).
@@ -185,10 +195,22 @@ pgml_fail_unexplained(PgmlError *err, const char *learner)
 extern const PgmlLearner *const *pgml_learners(int *n);
 extern const PgmlLearner *pgml_learner_find(const char *name);
 
-/* Defaults of a learner; set one by name or alias (PGML_ERR_BADARG lists the known names, or the range). */
+/*
+ * Defaults of a learner; set one by name or alias (PGML_ERR_BADARG lists the known names, or says the range).
+ * pgml_params_set() takes numbers; pgml_params_set_text() takes one of the words in the setting's choices, and
+ * PGML_ERR_BADARG lists them.
+ */
 extern void pgml_params_default(const PgmlLearner *learner, PgmlParams *params);
 extern PgmlStatus pgml_params_set(const PgmlLearner *learner, PgmlParams *params, const char *name,
 								  double value, PgmlError *err);
+extern PgmlStatus pgml_params_set_text(const PgmlLearner *learner, PgmlParams *params,
+									   const char *name, const char *text, PgmlError *err);
+
+/* The word that a value stands for and its length (it is not terminated); NULL when the value is a number. */
+extern const char *pgml_param_word(const PgmlParam *param, double value, size_t *len);
+
+/* Value of the word that text is; NaN when it is none of the setting's. */
+extern double pgml_param_value(const PgmlParam *param, const char *text);
 
 /* Value of a parameter by its name (the name must exist). */
 extern double pgml_param(const PgmlLearner *learner, const PgmlParams *params, const char *name);

@@ -30,15 +30,17 @@ enum
 static const PgmlParam linear_params[N_PARAMS] = {
 	[PARAM_ALPHA] = { "alpha", "reg_lambda lambda_l2 l2", PGML_PARAM_REAL, 0, 1e12, 1, true,
 					  "L2 penalty; when not given, chosen on validation rows from a path of penalties, else "
-					  "1 for weights of mean 1." },
+					  "1 for weights of mean 1.",
+					  NULL },
 	[PARAM_N_ALPHAS] = { "n_alphas", NULL, PGML_PARAM_INT, 1, 1000, 12, false,
-						 "Penalties on the path." },
+						 "Penalties on the path.", NULL },
 	[PARAM_PATH_POSITION] = { "path_position", NULL, PGML_PARAM_INT, 0, 1000, 0, false,
-							  "Use the path's penalty with this number, from 1, without choosing; 0: choose." },
+							  "Use the path's penalty with this number, from 1, without choosing; 0: choose.",
+							  NULL },
 	[PARAM_MAX_ITER] = { "max_iter", "max_iterations", PGML_PARAM_INT, 1, 100000, 200, true,
-						 "Steps of the optimiser for each penalty." },
+						 "Steps of the optimiser for each penalty.", NULL },
 	[PARAM_TOL] = { "tol", NULL, PGML_PARAM_REAL, 0, 1, 1e-5, true,
-					"Stop when a step gains less than this share of the objective." },
+					"Stop when a step gains less than this share of the objective.", NULL },
 };
 
 /* One fit. */

@@ -161,6 +161,82 @@ fail_unknown(const PgmlLearner *learner, const char *name, PgmlError *err)
 	return PGML_ERR_BADARG;
 }
 
+const char *
+pgml_param_word(const PgmlParam *param, double value, size_t *len)
+{
+	const char *word = param->choices;
+	double k = param->type == PGML_PARAM_CHOICE ? value : PGML_WORD(value);
+
+	if (word == NULL)
+		return NULL;
+	for (*len = next_word(&word); *len > 0; word += *len, *len = next_word(&word), k--)
+		if (k == 0)
+			return word;
+	return NULL;
+}
+
+double
+pgml_param_value(const PgmlParam *param, const char *text)
+{
+	size_t len = strlen(text);
+	const char *word = param->choices;
+	int k = 0;
+
+	if (word == NULL)
+		return NAN;
+	for (size_t n = next_word(&word); n > 0; word += n, n = next_word(&word), k++)
+		if (n == len && memcmp(word, text, n) == 0)
+			return param->type == PGML_PARAM_CHOICE ? k : PGML_WORD(k);
+	return NAN;
+}
+
+/* Say that a setting cannot have a value (as it was given, in words), and which ones it can. */
+static PgmlStatus
+fail_choice(const PgmlLearner *learner, const PgmlParam *param, const char *name, const char *value,
+			PgmlError *err)
+{
+	char list[300] = "";
+	size_t used = 0;
+	const char *word = param->choices != NULL ? param->choices : "";
+
+	for (size_t n = next_word(&word); n > 0 && used < sizeof(list); word += n, n = next_word(&word))
+		used += (size_t) snprintf(list + used, sizeof(list) - used, "%s%.*s", used > 0 ? ", " : "",
+								  (int) n, word);
+	pgml_fail(err, PGML_ERR_BADARG, "setting \"%s\" of learner \"%s\" cannot be %.100s", name,
+			  learner->name, value);
+	if (param->type == PGML_PARAM_CHOICE)
+		pgml_fail_hint(err, "It is one of: %s.", list);
+	else if (param->type == PGML_PARAM_BOOL)
+		pgml_fail_hint(err, "It is true or false, without quotes.");
+	else
+		pgml_fail_hint(err, "It is a number between %g and %g%s%s.", param->min, param->max,
+					   used > 0 ? ", or one of: " : "", list);
+	return PGML_ERR_BADARG;
+}
+
+PgmlStatus
+pgml_params_set_text(const PgmlLearner *learner, PgmlParams *params, const char *name,
+					 const char *text, PgmlError *err)
+{
+	int i = param_index(learner, name);
+
+	if (i < 0)
+		return fail_unknown(learner, name, err);
+
+	double value = pgml_param_value(&learner->params[i], text);
+
+	if (isnan(value))
+	{
+		char quoted[120];
+
+		snprintf(quoted, sizeof(quoted), "\"%.90s\"", text);
+		return fail_choice(learner, &learner->params[i], name, quoted, err);
+	}
+	params->v[i] = value;
+	params->given[i] = true;
+	return PGML_OK;
+}
+
 PgmlStatus
 pgml_params_set(const PgmlLearner *learner, PgmlParams *params, const char *name, double value,
 				PgmlError *err)
@@ -172,6 +248,13 @@ pgml_params_set(const PgmlLearner *learner, PgmlParams *params, const char *name
 
 	const PgmlParam *param = &learner->params[i];
 
+	if (param->type == PGML_PARAM_CHOICE)
+	{
+		char number[40];
+
+		snprintf(number, sizeof(number), "%g", value);
+		return fail_choice(learner, param, name, number, err);
+	}
 	if (!(value >= param->min && value <= param->max))
 		return pgml_fail(err, PGML_ERR_BADARG,
 						 "setting \"%s\" of learner \"%s\" must be between %g and %g, not %g", name,

@@ -3,6 +3,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "commands/trigger.h"
 #include "catalog/namespace.h"
 #include "fmgr.h"
@@ -207,23 +209,49 @@ pgml_auto_higher_is_better(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(metric->higher_is_better);
 }
 
+/* The value of a setting in JSON; NaN when it is none that this version knows. */
+static double
+setting_value(const PgmlParam *param, const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvNumeric:
+			return json_value_number(value);
+		case jbvBool:
+			return value->val.boolean;
+		case jbvString:
+			return pgml_param_value(param, json_value_text(value));
+		default:
+			return NAN;
+	}
+}
+
+/* Append a value as people write it. */
+static void
+put_value(StringInfo out, const PgmlParam *param, double value)
+{
+	size_t len;
+	const char *word = pgml_param_word(param, value, &len);
+
+	if (word != NULL)
+		appendBinaryStringInfo(out, word, (int) len);
+	else if (param->type == PGML_PARAM_BOOL)
+		appendStringInfoString(out, value != 0 ? "true" : "false");
+	else
+		appendStringInfo(out, "%.6g", value);
+}
+
 /* Append "name value" when the stored setting differs from the default. */
 static void
 put_setting(StringInfo out, const PgmlParam *param, const Jsonb *settings)
 {
 	JsonbValue *value = json_get(settings, param->name);
-	double v;
+	double v = value != NULL ? setting_value(param, value) : NAN;
 
-	if (value == NULL || (value->type != jbvNumeric && value->type != jbvBool))
-		return;
-	v = value->type == jbvBool ? (double) value->val.boolean : json_value_number(value);
-	if (v == param->def)
+	if (isnan(v) || v == param->def)
 		return;
 	appendStringInfo(out, "%s%s ", out->len == 0 ? "" : ", ", param->name);
-	if (param->type == PGML_PARAM_BOOL)
-		appendStringInfoString(out, v != 0 ? "true" : "false");
-	else
-		appendStringInfo(out, "%.6g", v);
+	put_value(out, param, v);
 }
 
 /* Settings that are not the learner's defaults; all of them for a learner this version does not know. */

@@ -206,8 +206,13 @@ trial_settings(const PgmlTrial *trial)
 	for (int i = 0; i < trial->learner->n_params; i++)
 	{
 		const PgmlParam *param = &trial->learner->params[i];
+		size_t len;
+		const char *word = pgml_param_word(param, trial->params.v[i], &len);
+
 		json_key(&out, param->name);
-		if (param->type == PGML_PARAM_BOOL)
+		if (word != NULL)
+			json_string(&out, pnstrdup(word, len));
+		else if (param->type == PGML_PARAM_BOOL)
 			appendStringInfoString(&out, trial->params.v[i] != 0 ? "true" : "false");
 		else
 			json_number(&out, trial->params.v[i]);

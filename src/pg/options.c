@@ -269,6 +269,22 @@ next_member(JsonbIterator **iterator, char **key, JsonbValue *value)
 	return false;
 }
 
+/* A setting with its value: a number, a boolean or a text. */
+static PgmlHyperparam
+hyperparam_of(const char *name, const JsonbValue *value)
+{
+	PgmlHyperparam hp = { .name = name };
+
+	if (value->type == jbvString)
+		hp.text = json_value_text(value);
+	else if (value->type == jbvBool)
+		hp.value = value->val.boolean;
+	else /* Too large a number is infinite, which no setting may be: its error names the setting. */
+		hp.value = DatumGetFloat8(
+			DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value->val.numeric)));
+	return hp;
+}
+
 static void
 read_hyperparams(const Jsonb *settings, PgmlTrainOptions *options)
 {
@@ -284,17 +300,12 @@ read_hyperparams(const Jsonb *settings, PgmlTrainOptions *options)
 	int n = 0;
 	while (next_member(&iterator, &key, &value))
 	{
-		if (value.type != jbvNumeric && value.type != jbvBool)
-			bad_argument(psprintf("hyperparams: \"%s\" must be a number or a boolean", key),
+		if (value.type != jbvNumeric && value.type != jbvBool && value.type != jbvString)
+			bad_argument(psprintf("hyperparams: \"%s\" must be a number, a boolean or a word", key),
 						 "One fixed value per name, for example '{\"num_leaves\": 31}'.");
 		if (n == capacity)
 			list = repalloc(list, sizeof(PgmlHyperparam) * (capacity *= 2));
-		list[n].name = key;
-		/* Too large a number is infinite, which no setting may be: its error names the setting. */
-		list[n++].value = value.type == jbvBool ?
-							  (double) value.val.boolean :
-							  DatumGetFloat8(DirectFunctionCall1(
-								  numeric_float8_no_overflow, NumericGetDatum(value.val.numeric)));
+		list[n++] = hyperparam_of(key, &value);
 	}
 	options->hyperparams = list;
 	options->n_hyperparams = n;

@@ -199,7 +199,7 @@ share_of(const Training *t, const PgmlLearner *learner)
 
 	/* Boosting nearly always wins: the others may not take its time. */
 	if (learner != &pgml_learner_gradient_boosting &&
-		training_selects(t->options, pgml_learner_gradient_boosting.name))
+		training_selects(t->options, &pgml_learner_gradient_boosting))
 		share *= OTHERS_SHARE;
 	return share;
 }
@@ -314,7 +314,7 @@ run_search(Search *s)
 		PgmlParams params;
 
 		if (learners[i] == &pgml_learner_constant ||
-			!training_selects(s->t->options, learners[i]->name) ||
+			!training_selects(s->t->options, learners[i]) ||
 			!(learners[i]->tasks & s->t->target.task))
 			continue;
 		for (int j = 0; may_go_on(s) && training_portfolio(s->t, learners[i], j, &params); j++)
@@ -331,8 +331,7 @@ load_blas(Training *t)
 	const PgmlLearner *const *learners = pgml_learners(&n);
 
 	for (int i = 0; i < n; i++)
-		if (learners[i] != &pgml_learner_constant &&
-			training_selects(t->options, learners[i]->name))
+		if (learners[i] != &pgml_learner_constant && training_selects(t->options, learners[i]))
 			*(learners[i]->needs_blas ? &wanting : &others) += 1;
 	if (wanting == 0)
 		return PGML_OK;
@@ -356,8 +355,8 @@ report_constant(const Search *s)
 	const PgmlLearner *const *learners = pgml_learners(&n);
 
 	for (int i = 0; i < n; i++)
-		others += learners[i] != &pgml_learner_constant &&
-				  training_selects(t->options, learners[i]->name);
+		others +=
+			learners[i] != &pgml_learner_constant && training_selects(t->options, learners[i]);
 	if (others == 0)
 		return;
 	for (int i = 0; i < t->result->n_trials; i++)
@@ -389,7 +388,7 @@ finish(Search *s)
 	int n = s->n_best;
 	double weight[PGML_MAX_CANDIDATES] = { 1 };
 
-	if (n == 0 || (training_selects(t->options, "constant") &&
+	if (n == 0 || (training_selects(t->options, &pgml_learner_constant) &&
 				   pgml_metric_better(t->result->metric, s->baseline.trial->validation_score,
 									  models[0].trial->validation_score)))
 	{

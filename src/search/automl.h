@@ -22,6 +22,7 @@ typedef struct PgmlHyperparam
 {
 	const char *name;
 	double value;
+	const char *text; /* the value as a word; NULL: value counts */
 } PgmlHyperparam;
 
 typedef struct PgmlTrainOptions
@@ -44,7 +45,8 @@ typedef struct PgmlTrainOptions
 	const char *group_column;  /* NULL = none; never a feature */
 	const char *weight_column; /* NULL = none; never a feature */
 	double test_size;          /* 0 <= test_size < 1 */
-	const char *const *algorithms; /* only these learners; "-name" excludes one; NULL = all */
+	const char *const *
+		algorithms; /* only these learners; "-name" excludes one; NULL = all but those only_when_named */
 	int n_algorithms;
 	const PgmlHyperparam *hyperparams;
 	int n_hyperparams;

@@ -162,9 +162,7 @@ apply_fixed(const Training *t, const PgmlLearner *learner, PgmlParams *params)
 
 	for (int i = 0; i < t->options->n_hyperparams; i++)
 	{
-		const PgmlHyperparam *h = &t->options->hyperparams[i];
-
-		if (pgml_params_set(learner, params, h->name, h->value, NULL) == PGML_OK)
+		if (training_set_hyperparam(learner, params, &t->options->hyperparams[i], NULL) == PGML_OK)
 			any = true;
 	}
 	for (int i = 0; i < learner->n_params; i++)

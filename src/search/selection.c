@@ -9,8 +9,9 @@
 #include <string.h>
 
 bool
-training_selects(const PgmlTrainOptions *o, const char *name)
+training_selects(const PgmlTrainOptions *o, const PgmlLearner *learner)
 {
+	const char *name = learner->name;
 	bool any_wanted = false, wanted = false;
 
 	for (int i = 0; i < o->n_algorithms; i++)
@@ -22,7 +23,16 @@ training_selects(const PgmlTrainOptions *o, const char *name)
 		any_wanted |= a[0] != '-';
 		wanted |= strcmp(a, name) == 0;
 	}
-	return wanted || !any_wanted;
+	return wanted || (!any_wanted && !learner->only_when_named);
+}
+
+PgmlStatus
+training_set_hyperparam(const PgmlLearner *learner, PgmlParams *params, const PgmlHyperparam *hp,
+						PgmlError *error)
+{
+	if (hp->text != NULL)
+		return pgml_params_set_text(learner, params, hp->name, hp->text, error);
+	return pgml_params_set(learner, params, hp->name, hp->value, error);
 }
 
 /* The names of all learners, for hints. */
@@ -60,7 +70,7 @@ check_algorithms(const PgmlTrainOptions *o, PgmlError *error)
 		return status;
 	}
 	for (int i = 0; i < n; i++)
-		if (training_selects(o, learners[i]->name))
+		if (training_selects(o, learners[i]))
 			return PGML_OK;
 	status = pgml_fail(error, PGML_ERR_BADARG, "the list of algorithms leaves none to train with");
 	pgml_fail_hint(error, "The algorithms are %s; leave out fewer of them.", list);
@@ -82,10 +92,10 @@ check_hyperparam(const PgmlTrainOptions *o, const PgmlHyperparam *hp, PgmlError 
 
 	for (int i = n - 1; i >= 0; i--)
 	{
-		if (!training_selects(o, learners[i]->name) || learners[i]->n_params == 0)
+		if (!training_selects(o, learners[i]) || learners[i]->n_params == 0)
 			continue;
 		pgml_params_default(learners[i], &params);
-		if (pgml_params_set(learners[i], &params, hp->name, hp->value, NULL) == PGML_OK)
+		if (training_set_hyperparam(learners[i], &params, hp, NULL) == PGML_OK)
 			return PGML_OK;
 		if (!speaker || !isnan(pgml_param(learners[i], &params, hp->name)))
 			speaker = learners[i];
@@ -93,7 +103,7 @@ check_hyperparam(const PgmlTrainOptions *o, const PgmlHyperparam *hp, PgmlError 
 	if (speaker)
 	{
 		pgml_params_default(speaker, &params);
-		return pgml_params_set(speaker, &params, hp->name, hp->value, error);
+		return training_set_hyperparam(speaker, &params, hp, error);
 	}
 	status = pgml_fail(error, PGML_ERR_BADARG,
 					   "no selected algorithm has the hyperparameter \"%.100s\"", hp->name);

@@ -99,8 +99,12 @@ extern void training_notice(Training *t, bool warning, const char *fmt, ...)
 /* Seconds left before env->deadline; a large number without one. */
 extern double training_seconds_left(const Training *t);
 
-/* selection.c: true when the user's list of algorithms (none: all) selects the learner. */
-extern bool training_selects(const PgmlTrainOptions *options, const char *name);
+/* selection.c: true when the user's list of algorithms (none: all but those only_when_named) selects the learner. */
+extern bool training_selects(const PgmlTrainOptions *options, const PgmlLearner *learner);
+
+/* Fix a learner's setting as the user wants it; fails as pgml_params_set() and pgml_params_set_text() do. */
+extern PgmlStatus training_set_hyperparam(const PgmlLearner *learner, PgmlParams *params,
+										  const PgmlHyperparam *hp, PgmlError *error);
 
 /* Seconds beyond the deadline that the end of a training may take. */
 extern double training_grace(const Training *t);

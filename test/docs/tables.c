@@ -10,11 +10,16 @@
 #include "learner/learner.h"
 #include "stats/metric.h"
 
-/* A number as people write it. */
+/* A value as people write it. */
 static void
-print_number(double v, PgmlParamType type)
+print_value(double v, const PgmlParam *param)
 {
-	if (type == PGML_PARAM_BOOL)
+	size_t len;
+	const char *word = pgml_param_word(param, v, &len);
+
+	if (word != NULL)
+		printf("`%.*s`", (int) len, word);
+	else if (param->type == PGML_PARAM_BOOL)
 		printf("%s", v != 0 ? "true" : "false");
 	else if (v >= 1e6 || (v != 0 && fabs(v) < 1e-3))
 		printf("1e%d", (int) lround(log10(fabs(v))));
@@ -22,13 +27,13 @@ print_number(double v, PgmlParamType type)
 		printf("%g", v);
 }
 
-/* Other names of a setting, each in code marks. */
+/* Words separated by blanks, each in code marks. */
 static void
-print_aliases(const char *aliases)
+print_words(const char *words)
 {
 	bool first = true;
 
-	for (const char *p = aliases; p != NULL && *p != '\0';)
+	for (const char *p = words; p != NULL && *p != '\0';)
 	{
 		size_t len = strcspn(p, " ");
 		printf("%s`%.*s`", first ? "" : ", ", (int) len, p);
@@ -41,20 +46,23 @@ static void
 print_param(const PgmlParam *param)
 {
 	static const char *const types[] = {
-		[PGML_PARAM_INT] = "integer", [PGML_PARAM_REAL] = "number", [PGML_PARAM_BOOL] = "boolean"
+		[PGML_PARAM_INT] = "integer", [PGML_PARAM_REAL] = "number", [PGML_PARAM_BOOL] = "boolean",
+		[PGML_PARAM_CHOICE] = "word"
 	};
 
 	printf("| `%s` | %s | ", param->name, types[param->type]);
-	print_number(param->def, param->type);
+	print_value(param->def, param);
 	printf(" | ");
-	if (param->type != PGML_PARAM_BOOL)
+	if (param->type == PGML_PARAM_INT || param->type == PGML_PARAM_REAL)
 	{
-		print_number(param->min, param->type);
+		print_value(param->min, param);
 		printf(" to ");
-		print_number(param->max, param->type);
+		print_value(param->max, param);
+		printf("%s", param->choices != NULL ? ", " : "");
 	}
+	print_words(param->choices);
 	printf(" | %s | ", param->summary);
-	print_aliases(param->aliases);
+	print_words(param->aliases);
 	printf(" |\n");
 }
 

@@ -74,6 +74,7 @@ SELECT refusal($call$automl_train('m', 't', 'y', max_trials => 0)$call$);
 SELECT refusal($call$automl_train('m', 't', 'y', algorithms => '{perceptron}')$call$);
 SELECT refusal($call$automl_train('m', 't', 'y', hyperparams => '{"num_leafs": 3}')$call$, false);
 SELECT refusal($call$automl_train('m', 't', 'y', hyperparams => '{"num_leaves": "many"}')$call$);
+SELECT refusal($call$automl_train('m', 't', 'y', hyperparams => '{"num_leaves": [3]}')$call$);
 SELECT refusal($call$automl_train('m', 't', 'y', hyperparams => '{"num_leaves": 1e9}')$call$, false);
 SELECT refusal($call$automl_train('m', 't', 'y', hyperparams => '[1]')$call$);
 SELECT refusal($call$automl_train('m', 't', 'y', options => '{"fold": 3}')$call$);

@@ -107,7 +107,7 @@ people_free(People *p)
 }
 
 /* Settings that make boosting fast. */
-static const PgmlHyperparam quick[] = { { "n_estimators", 15 }, { "num_leaves", 6 } };
+static const PgmlHyperparam quick[] = { { "n_estimators", 15, NULL }, { "num_leaves", 6, NULL } };
 
 /* One training and all that it is lent. */
 typedef struct Run

@@ -272,7 +272,7 @@ algorithm_excludes_itself(People *p, Run *r)
 static void
 hyperparam_unknown(People *p, Run *r)
 {
-	static const PgmlHyperparam h = { "num_leafs", 31 };
+	static const PgmlHyperparam h = { "num_leafs", 31, NULL };
 
 	(void) p;
 	set_hyperparam(r, &h);
@@ -281,7 +281,7 @@ hyperparam_unknown(People *p, Run *r)
 static void
 hyperparam_out_of_range(People *p, Run *r)
 {
-	static const PgmlHyperparam h = { "num_leaves", 1 };
+	static const PgmlHyperparam h = { "num_leaves", 1, NULL };
 
 	(void) p;
 	set_hyperparam(r, &h);
@@ -290,7 +290,7 @@ hyperparam_out_of_range(People *p, Run *r)
 static void
 hyperparam_not_whole(People *p, Run *r)
 {
-	static const PgmlHyperparam h = { "num_leaves", 30.5 };
+	static const PgmlHyperparam h = { "num_leaves", 30.5, NULL };
 
 	(void) p;
 	set_hyperparam(r, &h);
@@ -299,7 +299,7 @@ hyperparam_not_whole(People *p, Run *r)
 static void
 hyperparam_not_a_number(People *p, Run *r)
 {
-	static const PgmlHyperparam h = { "learning_rate", NAN };
+	static const PgmlHyperparam h = { "learning_rate", NAN, NULL };
 
 	(void) p;
 	set_hyperparam(r, &h);
@@ -309,7 +309,7 @@ hyperparam_not_a_number(People *p, Run *r)
 static void
 hyperparam_of_linear(People *p, Run *r)
 {
-	static const PgmlHyperparam h = { "tol", 5 };
+	static const PgmlHyperparam h = { "tol", 5, NULL };
 
 	(void) p;
 	set_hyperparam(r, &h);
@@ -319,7 +319,7 @@ static void
 hyperparam_of_another(People *p, Run *r)
 {
 	static const char *const names[] = { "linear" };
-	static const PgmlHyperparam h = { "num_leaves", 31 };
+	static const PgmlHyperparam h = { "num_leaves", 31, NULL };
 
 	(void) p;
 	set_algorithm(r, names);
@@ -330,7 +330,7 @@ static void
 hyperparam_of_the_constant(People *p, Run *r)
 {
 	static const char *const names[] = { "constant" };
-	static const PgmlHyperparam h = { "num_leaves", 31 };
+	static const PgmlHyperparam h = { "num_leaves", 31, NULL };
 
 	(void) p;
 	set_algorithm(r, names);
@@ -592,7 +592,7 @@ few_rows_are_enough(void **state)
 static void
 known_to_one_is_enough(void **state)
 {
-	static const PgmlHyperparam settings[] = { { "tol", 0.01 }, { "n_estimators", 5 } };
+	static const PgmlHyperparam settings[] = { { "tol", 0.01, NULL }, { "n_estimators", 5, NULL } };
 	People *p = people_new(100, PGML_TASK_BINARY);
 	Run r;
 
@@ -640,7 +640,7 @@ score_may_be_undefined(void **state)
 static void
 options_are_checked_without_data(void **state)
 {
-	static const PgmlHyperparam wrong = { "num_leafs", 5 };
+	static const PgmlHyperparam wrong = { "num_leafs", 5, NULL };
 	static const char *const names[] = { "xgboost" };
 	PgmlTrainOptions options = { .target = "y" };
 	PgmlError error = { 0 };

@@ -119,10 +119,10 @@ typedef struct Way
 	bool with_champion;
 } Way;
 
-static const PgmlHyperparam stopping[] = { { "n_estimators", 200 },
-										   { "num_leaves", 6 },
-										   { "learning_rate", 0.5 },
-										   { "early_stopping_round", 2 } };
+static const PgmlHyperparam stopping[] = { { "n_estimators", 200, NULL },
+										   { "num_leaves", 6, NULL },
+										   { "learning_rate", 0.5, NULL },
+										   { "early_stopping_round", 2, NULL } };
 
 static const Way ways[] = {
 	{ .task = PGML_TASK_MULTICLASS, .threads = 1, .hyperparams = quick, .n_hyperparams = 2 },
@@ -223,7 +223,8 @@ static void
 no_room_for_the_whole_image(void **state)
 {
 	static const char *const boosting[] = { "gradient_boosting" };
-	static const PgmlHyperparam large[] = { { "n_estimators", 150 }, { "num_leaves", 60 } };
+	static const PgmlHyperparam large[] = { { "n_estimators", 150, NULL },
+											{ "num_leaves", 60, NULL } };
 	People *p = people_new(3000, PGML_TASK_MULTICLASS);
 	int64_t peak = 0;
 	int ended = 0;

@@ -52,10 +52,10 @@ validated(const Run *r)
 static void
 copies_validate_together(void **state)
 {
-	static const PgmlHyperparam deep[] = { { "n_estimators", 60 },
-										   { "num_leaves", 60 },
-										   { "min_data_in_leaf", 1 },
-										   { "learning_rate", 0.3 } };
+	static const PgmlHyperparam deep[] = { { "n_estimators", 60, NULL },
+										   { "num_leaves", 60, NULL },
+										   { "min_data_in_leaf", 1, NULL },
+										   { "learning_rate", 0.3, NULL } };
 	static const char *const boosting[] = { "gradient_boosting" };
 
 	(void) state;
