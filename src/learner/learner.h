@@ -73,7 +73,8 @@ typedef struct PgmlDataset
 		valid_out; /* room for n_valid x outputs predictions of valid_rows, see PgmlFit; NULL: not wanted */
 	int64_t max_payload; /* bytes; a learner that grows its payload stops there; 0: no bound */
 	const PgmlBins
-		*bins; /* of all rows of x with the wanted max_bin; NULL: the learner makes its own */
+		*bins;       /* of all rows of x with the wanted max_bin; NULL: the learner makes its own */
+	double *oob_out; /* room for n x outputs predictions of rows, see PgmlFit; NULL: not wanted */
 	const PgmlBlas
 		*blas; /* loaded once a training; NULL: not available, learners with needs_blas fail */
 } PgmlDataset;
@@ -85,6 +86,13 @@ typedef struct PgmlFit
 	bool out_of_time;   /* the deadline cut the fit short */
 	bool out_of_memory; /* the budget or max_payload did */
 	bool predicted;     /* data->valid_out holds exactly what predict() says of valid_rows */
+
+	/*
+     * data->oob_out holds out-of-bag predictions: for each row of data->rows, what the trees that did not learn from it
+     * say together, NaN where there is no such tree.  Levels of categories were ordered with the row's target, so for columns of
+     * many levels they are a little too good.
+     */
+	bool oob_predicted;
 } PgmlFit;
 
 /* What verify() checks a payload against. */
@@ -219,5 +227,8 @@ extern double pgml_param(const PgmlLearner *learner, const PgmlParams *params, c
 extern const PgmlLearner pgml_learner_constant;
 extern const PgmlLearner pgml_learner_linear;
 extern const PgmlLearner pgml_learner_gradient_boosting;
+extern const PgmlLearner pgml_learner_random_forest;
+extern const PgmlLearner pgml_learner_extra_trees;
+extern const PgmlLearner pgml_learner_decision_tree;
 
 #endif

@@ -1,12 +1,13 @@
 /*
- * boosting.c - fit gradient boosting to a table in a file and predict other rows of it; started by boosting.py and shap.py.
+ * boosting.c - fit a learner to a table in a file and predict other rows of it; started by boosting.py, forests.py and shap.py.
  *
- * boosting FILE THREADS [NAME=VALUE ...]: the settings are those of the learner.  FILE is little-endian: int64 rows to learn
- * from, rows to predict, features, classes (1: regression); int64 levels of each feature (0: numeric); the columns one after
- * another, float32; the targets of the rows to learn from, float64.  Prints the seconds of the fit, CPU and wall, cutting
- * into bins included, and writes the predictions to FILE.out, float64.  With explain=1 the rows to predict are explained as
- * well, by one thread: a second line has the CPU seconds of preparing and of explaining, and FILE.phi the contributions, row after
- * row with the base last.
+ * boosting FILE THREADS [learner=NAME] [NAME=VALUE ...]: the settings are those of the learner, gradient_boosting when none is named.
+ * FILE is little-endian: int64 rows to learn from, rows to predict, features, classes (1: regression); int64 levels of each
+ * feature (0: numeric); the columns one after another, float32; the targets of the rows to learn from, float64.  Prints the
+ * seconds of the fit, CPU and wall, cutting into bins included; the CPU seconds of predicting, from rows and from blocks of
+ * columns; and the bytes of the model.  Writes the predictions to FILE.out, float64.
+ * With explain=1 the rows to predict are explained as well, by one thread: a second line has the CPU seconds of preparing and of
+ * explaining, and FILE.phi the contributions, row after row with the base last.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,22 +84,66 @@ read_table(const char *name, Bench *b)
 	fclose(file);
 }
 
-/* Predict the rows after those learned from and write the predictions. */
-static void
-write_predictions(const char *name, const Bench *b, const PgmlShape *shape, const PgmlFit *fit)
+/* CPU seconds that blocks of columns take, the predictions of which must be those in `expected`. */
+static double
+time_blocks(const PgmlLearner *learner, const Bench *b, const PgmlShape *shape, const PgmlFit *fit,
+			const PgmlEnv *env, const double *expected)
 {
-	const PgmlLearner *learner = &pgml_learner_gradient_boosting;
+	int64_t n = b->head[1], nf = b->head[2];
+	size_t outputs = b->head[3] > 2 ? (size_t) b->head[3] : 1;
+	PgmlArena *arena = pgml_arena_create(env->budget);
+	float *x = malloc((size_t) (PGML_BLOCK_ROWS * nf) * sizeof(float) + 1);
+	double *out = malloc(PGML_BLOCK_ROWS * outputs * sizeof(double));
+	const void *prepared;
+	void *scratch;
+	double seconds = 0;
+
+	if (learner->prepare == NULL ||
+		learner->prepare(env, arena, fit->payload.data, shape, &prepared) || prepared == NULL)
+		return 0;
+	scratch = pgml_alloc(arena, learner->scratch(prepared));
+	for (int64_t from = 0; from < n; from += PGML_BLOCK_ROWS)
+	{
+		int64_t size = n - from < PGML_BLOCK_ROWS ? n - from : PGML_BLOCK_ROWS;
+		double start;
+
+		for (int64_t f = 0; f < nf; f++)
+			memcpy(x + f * PGML_BLOCK_ROWS, b->col[f] + b->head[0] + from,
+				   (size_t) size * sizeof(float));
+		start = pgml_thread_cpu();
+		learner->predict_block(prepared, fit->payload.data, shape,
+							   &(PgmlBlock){ x, PGML_BLOCK_ROWS, size }, out, scratch);
+		seconds += pgml_thread_cpu() - start;
+		if (memcmp(out, expected + from * (int64_t) outputs, (size_t) size * outputs * sizeof(double)))
+			give_up("a block is predicted differently");
+	}
+	free(x);
+	free(out);
+	pgml_arena_destroy(arena);
+	return seconds;
+}
+
+/* Predict the rows after those learned from, print how long that takes, and write the predictions. */
+static void
+write_predictions(const PgmlLearner *learner, const char *name, const Bench *b,
+				  const PgmlShape *shape, const PgmlFit *fit, const PgmlEnv *env)
+{
 	int64_t n = b->head[1], nf = b->head[2];
 	size_t outputs = b->head[3] > 2 ? (size_t) b->head[3] : 1;
 	float *x = malloc((size_t) (n * nf) * sizeof(float) + 1);
 	double *out = malloc((size_t) n * outputs * sizeof(double) + 1);
 	char path[4096];
 	FILE *file;
+	double start;
 
 	for (int64_t i = 0; i < n; i++)
 		for (int64_t f = 0; f < nf; f++)
 			x[i * nf + f] = b->col[f][b->head[0] + i];
+	start = pgml_thread_cpu();
 	learner->predict(fit->payload.data, shape, x, n, out);
+	start = pgml_thread_cpu() - start;
+	printf(" %.4f %.4f %zu\n", start, time_blocks(learner, b, shape, fit, env, out),
+		   fit->payload.len);
 	snprintf(path, sizeof(path), "%s.out", name);
 	file = fopen(path, "wb");
 	if (file == NULL || fwrite(out, sizeof(double) * outputs, (size_t) n, file) != (size_t) n)
@@ -170,9 +215,10 @@ main(int argc, char **argv)
 	PgmlFit fit = { 0 };
 	double cpu, wall;
 	bool explain = false;
+	int first = 3;
 
 	if (argc < 3)
-		give_up("usage: boosting FILE THREADS [NAME=VALUE ...]");
+		give_up("usage: boosting FILE THREADS [learner=NAME] [NAME=VALUE ...]");
 	read_table(argv[1], &b);
 	PgmlTask task = b.head[3] == 1 ? PGML_TASK_REGRESSION :
 					b.head[3] == 2 ? PGML_TASK_BINARY :
@@ -186,8 +232,15 @@ main(int argc, char **argv)
 	PgmlShape shape = { task, (int) b.head[3], (int32_t) b.head[2], b.categorical, b.n_levels };
 
 	pgml_budget_init(&budget, 0);
+	if (argc > 3 && strncmp(argv[3], "learner=", 8) == 0)
+	{
+		learner = pgml_learner_find(argv[3] + 8);
+		first++;
+	}
+	if (learner == NULL)
+		give_up("no such learner");
 	pgml_params_default(learner, &params);
-	for (int i = 3; i < argc; i++)
+	for (int i = first; i < argc; i++)
 	{
 		char *value = strchr(argv[i], '=');
 
@@ -198,7 +251,8 @@ main(int argc, char **argv)
 			env.seed = strtoull(value, NULL, 10);
 		else if (strcmp(argv[i], "explain") == 0)
 			explain = strcmp(value, "1") == 0;
-		else if (pgml_params_set(learner, &params, argv[i], strtod(value, NULL), &error))
+		else if (pgml_params_set_text(learner, &params, argv[i], value, NULL) &&
+				 pgml_params_set(learner, &params, argv[i], strtod(value, NULL), &error))
 			give_up(error.message);
 	}
 	env.pool = pgml_pool_create(atoi(argv[2]));
@@ -207,11 +261,12 @@ main(int argc, char **argv)
 	wall = pgml_now();
 	if (learner->fit(&env, &set, &params, &fit))
 		give_up(error.message);
-	printf("%.4f %.4f\n", pgml_process_cpu() - cpu, pgml_now() - wall);
-	write_predictions(argv[1], &b, &shape, &fit);
+	printf("%.4f %.4f", pgml_process_cpu() - cpu, pgml_now() - wall);
+	pgml_pool_destroy(env.pool);
+	env.pool = NULL;
+	write_predictions(learner, argv[1], &b, &shape, &fit, &env);
 	if (explain)
 		write_contributions(&env, argv[1], &b, &shape, &fit);
 	pgml_buf_free(&fit.payload);
-	pgml_pool_destroy(env.pool);
 	return 0;
 }

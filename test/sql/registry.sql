@@ -102,7 +102,7 @@ FROM pgml_auto.audit_log ORDER BY at;
 -- What may be set, from the table that checks it.
 SELECT algorithm, by_default, setting, type, default_value, min, max, choices, other_names
 FROM pgml_auto.learners WHERE algorithm IN ('constant', 'linear');
-SELECT count(*) AS rows, count(summary) AS summaries, count(setting) = count(meaning) AS explained,
+SELECT count(*) > 20 AS many, count(summary) = count(*) AS summaries, count(setting) = count(meaning) AS explained,
        bool_and(setting IS NOT NULL OR type IS NULL) AS one_row_without FROM pgml_auto.learners WHERE by_default;
 
 DROP SCHEMA registry_test CASCADE;

@@ -1,5 +1,5 @@
 /*
- * image_model.h - a small model with every treatment of the recipe and every learner, for the tests of images.
+ * image_model.h - small models with every treatment of the recipe and three learners, for the tests of images.
  */
 #ifndef PGML_UNIT_IMAGE_MODEL_H
 #define PGML_UNIT_IMAGE_MODEL_H
@@ -13,12 +13,13 @@
 #define IMAGE_ROWS    160
 #define IMAGE_MEMBERS 3
 
-/* A table, features of it, one fit of each learner, and the image of all three. */
+/* A table, features of it, fits of three learners, and the image of all three. */
 typedef struct ImageModel
 {
 	Fixture f;
 	PgmlTask task;
 	int n_classes;
+	int first; /* learner of the first member, in the order of the registry */
 	double *y;
 	PgmlBuf recipe_bytes;
 	PgmlRecipe recipe;
@@ -102,6 +103,10 @@ image_model_fit(ImageModel *m, int i, const PgmlLearner *learner)
 	}
 	else if (learner == &pgml_learner_linear)
 		PGML_TRY(pgml_params_set(learner, &params, "alpha", 1, &m->f.error));
+	else if (learner != &pgml_learner_constant)
+		PGML_TRY(pgml_params_set(learner, &params, "max_depth", 4, &m->f.error));
+	if (learner == &pgml_learner_random_forest || learner == &pgml_learner_extra_trees)
+		PGML_TRY(pgml_params_set(learner, &params, "n_estimators", 3, &m->f.error));
 	pgml_buf_init(&m->fit[i].payload, m->f.env.budget);
 	PGML_TRY(learner->fit(&m->f.env, &data, &params, &m->fit[i]));
 	m->members[i].learner = learner;
@@ -126,7 +131,7 @@ image_model_shape(ImageModel *m)
 	m->shape = (PgmlShape){ m->task, m->n_classes, d, categorical, n_levels };
 }
 
-/* Fit the recipe and all learners; weights 0.25, 0.25, 0.5. */
+/* Fit the recipe and three learners; weights 0.25, 0.25, 0.5. */
 static inline PgmlStatus
 image_model_train(ImageModel *m)
 {
@@ -143,7 +148,7 @@ image_model_train(ImageModel *m)
 	image_model_shape(m);
 	for (int i = 0; i < IMAGE_MEMBERS; i++)
 	{
-		PGML_TRY(image_model_fit(m, i, learners[i]));
+		PGML_TRY(image_model_fit(m, i, learners[m->first + i]));
 		m->members[i].weight = i == 2 ? 0.5 : 0.25;
 	}
 	m->spec = (PgmlImageSpec){ .task = m->task,
@@ -158,10 +163,12 @@ image_model_train(ImageModel *m)
 	return pgml_image_encode(&m->f.env, &m->spec, &m->image);
 }
 
+/* A model of three learners: those from number `first` of the registry on. */
 static inline PgmlStatus
-image_model_init(ImageModel *m, PgmlTask task)
+image_model_init_from(ImageModel *m, PgmlTask task, int first)
 {
 	memset(m, 0, sizeof(*m));
+	m->first = first;
 	m->task = task;
 	m->n_classes = task == PGML_TASK_REGRESSION ? 1 : task == PGML_TASK_BINARY ? 2 : 3;
 	fixture_init(&m->f, IMAGE_ROWS);
@@ -169,6 +176,12 @@ image_model_init(ImageModel *m, PgmlTask task)
 	pgml_buf_init(&m->image, m->f.env.budget);
 	image_model_table(m);
 	return image_model_train(m);
+}
+
+static inline PgmlStatus
+image_model_init(ImageModel *m, PgmlTask task)
+{
+	return image_model_init_from(m, task, 0);
 }
 
 static inline void

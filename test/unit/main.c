@@ -36,6 +36,7 @@ static const Module modules[] = {
 	{ "gradient_boosting", test_gradient_boosting },
 	{ "boosting", test_boosting },
 	{ "tree_shap", test_tree_shap },
+	{ "forest", test_forest },
 	{ "params", test_params },
 	{ "image", test_image },
 	{ "scoring", test_scoring },

@@ -118,7 +118,7 @@ static void
 linear_models_have_no_gain(void **state)
 {
 	static const char *const linear[] = { "linear" };
-	static const PgmlHyperparam alpha = { "alpha", 1 };
+	static const PgmlHyperparam alpha = { "alpha", 1, NULL };
 	People *p = people_new(300, PGML_TASK_REGRESSION);
 	double gain[COL_Y + 1];
 	PgmlImage image;

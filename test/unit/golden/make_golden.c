@@ -6,6 +6,9 @@
 #include "image_model.h"
 #include "golden/rows.h"
 
+/* Number of random_forest in the registry; the other two follow. */
+#define FIRST_FOREST 3
+
 /* Predictions for the fixed inputs, as the lines of a C array. */
 static int
 print_predictions(const PgmlBuf *bytes, PgmlArena *arena, const char *name)
@@ -40,7 +43,7 @@ print_predictions(const PgmlBuf *bytes, PgmlArena *arena, const char *name)
 }
 
 static int
-make(const char *dir, PgmlTask task, const char *name)
+make(const char *dir, PgmlTask task, const char *name, int first)
 {
 	ImageModel *m = malloc(sizeof(*m));
 	char path[500];
@@ -50,7 +53,7 @@ make(const char *dir, PgmlTask task, const char *name)
 	snprintf(path, sizeof(path), "%s/image_v%d_%s.bin", dir, PGML_IMAGE_VERSION, name);
 	if (m == NULL)
 		return 1;
-	if (image_model_init(m, task) != PGML_OK)
+	if (image_model_init_from(m, task, first) != PGML_OK)
 		fprintf(stderr, "%s\n", m->f.error.message);
 	else if ((file = fopen(path, "wbx")) == NULL) /* never over an existing one */
 		perror(path);
@@ -70,6 +73,10 @@ main(int argc, char **argv)
 {
 	const char *dir = argc > 1 ? argv[1] : "test/unit/golden";
 
-	return make(dir, PGML_TASK_BINARY, "binary") | make(dir, PGML_TASK_MULTICLASS, "multiclass") |
-		   make(dir, PGML_TASK_REGRESSION, "regression");
+	return make(dir, PGML_TASK_BINARY, "binary", 0) |
+		   make(dir, PGML_TASK_MULTICLASS, "multiclass", 0) |
+		   make(dir, PGML_TASK_REGRESSION, "regression", 0) |
+		   make(dir, PGML_TASK_BINARY, "forests_binary", FIRST_FOREST) |
+		   make(dir, PGML_TASK_MULTICLASS, "forests_multiclass", FIRST_FOREST) |
+		   make(dir, PGML_TASK_REGRESSION, "forests_regression", FIRST_FOREST);
 }
