@@ -7,6 +7,7 @@
 #include "model/image.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/hash.h"
@@ -22,12 +23,14 @@ enum
 {
 	SECTION_META = 1,
 	SECTION_RECIPE = 2,
-	SECTION_MEMBER = 3
+	SECTION_MEMBER = 3,
+	SECTION_CALIBRATION = 4
 };
 
 /* Header offsets of the fields that are known only at the end. */
 enum
 {
+	OFFSET_SECTIONS = 12,
 	OFFSET_LENGTH = 16,
 	OFFSET_CRC = 24
 };
@@ -110,6 +113,51 @@ pgml_image_encode(const PgmlEnv *env, const PgmlImageSpec *spec, PgmlBuf *out)
 	return PGML_OK;
 }
 
+/* Move everything behind a directory of n entries, to make room for one more. */
+static void
+widen_directory(PgmlBuf *out, uint32_t n)
+{
+	size_t end = HEADER_SIZE + (size_t) n * DIRECTORY_SIZE;
+	size_t len = out->len - end;
+
+	pgml_buf_put(out, NULL, DIRECTORY_SIZE);
+	memmove(out->data + end + DIRECTORY_SIZE, out->data + end, len);
+	memset(out->data + end, 0, DIRECTORY_SIZE);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		size_t at = HEADER_SIZE + (size_t) i * DIRECTORY_SIZE + 8;
+		PgmlReader r;
+
+		pgml_reader_init(&r, out->data + at, sizeof(uint64_t));
+		pgml_buf_set_u64(out, at, pgml_read_u64(&r) + DIRECTORY_SIZE);
+	}
+}
+
+PgmlStatus
+pgml_image_calibrate(const PgmlEnv *env, const PgmlCalibration *calibration, PgmlBuf *image)
+{
+	PgmlReader r;
+	uint32_t n;
+	size_t start;
+
+	pgml_buf_reserve(image, DIRECTORY_SIZE + pgml_calibration_bytes(calibration));
+	if (image->failed)
+	{
+		pgml_buf_trim(image);
+		return pgml_fail_nomem(env, "the calibration of intervals");
+	}
+	pgml_reader_init(&r, image->data + OFFSET_SECTIONS, sizeof(uint32_t));
+	n = pgml_read_u32(&r);
+	widen_directory(image, n);
+	start = image->len;
+	pgml_calibration_encode(calibration, image);
+	put_directory_entry(image, (int) n, SECTION_CALIBRATION, start);
+	pgml_buf_set_u32(image, OFFSET_SECTIONS, n + 1);
+	pgml_buf_set_u64(image, OFFSET_LENGTH, image->len);
+	pgml_buf_set_u32(image, OFFSET_CRC, checksum(image->data, image->len));
+	return PGML_OK;
+}
+
 static PgmlStatus
 corrupt(PgmlError *err, const char *what)
 {
@@ -148,7 +196,7 @@ open_header(PgmlReader *r, bool verified, uint32_t *n_sections, PgmlError *err)
 		return corrupt(err, "its length is wrong");
 	if (!verified && (crc != checksum(r->data, r->len) || reserved != 0))
 		return corrupt(err, "its checksum is wrong");
-	if (*n_sections < 3 || *n_sections > 2 + PGML_MAX_MEMBERS ||
+	if (*n_sections < 3 || *n_sections > 3 + PGML_MAX_MEMBERS ||
 		r->len < HEADER_SIZE + (size_t) *n_sections * DIRECTORY_SIZE)
 		return corrupt(err, "its number of sections is wrong");
 	return PGML_OK;
@@ -255,6 +303,19 @@ read_section(const uint8_t *bytes, size_t len, uint32_t i, uint32_t *type, const
 	return true;
 }
 
+/* Which type section i of n must have: after the first member, the last one may be the calibration. */
+static bool
+type_is_right(uint32_t i, uint32_t n, uint32_t type)
+{
+	if (i == 0)
+		return type == SECTION_META;
+	if (i == 1)
+		return type == SECTION_RECIPE;
+	if (i > 2 && i == n - 1 && type == SECTION_CALIBRATION)
+		return true;
+	return type == SECTION_MEMBER && i < 2 + PGML_MAX_MEMBERS;
+}
+
 /* The weights of the members add up to 1, so that averages of probabilities are probabilities. */
 static PgmlStatus
 check_weights(const PgmlImage *image, PgmlError *err)
@@ -282,12 +343,12 @@ open_image(const uint8_t *bytes, size_t len, bool verified, PgmlArena *arena, Pg
 
 	for (uint32_t i = 0; i < n_sections; i++)
 	{
-		uint32_t expected = i == 0 ? SECTION_META : i == 1 ? SECTION_RECIPE : SECTION_MEMBER;
 		uint32_t type;
 		const uint8_t *start;
 		size_t size;
 
-		if (!read_section(bytes, len, i, &type, &start, &size) || type != expected)
+		if (!read_section(bytes, len, i, &type, &start, &size) ||
+			!type_is_right(i, n_sections, type))
 			return corrupt(err, "its directory is wrong");
 		if (type == SECTION_META)
 			PGML_TRY(open_meta(start, size, arena, image, err));
@@ -296,8 +357,10 @@ open_image(const uint8_t *bytes, size_t len, bool verified, PgmlArena *arena, Pg
 			PGML_TRY(pgml_recipe_open(start, size, &image->recipe, err));
 			PGML_TRY(open_shape(arena, image, err));
 		}
-		else
+		else if (type == SECTION_MEMBER)
 			PGML_TRY(open_member(start, size, verified, image, err));
+		else
+			PGML_TRY(pgml_calibration_open(start, size, image->task, &image->calibration, err));
 	}
 	return check_weights(image, err);
 }
@@ -354,4 +417,42 @@ pgml_image_class(const PgmlImage *image, const double *out)
 		if (out[k] > out[best])
 			best = k;
 	return best;
+}
+
+/* For qsort: by falling probability; equal ones as the classes come. */
+static int
+compare_ranked(const void *a, const void *b)
+{
+	const PgmlRankedClass *x = a, *y = b;
+
+	if (x->probability != y->probability)
+		return x->probability > y->probability ? -1 : 1;
+	return x->class < y->class ? -1 : 1;
+}
+
+static double
+class_probability(const PgmlImage *image, const double *out, int32_t class)
+{
+	if (image->task == PGML_TASK_BINARY)
+		return class == 1 ? out[0] : 1 - out[0];
+	return out[class];
+}
+
+int32_t
+pgml_image_class_set(const PgmlImage *image, const double *out, double level, PgmlRankedClass *set)
+{
+	double most = pgml_calibration_score(&image->calibration, level);
+	int32_t predicted = pgml_image_class(image, out);
+	int32_t n = 1;
+
+	set[0] = (PgmlRankedClass){ class_probability(image, out, predicted), predicted };
+	for (int32_t k = 0; k < image->n_classes; k++)
+	{
+		double p = class_probability(image, out, k);
+
+		if (k != predicted && 1 - p <= most)
+			set[n++] = (PgmlRankedClass){ p, k };
+	}
+	qsort(set + 1, (size_t) (n - 1), sizeof(*set), compare_ranked);
+	return n;
 }

@@ -5,7 +5,8 @@
  *   header    magic "PGMLIMG\0", u32 format version, u32 section count, u64 total length, u32 CRC32C of all
  *             bytes but the last eight of the header, u32 zero
  *   directory per section: u32 type, u32 reserved, u64 offset, u64 length
- *   sections  META (task, target, classes, metric), RECIPE (prep/recipe.h), MEMBER * n (learner name, weight, payload)
+ *   sections  META (task, target, classes, metric), RECIPE (prep/recipe.h), MEMBER * n (learner name, weight, payload), and
+ *             CALIBRATION (model/calibration.h), which may be missing
  *
  * Open verifies everything once; after that predictions follow offsets without checks.  The bytes may lie anywhere
  * 8-byte aligned: a palloc'ed chunk or shared memory.
@@ -17,6 +18,7 @@
 #include "core/env.h"
 #include "data/value.h"
 #include "learner/learner.h"
+#include "model/calibration.h"
 #include "prep/recipe.h"
 
 #define PGML_IMAGE_VERSION 1
@@ -48,6 +50,13 @@ typedef struct PgmlImageSpec
 /* Append the image to out (which must be empty). */
 extern PgmlStatus pgml_image_encode(const PgmlEnv *env, const PgmlImageSpec *spec, PgmlBuf *out);
 
+/*
+ * Add the calibration to an image that has none.  Without memory for it, PGML_ERR_NOMEM or PGML_ERR_LIMIT, the image is
+ * what it was.
+ */
+extern PgmlStatus pgml_image_calibrate(const PgmlEnv *env, const PgmlCalibration *calibration,
+									   PgmlBuf *image);
+
 /* A verified view; holds no memory of its own except what is in the struct. */
 typedef struct PgmlImage
 {
@@ -60,6 +69,7 @@ typedef struct PgmlImage
 	PgmlRecipe recipe;
 	int n_members;
 	PgmlMember members[PGML_MAX_MEMBERS];
+	PgmlCalibration calibration; /* n = 0: none */
 	/* Arrays that verify() and predict() need; allocated by pgml_image_open in `arena`. */
 	const char **classes;
 	PgmlShape shape;
@@ -90,5 +100,20 @@ extern void pgml_image_predict(const PgmlImage *image, const float *x, int64_t n
 
 /* Class with the largest probability (binary: 1 when p >= 0.5). */
 extern int pgml_image_class(const PgmlImage *image, const double *out);
+
+/* A class and its probability. */
+typedef struct PgmlRankedClass
+{
+	double probability;
+	int32_t class;
+} PgmlRankedClass;
+
+/*
+ * The classes of which one is the true one with probability `level`, 0 < level < 1, by the image's calibration, which must be
+ * there: the predicted class first, then by falling probability.  Fills set, which has room for all classes, and returns
+ * their number: at least one, and all where too few rows were scored for the level.
+ */
+extern int32_t pgml_image_class_set(const PgmlImage *image, const double *out, double level,
+									PgmlRankedClass *set);
 
 #endif

@@ -401,6 +401,7 @@ training_evaluate(Training *t, const TrialModel *models, const double *weight, i
 		PGML_TRY(predict_or_forgo(t));
 	else
 		average_validation(t, models, weight, n_models, baseline);
+	PGML_TRY(training_calibrate(t));
 	r->score_is_validation = t->n_test == 0;
 	PGML_TRY(score_all(t));
 	if (isnan(r->score.value) && !(t->scored.n > 0 && isnan(t->scored.p[0])))

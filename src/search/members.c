@@ -281,6 +281,7 @@ training_build_image(Training *t, TrialModel *models, double *weight, int n_mode
 						"pgml_auto.max_memory left no room for all parts of the best model; it was "
 						"made of fewer");
 	name_algorithm(t, &c);
+	PGML_TRY(training_learn_errors(t, c.models, c.weight, c.n_models));
 	for (int m = 0; m < n_models; m++)
 		weight[m] = c.models == models ? c.weight[m] : 0;
 	for (int m = 0; m < n_models; m++)

@@ -9,6 +9,7 @@
 #include "prep/recipe.h"
 #include "prep/target.h"
 #include "search/automl.h"
+#include "stats/conformal.h"
 
 #define PGML_MAX_FOLDS      10
 #define PGML_MAX_CANDIDATES 4 /* trials kept for the ensemble */
@@ -80,6 +81,7 @@ typedef struct Training
 	int folds;     /* 1 = one holdout part (fold 0) */
 	uint8_t *fold; /* per training row; with one holdout part, 0 = validation, 1 = not */
 
+	PgmlErrorSize error_size;  /* of the chosen models, where the target is a number */
 	Scored scored;             /* the test rows, or without any those that validate */
 	struct Champion *champion; /* NULL: none, or it cannot predict here */
 	double other_seconds;      /* estimate for scores and champion */
@@ -190,7 +192,15 @@ extern int64_t training_validated(const Training *t, int32_t *rows);
 /* Rows of a block that an image of that many bytes predicts at a time. */
 extern int64_t training_image_rows(size_t image_len);
 
-/* Scores of the image and the champion. */
+/*
+ * calibrate.c: learn from the out-of-fold predictions of the models with a weight how large errors are; then, when the rows
+ * to score have been predicted, add the calibration of intervals and sets of classes to the image.
+ */
+extern PgmlStatus training_learn_errors(Training *t, const TrialModel *models, const double *weight,
+										int n_models);
+extern PgmlStatus training_calibrate(Training *t);
+
+/* Scores of the image and the champion; the image is calibrated. */
 extern PgmlStatus training_evaluate(Training *t, const TrialModel *models, const double *weight,
 									int n_models, const TrialModel *baseline);
 

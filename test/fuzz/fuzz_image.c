@@ -100,6 +100,29 @@ score_trees(const PgmlImage *image, const PgmlMember *member, PgmlArena *arena, 
 	free(out);
 }
 
+/* Intervals and sets of what was predicted: the set has the predicted class, and no more than there are. */
+static void
+score_region(const PgmlImage *image, const double *out)
+{
+	PgmlRankedClass *set;
+	double lower, upper;
+
+	if (image->calibration.n == 0)
+		return;
+	if (image->task == PGML_TASK_REGRESSION)
+	{
+		pgml_calibration_interval(&image->calibration, out[0], 0.9, &lower, &upper);
+		if (lower > out[0] || upper < out[0])
+			abort();
+		return;
+	}
+	set = malloc((size_t) image->n_classes * sizeof(*set));
+	if (pgml_image_class_set(image, out, 0.9, set) > image->n_classes ||
+		set[0].class != pgml_image_class(image, out))
+		abort();
+	free(set);
+}
+
 /* Whatever the trees are, explaining ends. */
 static void
 explain(const PgmlEnv *env, const PgmlImage *image, PgmlArena *arena, const float *x)
@@ -147,6 +170,7 @@ score(const PgmlEnv *env, const PgmlImage *image, PgmlArena *arena)
 			block[f * ROWS + round] = x[f];
 		pgml_image_predict(image, x, 1, out + round * outputs, scratch);
 		(void) pgml_image_class(image, out + round * outputs);
+		score_region(image, out + round * outputs);
 	}
 	score_block(image, arena, block, out);
 	for (int i = 0; i < image->n_members; i++)

@@ -131,6 +131,43 @@ image_model_shape(ImageModel *m)
 	m->shape = (PgmlShape){ m->task, m->n_classes, d, categorical, n_levels };
 }
 
+/* Scores of the rows it was fitted on, which is good enough for tests of what is done with them. */
+static inline PgmlStatus
+image_model_calibrate(ImageModel *m)
+{
+	int32_t d = m->x.nfeatures;
+	int k = pgml_task_outputs(m->task, m->n_classes);
+	float *x = pgml_array(m->f.arena, (size_t) d, sizeof(float));
+	double *p = pgml_array(m->f.arena, (size_t) (IMAGE_ROWS * k), sizeof(double));
+	PgmlPredictions predictions = { m->task, m->n_classes, IMAGE_ROWS, m->y, p, NULL };
+	double score[IMAGE_ROWS], kept[IMAGE_ROWS], scratch[3];
+	PgmlErrorSize size;
+	PgmlCalibration calibration = { .n = IMAGE_ROWS,
+									.rows = PGML_CALIBRATED_ON_TEST,
+									.at = size.at,
+									.size = size.size,
+									.scores = kept };
+	PgmlImage image;
+
+	PGML_TRY(pgml_image_open(m->image.data, m->image.len, m->f.arena, &image, &m->f.error));
+	for (int i = 0; i < IMAGE_ROWS; i++)
+	{
+		for (int32_t f = 0; f < d; f++)
+			x[f] = m->x.col[f][i];
+		pgml_image_predict(&image, x, 1, p + i * k, scratch);
+	}
+	pgml_error_size_constant(&size);
+	if (m->task == PGML_TASK_REGRESSION)
+	{
+		PGML_TRY(pgml_error_size_fit(&m->f.env, p, m->y, IMAGE_ROWS, &size));
+		calibration.n_points = size.n;
+	}
+	for (int i = 0; i < IMAGE_ROWS; i++)
+		score[i] = pgml_conformal_row(&predictions, &size, i);
+	PGML_TRY(pgml_scores_keep(&m->f.env, score, IMAGE_ROWS, kept));
+	return pgml_image_calibrate(&m->f.env, &calibration, &m->image);
+}
+
 /* Fit the recipe and three learners; weights 0.25, 0.25, 0.5. */
 static inline PgmlStatus
 image_model_train(ImageModel *m)
@@ -160,7 +197,8 @@ image_model_train(ImageModel *m)
 							   .recipe_len = m->recipe_bytes.len,
 							   .members = m->members,
 							   .n_members = IMAGE_MEMBERS };
-	return pgml_image_encode(&m->f.env, &m->spec, &m->image);
+	PGML_TRY(pgml_image_encode(&m->f.env, &m->spec, &m->image));
+	return image_model_calibrate(m);
 }
 
 /* A model of three learners: those from number `first` of the registry on. */

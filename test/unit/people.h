@@ -192,6 +192,32 @@ same_image(const Run *a, const Run *b)
 		   memcmp(a->result.image.data, b->result.image.data, a->result.image.len) == 0;
 }
 
+/*
+ * The same but for the scores of intervals, which are those of the test rows: description, recipe, members, and what is known
+ * of the size of errors.
+ */
+static inline void
+assert_same_model(Run *a, Run *b)
+{
+	PgmlImage x, y;
+	size_t start, end;
+
+	assert_int_equal(
+		pgml_image_open(a->result.image.data, a->result.image.len, a->arena, &x, &a->error),
+		PGML_OK);
+	assert_int_equal(
+		pgml_image_open(b->result.image.data, b->result.image.len, b->arena, &y, &b->error),
+		PGML_OK);
+	assert_true(x.calibration.n > 0 && y.calibration.n > 0);
+	assert_int_equal(x.n_members, y.n_members);
+	start = 32 + 24 * (size_t) (3 + x.n_members);
+	end = (size_t) ((const uint8_t *) x.calibration.at - x.bytes) - 24;
+	assert_memory_equal(x.bytes + start, y.bytes + start, end - start);
+	assert_int_equal(x.calibration.n_points, y.calibration.n_points);
+	assert_memory_equal(x.calibration.at, y.calibration.at,
+						2 * (size_t) x.calibration.n_points * sizeof(double));
+}
+
 static inline bool
 has_notice(const Run *r, const char *part, bool warning)
 {
@@ -220,6 +246,35 @@ uses_column(Run *r, int col)
 	PgmlImage image = run_image(r);
 
 	return pgml_recipe_input(&image.recipe, col).used;
+}
+
+/* Was the row held out by the first version's rules? */
+static inline bool
+was_tested(const Run *first, const People *p, int64_t row)
+{
+	const PgmlTable *table = &p->f.table;
+	const PgmlSplit *split = &first->split;
+	uint64_t salt =
+		split->variant > 0 ? pgml_hash_combine(split->salt, split->variant) : split->salt;
+	uint64_t hash = pgml_hash_combine(table->row_hash[row], salt);
+	PgmlValue y = pgml_table_value(table, COL_Y, row);
+
+	if (split->method == PGML_SPLIT_TIME)
+		return p->f.cols[COL_JOINED].num[row] >= split->windows[0].from &&
+			   p->f.cols[COL_JOINED].num[row] <= split->windows[0].upto;
+	if (split->method == PGML_SPLIT_GROUP)
+	{
+		PgmlValue shop = pgml_table_value(table, COL_SHOP, row);
+
+		hash = pgml_hash_combine(pgml_hash64(shop.str, shop.len, PGML_KIND_TEXT), split->salt);
+		return hash < split->threshold[0];
+	}
+	if (split->method == PGML_SPLIT_RANDOM)
+		return hash < split->threshold[0];
+	for (int k = 0; k < split->n_classes; k++)
+		if (strcmp(split->labels[k], y.str) == 0)
+			return hash < split->threshold[k];
+	return false;
 }
 
 #endif

@@ -288,8 +288,11 @@ attached_image_is_as_opened(void **state)
 	pgml_image_predict(&attached, x, IMAGE_ROWS, out, scratch);
 	assert_memory_equal(out, expected, size * sizeof(double));
 
-	/* The last byte is a member's. */
-	bytes[m->image.len - 1] ^= 1;
+	assert_int_equal(attached.calibration.n, opened.calibration.n);
+	assert_ptr_equal(attached.calibration.scores, opened.calibration.scores);
+
+	/* The last byte of a member. */
+	bytes[opened.members[2].payload - bytes + (ptrdiff_t) opened.members[2].payload_len - 1] ^= 1;
 	assert_corrupt(pgml_image_open(bytes, m->image.len, m->f.arena, &opened, &m->f.error),
 				   &m->f.error);
 	assert_int_equal(pgml_image_attach(bytes, m->image.len, m->f.arena, &attached, &m->f.error),
@@ -396,6 +399,40 @@ golden_images_stay_readable(void **state)
 	check_golden("image_v1_forests_binary.bin", PGML_TASK_BINARY, forests_binary);
 	check_golden("image_v1_forests_multiclass.bin", PGML_TASK_MULTICLASS, forests_multiclass);
 	check_golden("image_v1_forests_regression.bin", PGML_TASK_REGRESSION, forests_regression);
+	check_golden("image_v1_calibrated_binary.bin", PGML_TASK_BINARY, binary);
+	check_golden("image_v1_calibrated_multiclass.bin", PGML_TASK_MULTICLASS, multiclass);
+	check_golden("image_v1_calibrated_regression.bin", PGML_TASK_REGRESSION, regression);
+}
+
+/* Open a stored image that has a calibration; the bytes are the caller's. */
+static uint8_t *
+open_calibrated(const char *name, PgmlArena *arena, PgmlImage *image)
+{
+	size_t len;
+	uint8_t *bytes = read_golden(name, &len);
+
+	assert_int_equal(pgml_image_open(bytes, len, arena, image, NULL), PGML_OK);
+	assert_int_equal(image->calibration.n, IMAGE_ROWS);
+	return bytes;
+}
+
+/* So do intervals and sets: these numbers were printed when the images were made. */
+static void
+golden_calibrations_mean_the_same(void **state)
+{
+	PgmlArena *arena = ((Models *) *state)->regression.f.arena;
+	PgmlImage image;
+	double lower, upper;
+	uint8_t *bytes;
+
+	bytes = open_calibrated("image_v1_calibrated_regression.bin", arena, &image);
+	pgml_calibration_interval(&image.calibration, 3, 0.9, &lower, &upper);
+	if (!(fabs(lower - 2.0830864939569516) < 1e-12 && fabs(upper - 3.9169135060430484) < 1e-12))
+		fail_msg("%.17g to %.17g", lower, upper);
+	free(bytes);
+	bytes = open_calibrated("image_v1_calibrated_multiclass.bin", arena, &image);
+	assert_true(fabs(pgml_calibration_score(&image.calibration, 0.9) - 0.6127774517462791) < 1e-12);
+	free(bytes);
 }
 
 /* ---- damage ---- */
@@ -540,7 +577,7 @@ contradictions_are_refused(void **state)
 	size_t entry = IMAGE_HEADER_SIZE;
 
 	assert_refused(image, IMAGE_OFFSET_SECTIONS, &(uint32_t){ 2 }, 4, "number of sections");
-	assert_refused(image, IMAGE_OFFSET_SECTIONS, &(uint32_t){ 67 }, 4, "number of sections");
+	assert_refused(image, IMAGE_OFFSET_SECTIONS, &(uint32_t){ 68 }, 4, "number of sections");
 	assert_refused(image, IMAGE_OFFSET_SECTIONS, &(uint32_t){ UINT32_MAX }, 4,
 				   "number of sections");
 	assert_refused(image, IMAGE_OFFSET_SECTIONS, &(uint32_t){ 4 }, 4, "weights");
@@ -561,6 +598,190 @@ contradictions_are_refused(void **state)
 	assert_refused(image, member, &(double){ 0.5 }, 8, "weights");
 }
 
+/* ---- calibration ---- */
+
+/* What is added is what is read, and nothing else has changed. */
+static void
+calibration_is_added(void **state)
+{
+	ImageModel *m = &((Models *) *state)->regression;
+	double at[] = { -1, 2 }, size[] = { 0.5, 3 }, scores[] = { 0, 0.25, 0.25, 7 };
+	PgmlCalibration added = { 4, PGML_CALIBRATED_ON_VALIDATION, 2, at, size, scores };
+	PgmlImage plain, image;
+	PgmlBuf bytes;
+
+	pgml_buf_init(&bytes, m->f.env.budget);
+	assert_int_equal(pgml_image_encode(&m->f.env, &m->spec, &bytes), PGML_OK);
+	uint8_t *before = copy_bytes(bytes.data, bytes.len);
+	size_t len = bytes.len;
+
+	assert_int_equal(pgml_image_open(before, len, m->f.arena, &plain, &m->f.error), PGML_OK);
+	assert_int_equal(plain.calibration.n, 0);
+	assert_int_equal(pgml_image_calibrate(&m->f.env, &added, &bytes), PGML_OK);
+	assert_int_equal(pgml_image_open(bytes.data, bytes.len, m->f.arena, &image, &m->f.error),
+					 PGML_OK);
+	assert_int_equal(image.calibration.n, 4);
+	assert_int_equal(image.calibration.rows, PGML_CALIBRATED_ON_VALIDATION);
+	assert_int_equal(image.calibration.n_points, 2);
+	assert_memory_equal(image.calibration.at, at, sizeof(at));
+	assert_memory_equal(image.calibration.size, size, sizeof(size));
+	assert_memory_equal(image.calibration.scores, scores, sizeof(scores));
+	assert_int_equal(image.n_members, plain.n_members);
+	for (int i = 0; i < plain.n_members; i++)
+	{
+		assert_int_equal(image.members[i].payload_len, plain.members[i].payload_len);
+		assert_memory_equal(image.members[i].payload, plain.members[i].payload,
+							plain.members[i].payload_len);
+	}
+	free(before);
+	pgml_buf_free(&bytes);
+}
+
+/* Without memory for it the image is as it was. */
+static void
+calibration_may_find_no_memory(void **state)
+{
+	ImageModel *m = &((Models *) *state)->binary;
+	double scores[] = { 0.5 };
+	PgmlCalibration added = { .n = 1, .rows = PGML_CALIBRATED_ON_TEST, .scores = scores };
+	PgmlBuf bytes;
+	PgmlStatus status;
+
+	pgml_buf_init(&bytes, m->f.env.budget);
+	assert_int_equal(pgml_image_encode(&m->f.env, &m->spec, &bytes), PGML_OK);
+	pgml_buf_trim(&bytes);
+	uint8_t *before = copy_bytes(bytes.data, bytes.len);
+	size_t len = bytes.len;
+
+	atomic_store(&m->f.budget.fail_at, 1);
+	status = pgml_image_calibrate(&m->f.env, &added, &bytes);
+	atomic_store(&m->f.budget.fail_at, 0);
+	assert_true(status == PGML_ERR_NOMEM || status == PGML_ERR_LIMIT);
+	assert_int_equal(bytes.len, len);
+	assert_memory_equal(bytes.data, before, len);
+	assert_int_equal(pgml_image_calibrate(&m->f.env, &added, &bytes), PGML_OK);
+	assert_int_equal(try_open(bytes.data, bytes.len, NULL), PGML_OK);
+	free(before);
+	pgml_buf_free(&bytes);
+}
+
+/* Points of the size of errors in the image of a regression. */
+#define POINTS (IMAGE_ROWS / PGML_SIZE_ROWS_PER_POINT)
+
+/* Where the calibration of an image begins. */
+static size_t
+calibration_offset(const ImageModel *m)
+{
+	return m->image.len - 24 -
+		   sizeof(double) * (IMAGE_ROWS + (m->task == PGML_TASK_REGRESSION ? 2 * POINTS : 0));
+}
+
+static void
+hostile_calibrations_are_refused(void **state)
+{
+	Models *m = *state;
+	const PgmlBuf *image = &m->regression.image;
+	size_t at = calibration_offset(&m->regression);
+	size_t points = at + 24, sizes = points + POINTS * sizeof(double);
+	size_t scores = sizes + POINTS * sizeof(double);
+	size_t of_classes = calibration_offset(&m->binary);
+	size_t last = m->binary.image.len - sizeof(double);
+	size_t entry = IMAGE_HEADER_SIZE + 24 * (2 + IMAGE_MEMBERS);
+
+	assert_refused(image, at, &(uint32_t){ 2 }, 4, "format version 2");
+	assert_refused(image, at + 4, &(uint32_t){ 3 }, 4, "calibration cannot be read");
+	assert_refused(image, at + 8, &(uint64_t){ 0 }, 8, "calibration cannot be read");
+	assert_refused(image, at + 8, &(uint64_t){ IMAGE_ROWS - 1 }, 8, "calibration cannot be read");
+	assert_refused(image, at + 8, &(uint64_t){ INT64_MAX }, 8, "calibration cannot be read");
+	assert_refused(image, at + 8, &(uint64_t){ UINT64_MAX }, 8, "calibration cannot be read");
+	assert_refused(image, at + 16, &(uint32_t){ 0 }, 4, "calibration cannot be read");
+	assert_refused(image, at + 16, &(uint32_t){ UINT32_MAX }, 4, "calibration cannot be read");
+	assert_refused(image, at + 20, &(uint32_t){ 1 }, 4, "calibration cannot be read");
+	assert_refused(image, points, &(double){ NAN }, 8, "does not make sense");
+	assert_refused(image, points, &(double){ 1e300 }, 8, "does not make sense");
+	assert_refused(image, sizes, &(double){ 0 }, 8, "does not make sense");
+	assert_refused(image, sizes + 8, &(double){ INFINITY }, 8, "does not make sense");
+	assert_refused(image, scores, &(double){ -1 }, 8, "does not make sense");
+	assert_refused(image, scores + 8, &(double){ NAN }, 8, "does not make sense");
+	assert_refused(image, scores + 8, &(double){ 1e300 }, 8, "does not make sense");
+	assert_refused(&m->binary.image, of_classes + 16, &(uint32_t){ 1 }, 4, "cannot be read");
+	assert_refused(&m->binary.image, last, &(double){ 1.5 }, 8, "does not make sense");
+	/* It is the last section, and there is one at most. */
+	assert_refused(image, entry - 24, &(uint32_t){ 4 }, 4, "directory");
+	assert_refused(image, entry, &(uint32_t){ 5 }, 4, "directory");
+	assert_refused(image, entry + 16, &(uint64_t){ 8 }, 8, "calibration cannot be read");
+}
+
+/* A class is in the set when its score is small enough; the predicted one is always, and comes first. */
+static void
+sets_of_classes(void **state)
+{
+	double scores[] = { 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9 };
+	PgmlImage image = { .task = PGML_TASK_MULTICLASS,
+						.n_classes = 4,
+						.calibration = { .n = 9, .scores = scores } };
+	PgmlRankedClass set[4];
+
+	(void) state;
+	/* Rank 7 of 9: probabilities from 0.3 on. */
+	assert_int_equal(pgml_image_class_set(&image, (double[]){ 0.05, 0.31, 0.6, 0.04 }, 0.7, set),
+					 2);
+	assert_int_equal(set[0].class, 2);
+	assert_true(set[0].probability == 0.6);
+	assert_int_equal(set[1].class, 1);
+	/* Nothing is probable enough. */
+	assert_int_equal(pgml_image_class_set(&image, (double[]){ 0.26, 0.25, 0.25, 0.24 }, 0.5, set),
+					 1);
+	assert_int_equal(set[0].class, 0);
+	/* Too few rows for the level: all, equals as they come. */
+	assert_int_equal(pgml_image_class_set(&image, (double[]){ 0.1, 0.3, 0.5, 0.1 }, 0.95, set), 4);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(set[i].class, ((int[]){ 2, 1, 0, 3 })[i]);
+
+	image.task = PGML_TASK_BINARY;
+	image.n_classes = 2;
+	assert_int_equal(pgml_image_class_set(&image, (double[]){ 0.1 }, 0.9, set), 2);
+	assert_int_equal(set[0].class, 0);
+	assert_true(set[1].class == 1 && set[1].probability == 0.1);
+	assert_int_equal(pgml_image_class_set(&image, (double[]){ 0.09 }, 0.9, set), 1);
+	/* What predict() says of 0.5. */
+	assert_int_equal(pgml_image_class_set(&image, (double[]){ 0.5 }, 0.5, set), 2);
+	assert_int_equal(set[0].class, 1);
+}
+
+/* The interval is as wide as errors near the prediction are, and holds what is on its very end. */
+static void
+intervals(void **state)
+{
+	double at[] = { 0, 10 }, size[] = { 1, 3 };
+	double scores[] = { 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1 };
+	PgmlCalibration c = { 9, PGML_CALIBRATED_ON_TEST, 2, at, size, scores };
+	double lower, upper;
+
+	(void) state;
+	pgml_calibration_interval(&c, 5, 0.9, &lower, &upper);
+	assert_true(lower <= 3 && lower > 3 - 1e-13 && upper >= 7 && upper < 7 + 1e-13);
+	pgml_calibration_interval(&c, 20, 0.5, &lower, &upper);
+	assert_true(fabs(lower - 18.5) < 1e-12 && fabs(upper - 21.5) < 1e-12);
+	pgml_calibration_interval(&c, -20, 0.8, &lower, &upper);
+	assert_true(fabs(lower + 20.8) < 1e-12 && fabs(upper + 19.2) < 1e-12);
+	pgml_calibration_interval(&c, 5, 0.91, &lower, &upper);
+	assert_true(isinf(lower) && lower < 0 && isinf(upper) && upper > 0);
+	for (int y = 0; y < 1000; y++)
+	{
+		double p = 0.1 * y + 0.7 / 3;
+		PgmlErrorSize e = { .n = 2, .at = { 0, 10 }, .size = { 1, 3 } };
+		PgmlPredictions row = { PGML_TASK_REGRESSION, 1, 1, &(double){ y }, &p, NULL };
+		double own[9];
+
+		for (int i = 0; i < 9; i++)
+			own[i] = pgml_conformal_row(&row, &e, 0);
+		c.scores = own;
+		pgml_calibration_interval(&c, p, 0.5, &lower, &upper);
+		assert_true(lower <= y && y <= upper && upper - lower < 2.1 * fabs(y - p) + 1e-9);
+	}
+}
+
 /* Score an opened image on values of all kinds. */
 static void
 score(const PgmlImage *image)
@@ -579,6 +800,16 @@ score(const PgmlImage *image)
 			(void) pgml_recipe_apply_value(&image->recipe, i, &v[(row + i) % GOLDEN_COLUMNS], x,
 										   NULL);
 		pgml_image_predict(image, x, 1, out, out + outputs);
+		if (image->calibration.n > 0)
+		{
+			PgmlRankedClass set[100];
+			double lower, upper;
+
+			if (image->task == PGML_TASK_REGRESSION)
+				pgml_calibration_interval(&image->calibration, out[0], 0.9, &lower, &upper);
+			else if (image->n_classes <= 100)
+				assert_true(pgml_image_class_set(image, out, 0.9, set) >= 1);
+		}
 		int class = pgml_image_class(image, out);
 		assert_true(class >= 0 && class < (image->n_classes > 1 ? image->n_classes : 2));
 	}
@@ -703,6 +934,12 @@ test_image(void)
 		cmocka_unit_test(number_of_members_is_bounded),
 		cmocka_unit_test(attached_image_is_as_opened),
 		cmocka_unit_test(class_is_the_most_probable),
+		cmocka_unit_test(golden_calibrations_mean_the_same),
+		cmocka_unit_test(calibration_is_added),
+		cmocka_unit_test(calibration_may_find_no_memory),
+		cmocka_unit_test(hostile_calibrations_are_refused),
+		cmocka_unit_test(sets_of_classes),
+		cmocka_unit_test(intervals),
 		cmocka_unit_test(golden_images_stay_readable),
 		cmocka_unit_test(every_changed_byte_is_noticed),
 		cmocka_unit_test(every_truncation_is_noticed),

@@ -50,7 +50,7 @@ make(const char *dir, PgmlTask task, const char *name, int first)
 	FILE *file;
 	int bad = 1;
 
-	snprintf(path, sizeof(path), "%s/image_v%d_%s.bin", dir, PGML_IMAGE_VERSION, name);
+	snprintf(path, sizeof(path), "%s/image_v%d_calibrated_%s.bin", dir, PGML_IMAGE_VERSION, name);
 	if (m == NULL)
 		return 1;
 	if (image_model_init_from(m, task, first) != PGML_OK)
