@@ -237,24 +237,23 @@ use_model(PredictSite *site, PgmlModel *model)
 	site->serial = model->serial;
 }
 
-/* Read the features of the second argument, whatever its form. */
-static void
-read_input(PredictSite *site, FunctionCallInfo fcinfo)
+void
+predict_read_input(PgmlInputs *inputs, Oid form, FunctionCallInfo fcinfo)
 {
-	switch (site->form)
+	switch (form)
 	{
 		case JSONBOID:
-			pgml_inputs_read_jsonb(site->inputs, PG_GETARG_JSONB_P(1));
+			pgml_inputs_read_jsonb(inputs, PG_GETARG_JSONB_P(1));
 			break;
 		case JSONOID:
 		case TEXTOID:
-			pgml_inputs_read_text(site->inputs, PG_GETARG_TEXT_PP(1));
+			pgml_inputs_read_text(inputs, PG_GETARG_TEXT_PP(1));
 			break;
 		default:
 			if (fcinfo->context != NULL && IsA(fcinfo->context, TupleTableSlot))
-				pgml_inputs_read_slot(site->inputs, (TupleTableSlot *) fcinfo->context);
+				pgml_inputs_read_slot(inputs, (TupleTableSlot *) fcinfo->context);
 			else
-				pgml_inputs_read_record(site->inputs, PG_GETARG_HEAPTUPLEHEADER(1));
+				pgml_inputs_read_record(inputs, PG_GETARG_HEAPTUPLEHEADER(1));
 			break;
 	}
 }
@@ -280,7 +279,7 @@ enter_site(FunctionCallInfo fcinfo)
 static void
 compute(PredictSite *site, FunctionCallInfo fcinfo)
 {
-	read_input(site, fcinfo);
+	predict_read_input(site->inputs, site->form, fcinfo);
 	pgml_model_predict_row(site->inputs->model, site->inputs->features, site->out, site->scratch);
 }
 

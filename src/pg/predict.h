@@ -1,4 +1,4 @@
-/* predict.h - what predict() and predict_table() say about a prediction in the same way. */
+/* predict.h - what the functions that predict do and say in the same way. */
 #ifndef PGML_PG_PREDICT_H
 #define PGML_PG_PREDICT_H
 
@@ -6,6 +6,7 @@
 #include "fmgr.h"
 
 #include "model/image.h"
+#include "pg/predict_input.h"
 
 /* The functions that predict for one row. */
 typedef enum PredictVerb
@@ -29,8 +30,12 @@ extern PredictVerb predict_verb(Oid function);
  */
 extern bool predict_reads_slots(const FmgrInfo *function);
 
-/* The type of the second argument tells the forms of a verb apart: the call's, or without one the declared type. */
+/*
+ * The type of the second argument, which tells the forms of a verb apart: the call's, or without one the declared type.  Then
+ * the features of that argument, which is not NULL.
+ */
 extern Oid predict_input_form(FunctionCallInfo fcinfo);
+extern void predict_read_input(PgmlInputs *inputs, Oid form, FunctionCallInfo fcinfo);
 
 /* Number of the class that an argument names; 22023 when the model has none of that name. */
 extern int predict_named_class(const PgmlImage *image, const char *reference, text *name);

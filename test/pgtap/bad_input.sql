@@ -70,7 +70,8 @@ $$;
 SELECT refused(format(call, 'nothing'), '42704', 'model "nothing" does not exist')
 FROM unnest(ARRAY[
     'SELECT predict(%L, t) FROM t', 'SELECT predict_value(%L, ''{}''::jsonb)', 'SELECT predict_proba(%L, t) FROM t',
-    'SELECT predict_probs(%L, t) FROM t', 'SELECT e FROM t, automl_explain(%L, t) e', 'SELECT * FROM automl_importance(%L)', 'SELECT * FROM predict_table(%L, ''t'')', 'SELECT automl_predict_view(%L, ''t'', ''v'')',
+    'SELECT predict_probs(%L, t) FROM t', 'SELECT predict_interval(%L, t) FROM t', 'SELECT predict_set(%L, ''{}''::jsonb)',
+    'SELECT e FROM t, automl_explain(%L, t) e', 'SELECT * FROM automl_importance(%L)', 'SELECT * FROM predict_table(%L, ''t'')', 'SELECT automl_predict_view(%L, ''t'', ''v'')',
     'SELECT automl_deploy(%L)', 'SELECT automl_rollback(%L)', 'SELECT automl_drop(%L)', 'SELECT automl_rename(%L, ''new'')',
     'SELECT automl_grant(%L, ''public'')', 'SELECT automl_revoke(%L, ''public'')', 'SELECT * FROM automl_describe(%L)',
     'SELECT * FROM automl_leaderboard(%L)', 'SELECT * FROM automl_train(%L)']) AS call;

@@ -59,6 +59,18 @@ SELECT set_eq(
     'automl_explain(model text, features text, class text DEFAULT NULL::text) ' || :'explanation',
     'automl_importance(model text) TABLE(column_name text, importance double precision, importance_low double precision, '
     || 'importance_high double precision, metric text, gain double precision)',
+    'predict_interval(model text, input record, level double precision DEFAULT 0.9, OUT prediction double precision, '
+    || 'OUT lower double precision, OUT upper double precision) record',
+    'predict_interval(model text, features jsonb, level double precision DEFAULT 0.9, OUT prediction double precision, '
+    || 'OUT lower double precision, OUT upper double precision) record',
+    'predict_interval(model text, features json, level double precision DEFAULT 0.9, OUT prediction double precision, '
+    || 'OUT lower double precision, OUT upper double precision) record',
+    'predict_interval(model text, features text, level double precision DEFAULT 0.9, OUT prediction double precision, '
+    || 'OUT lower double precision, OUT upper double precision) record',
+    'predict_set(model text, input record, level double precision DEFAULT 0.9) text[]',
+    'predict_set(model text, features jsonb, level double precision DEFAULT 0.9) text[]',
+    'predict_set(model text, features json, level double precision DEFAULT 0.9) text[]',
+    'predict_set(model text, features text, level double precision DEFAULT 0.9) text[]',
     'predict_table(model text, data text, id text DEFAULT NULL::text) TABLE(id text, prediction text, value double precision, '
     || 'probability double precision, probabilities jsonb)',
     'automl_predict_view(model text, data text, view text) regclass',
@@ -79,7 +91,8 @@ SELECT set_eq(
              || CASE WHEN proisstrict THEN ' strict' ELSE '' END
       FROM functions WHERE proname <> 'deployed_changed'$$,
     ARRAY['predict stable safe', 'predict_value stable safe', 'predict_proba stable safe', 'predict_probs stable safe',
-          'automl_explain stable safe', 'automl_importance stable safe', 'predict_table stable restricted', 'automl_describe stable safe', 'automl_leaderboard stable safe',
+          'automl_explain stable safe', 'automl_importance stable safe', 'predict_interval stable safe strict', 'predict_set stable safe strict',
+          'predict_table stable restricted', 'automl_describe stable safe', 'automl_leaderboard stable safe',
           'automl_train volatile unsafe', 'automl_deploy volatile unsafe', 'automl_rollback volatile unsafe',
           'automl_drop volatile unsafe', 'automl_rename volatile unsafe', 'automl_grant volatile unsafe',
           'automl_revoke volatile unsafe', 'automl_predict_view volatile unsafe', 'pgml_auto_progress volatile restricted strict', 'predict_support volatile unsafe strict',
@@ -97,7 +110,8 @@ SELECT is_empty(
 
 -- NULL for model or input gives NULL, without a look at any model.
 SELECT ok((predict(NULL, '{}'::jsonb), predict('no such model', NULL::jsonb), predict(NULL, NULL::text), predict(NULL, row(1)),
-           predict_value(NULL, '{}'::jsonb), predict_proba('no such model', NULL::jsonb), predict_probs(NULL, '{}')) IS NULL,
+           predict_value(NULL, '{}'::jsonb), predict_proba('no such model', NULL::jsonb), predict_probs(NULL, '{}'),
+           predict_interval(NULL, '{}'), predict_set('no such model', NULL::jsonb)) IS NULL,
           'predictions of and by NULL are NULL');
 
 -- ---- tables and views ---------------------------------------------------------------------

@@ -68,6 +68,7 @@ FROM unnest(ARRAY[
     $$SELECT * FROM automl_train('q', 'SELECT age, kind, bought FROM visits', 'bought', max_trials => 2, exclude => '{kind}')$$,
     $$SELECT predict('h', v), predict('h', v, NULL::pg_catalog.text), predict('h@1', v), predict_proba('h', v), predict_probs('h', v) FROM visits v$$,
     $$SELECT predict('h', '{"age": 3, "kind": "k1"}'), predict_proba('h', '{"age": "3", "kind": null}'::pg_catalog.jsonb)$$,
+    $$SELECT predict_set('h', v), predict_set('h', '{"age": 3, "kind": "k1"}') FROM visits v$$,
     $$SELECT * FROM predict_table('h', 'visits')$$,
     $$SELECT * FROM predict_table('h', 'SELECT id, age, kind FROM visits', 'id')$$,
     $$SELECT automl_predict_view('h', 'visits', 'public.scored_visits')$$,

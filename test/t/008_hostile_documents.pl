@@ -116,8 +116,9 @@ sub training
 # A prediction for a document, through each verb and each type of document.
 sub prediction
 {
-	my $verb = any(('predict') x 3, qw(predict_value predict_proba predict_probs));
+	my $verb = any(('predict') x 3, qw(predict_value predict_proba predict_probs predict_interval predict_set));
 	my $class = $verb eq 'predict_proba' && rand() < 0.5 ? ', ' . quoted(any(qw(true false k1 k2 K1), '')) : '';
+	$class = ', ' . any(qw(0.5 0.999 0 1 -1 1e300 NULL)) if $verb =~ /interval|set/ && rand() < 0.5;
 	my $model = any(rand() < 0.9 ? qw(linear trees binary classes linear@1) : (qw(trees@0 binary@99999999999 none), '@', 'x@y'));
 	my $document = rand() < 0.1 ? json_value(0) : json_object(\@columns, 0);
 	# As a rule all columns are there, so that it is the values that decide.

@@ -80,6 +80,7 @@ cmp_ok($node->safe_psql('postgres', q{SELECT image_bytes FROM pgml_auto.version 
 my @predictions = (
 	q{SELECT count(predict('number', m)), count(predict_value('trees', to_jsonb(m))) FROM mixed m WHERE id <= 125},
 	q{SELECT count(predict('two', m)), count(predict_proba('two', to_jsonb(m))), count(predict_probs('five', m)) FROM mixed m WHERE id <= 125},
+	q{SELECT count(i.upper), count(predict_set('five', m, 0.99)) FROM mixed m, predict_interval('number', m) i WHERE id <= 125},
 	q{SELECT count(predict('five', to_jsonb(m)::text)), count(predict_value('number', m)), count(predict_probs('two', to_jsonb(m)::json)) FROM mixed m
 		WHERE id <= 100},
 	q{SELECT count(*) FROM predict_table('large', 'SELECT * FROM wide LIMIT 75')},
