@@ -81,7 +81,7 @@ SELECT set_eq(
 SELECT set_eq(
     $$SELECT format('%s(%s)', proname, pg_get_function_arguments(oid)) FROM functions WHERE pronamespace = 'pgml_auto'::regnamespace$$,
     ARRAY['has_role(role text)', 'higher_is_better(metric text)', 'settings_text(algorithm text, settings jsonb)', 'deployed_changed()',
-          'shared_image_slots()', 'predict_support(internal)'],
+          'shared_image_slots()', 'learner_settings()', 'predict_support(internal)'],
     'what views, triggers and the planner need is in the fixed schema');
 
 -- Predictions read tables: never immutable (a plan would keep an old answer), and fit for parallel queries.
@@ -97,7 +97,7 @@ SELECT set_eq(
           'automl_drop volatile unsafe', 'automl_rename volatile unsafe', 'automl_grant volatile unsafe',
           'automl_revoke volatile unsafe', 'automl_predict_view volatile unsafe', 'pgml_auto_progress volatile restricted strict', 'predict_support volatile unsafe strict',
           'has_role stable safe strict', 'higher_is_better immutable safe strict', 'settings_text immutable safe strict',
-          'shared_image_slots volatile safe strict'],
+          'shared_image_slots volatile safe strict', 'learner_settings stable safe strict'],
     'volatility, parallel safety and strictness');
 
 SELECT is_empty($$SELECT oid::regprocedure FROM functions WHERE prosecdef$$, 'no function is SECURITY DEFINER');
@@ -130,7 +130,7 @@ SELECT is_empty(
 SELECT set_eq(
     $$SELECT relname::text FROM relations, aclexplode(relacl) AS acl
       WHERE relkind = 'v' AND acl.grantee = 0 AND acl.privilege_type = 'SELECT'$$,
-    ARRAY['model', 'version', 'trial', 'leaderboard', 'metric', 'deployment', 'model_grant', 'audit_log', 'progress', 'shared_images'],
+    ARRAY['model', 'version', 'trial', 'leaderboard', 'metric', 'deployment', 'model_grant', 'audit_log', 'progress', 'shared_images', 'learners'],
     'everybody may read the views');
 SELECT is_empty(
     $$SELECT relname, acl.privilege_type FROM relations, aclexplode(coalesce(relacl, acldefault('r', relowner))) AS acl
@@ -163,6 +163,8 @@ SELECT columns_are('pgml_auto', 'deployment', ARRAY['model', 'version', 'deploye
 SELECT columns_are('pgml_auto', 'model_grant', ARRAY['model', 'grantee', 'privilege', 'granted_by', 'granted_at']);
 SELECT columns_are('pgml_auto', 'audit_log', ARRAY['at', 'actor', 'session', 'action', 'model', 'version', 'details']);
 SELECT columns_are('pgml_auto', 'progress', ARRAY['pid', 'database', 'username', 'model', 'started_at', 'seconds', 'percent', 'step']);
+SELECT columns_are('pgml_auto', 'learners', ARRAY['algorithm', 'summary', 'by_default', 'setting', 'type', 'default_value', 'min', 'max', 'choices',
+    'meaning', 'other_names']);
 SELECT columns_are('pgml_auto', 'shared_images', ARRAY['database', 'model', 'version', 'image_bytes', 'sessions', 'loading', 'prepared_bytes']);
 
 -- ---- comments and settings ----------------------------------------------------------------
