@@ -117,6 +117,12 @@ typedef struct PgmlGbmKernel
 					 const int8_t *contained, uint8_t *leaf);
 } PgmlGbmKernel;
 
+/* Put a threshold into its place among the n sorted ones in `at`; false when there are too many. */
+extern bool pgml_gbm_insert_cut(PgmlGbmCuts *cuts, float threshold);
+
+/* From the sorted thresholds in `at` to all forms of them. */
+extern void pgml_gbm_plant_cuts(PgmlGbmCuts *cuts);
+
 /* Number of thresholds less than x; 0 when x is missing. */
 static inline int32_t
 pgml_gbm_rank(const PgmlGbmCuts *cuts, float x)

@@ -59,9 +59,8 @@ typedef struct Making
 	double *value;
 } Making;
 
-/* Put a threshold into its place among the sorted ones; false when there are too many. */
-static bool
-insert_cut(PgmlGbmCuts *cuts, float threshold)
+bool
+pgml_gbm_insert_cut(PgmlGbmCuts *cuts, float threshold)
 {
 	int32_t low = 0; /* of them less than the threshold, at least */
 
@@ -101,7 +100,7 @@ note_node(Making *m, const PgmlGbmNode16 *node, bool *fits)
 			return pgml_fail_nomem(m->env, "a prepared model");
 		m->n_cuts++;
 	}
-	*fits = insert_cut(f->cuts, node->u.threshold);
+	*fits = pgml_gbm_insert_cut(f->cuts, node->u.threshold);
 	return PGML_OK;
 }
 
@@ -123,9 +122,8 @@ note_nodes(Making *m, bool *fits)
 	return PGML_OK;
 }
 
-/* The forms of sorted thresholds. */
-static void
-plant(PgmlGbmCuts *cuts)
+void
+pgml_gbm_plant_cuts(PgmlGbmCuts *cuts)
 {
 	for (int32_t i = 0; i <= PGML_GBM_BLOCK_CUTS; i++)
 		cuts->sorted[i] = i < cuts->n ? cuts->at[i] : INFINITY;
@@ -176,7 +174,7 @@ make_number_lines(Making *m)
 			line[m->n_lines].cuts = k;
 			line[m->n_lines++].missing = (int8_t) (rank - PGML_GBM_RANK_BIAS);
 		}
-		plant(feature->cuts);
+		pgml_gbm_plant_cuts(feature->cuts);
 		cuts[k++] = *feature->cuts;
 	}
 	m->p->n_numbers = m->n_lines;

@@ -83,6 +83,8 @@ typedef struct PgmlFit
 {
 	PgmlBuf payload;
 	int best_iteration; /* rounds or path position kept; 0 when it has no meaning */
+	double
+		learning_rate;  /* the rate chosen where the setting learning_rate leaves it open; else 0 */
 	bool out_of_time;   /* the deadline cut the fit short */
 	bool out_of_memory; /* the budget or max_payload did */
 	bool predicted;     /* data->valid_out holds exactly what predict() says of valid_rows */
@@ -230,5 +232,6 @@ extern const PgmlLearner pgml_learner_gradient_boosting;
 extern const PgmlLearner pgml_learner_random_forest;
 extern const PgmlLearner pgml_learner_extra_trees;
 extern const PgmlLearner pgml_learner_decision_tree;
+extern const PgmlLearner pgml_learner_oblivious_boosting;
 
 #endif

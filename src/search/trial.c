@@ -265,12 +265,21 @@ first_error(const FoldTask *task, PgmlStatus status)
 	return task->t->env->error->message;
 }
 
+/* A rate that the learner chose by the rows and rounds it had: noted, so that a refit with other numbers keeps it. */
+static void
+note_learning_rate(PgmlTrial *trial, double rate)
+{
+	for (int i = 0; rate > 0 && i < trial->learner->n_params; i++)
+		if (strcmp(trial->learner->params[i].name, "learning_rate") == 0)
+			trial->params.v[i] = rate;
+}
+
 /* Note the outcome in the trial's row. */
 static void
 record(FoldTask *task, PgmlStatus status)
 {
 	PgmlTrial *trial = task->model->trial;
-	double iterations = 0;
+	double iterations = 0, rate = 0;
 	bool out_of_memory = false;
 
 	trial->fit_wall = pgml_now() - task->start;
@@ -280,12 +289,14 @@ record(FoldTask *task, PgmlStatus status)
 		trial->fit_cpu += task->cpu[f];
 		task->model->seconds_per_row += task->per_row[f];
 		iterations += task->model->fit[f].best_iteration;
+		rate += task->model->fit[f].learning_rate;
 		trial->rows = task->data[f].n > trial->rows ? task->data[f].n : trial->rows;
 		if (task->model->fit[f].out_of_time)
 			trial->status = PGML_TRIAL_TIMEOUT;
 		out_of_memory |= task->model->fit[f].out_of_memory;
 	}
 	trial->best_iteration = (int) (iterations / task->model->n_fits + 0.5);
+	note_learning_rate(trial, rate / task->model->n_fits);
 	task->t->short_trials += status == PGML_OK && out_of_memory;
 	if (status == PGML_OK)
 		return;

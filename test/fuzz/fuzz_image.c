@@ -10,6 +10,7 @@
 
 #include "image_bytes.h"
 #include "learner/gbm_block.h"
+#include "learner/oblivious_block.h"
 #include "model/explain.h"
 #include "model/scorer.h"
 
@@ -59,6 +60,30 @@ score_block(const PgmlImage *image, PgmlArena *arena, const float *x, const doub
 	free(out);
 }
 
+/* What a kernel says of the rows, and of the first alone, must be what was said before; the first kernel only says it. */
+static void
+compare(const PgmlImage *image, const PgmlMember *member, const void *prepared, const float *x,
+		bool is_first, double *first)
+{
+	const PgmlLearner *learner = member->learner;
+	PgmlBlock block = { x, ROWS, ROWS };
+	PgmlBlock row = { x, ROWS, 1 };
+	size_t size = ROWS * (size_t) pgml_image_outputs(image) * sizeof(double);
+	double *out = malloc(size);
+	void *scratch = aligned_alloc(64, (learner->scratch(prepared) + 63) / 64 * 64);
+
+	learner->predict_block(prepared, member->payload, &image->shape, &block, is_first ? first : out,
+						   scratch);
+	if (!is_first && memcmp(first, out, size) != 0)
+		abort();
+	/* A row alone goes another way. */
+	learner->predict_block(prepared, member->payload, &image->shape, &row, out, scratch);
+	if (memcmp(first, out, size / ROWS) != 0)
+		abort();
+	free(scratch);
+	free(out);
+}
+
 /* The trees of a member must say the same with all kernels. */
 static void
 score_trees(const PgmlImage *image, const PgmlMember *member, PgmlArena *arena, const float *x)
@@ -66,38 +91,33 @@ score_trees(const PgmlImage *image, const PgmlMember *member, PgmlArena *arena, 
 	PgmlError error = { 0 };
 	PgmlBudget budget;
 	PgmlEnv env = { .budget = &budget, .error = &error };
-	PgmlBlock block = { x, ROWS, ROWS };
-	PgmlBlock row = { x, ROWS, 1 };
-	size_t size = ROWS * (size_t) pgml_image_outputs(image) * sizeof(double);
-	double *first = malloc(size);
-	double *out = malloc(size);
-	int n;
+	bool oblivious = member->learner == &pgml_learner_oblivious_boosting;
+	double *first = malloc(ROWS * (size_t) pgml_image_outputs(image) * sizeof(double));
+	bool is_first = true;
+	int n, n_oblivious;
 	const PgmlGbmKernel *const *kernels = pgml_gbm_kernels(&n);
+	const PgmlOblKernel *oblivious_kernels = pgml_obl_kernels(&n_oblivious);
 
 	pgml_budget_init(&budget, 64 << 20);
-	for (int i = n - 1; i >= 0; i--)
+	for (int i = (oblivious ? n_oblivious : n) - 1; i >= 0; i--)
 	{
 		const void *prepared;
-		void *scratch;
+		PgmlStatus status;
 
-		if (!kernels[i]->runs_here() ||
-			pgml_gbm_prepare_for(&env, arena, kernels[i], member->payload, &image->shape,
-								 &prepared) != PGML_OK ||
-			prepared == NULL)
+		if (!(oblivious ? oblivious_kernels[i].gbm : kernels[i])->runs_here())
 			continue;
-		scratch = aligned_alloc(64, (pgml_gbm_scratch(prepared) + 63) / 64 * 64);
-		pgml_gbm_predict_block(prepared, member->payload, &image->shape, &block,
-							   i == n - 1 ? first : out, scratch);
-		if (i < n - 1 && memcmp(first, out, size) != 0)
-			abort();
-		/* A row alone goes another way. */
-		pgml_gbm_predict_block(prepared, member->payload, &image->shape, &row, out, scratch);
-		if (memcmp(first, out, size / ROWS) != 0)
-			abort();
-		free(scratch);
+		if (oblivious)
+			status = pgml_obl_prepare_for(&env, arena, &oblivious_kernels[i], member->payload,
+										  &image->shape, &prepared);
+		else
+			status = pgml_gbm_prepare_for(&env, arena, kernels[i], member->payload, &image->shape,
+										  &prepared);
+		if (status != PGML_OK || prepared == NULL)
+			continue;
+		compare(image, member, prepared, x, is_first, first);
+		is_first = false;
 	}
 	free(first);
-	free(out);
 }
 
 /* Intervals and sets of what was predicted: the set has the predicted class, and no more than there are. */
@@ -174,7 +194,8 @@ score(const PgmlEnv *env, const PgmlImage *image, PgmlArena *arena)
 	}
 	score_block(image, arena, block, out);
 	for (int i = 0; i < image->n_members; i++)
-		if (image->members[i].learner == &pgml_learner_gradient_boosting)
+		if (image->members[i].learner == &pgml_learner_gradient_boosting ||
+			image->members[i].learner == &pgml_learner_oblivious_boosting)
 			score_trees(image, &image->members[i], arena, block);
 	explain(env, image, arena, block);
 	free(x);

@@ -26,6 +26,7 @@ typedef struct ImageModel
 	PgmlMatrix x;
 	PgmlShape shape;
 	PgmlBlas blas;
+	const PgmlLearner *third;
 	PgmlFit fit[IMAGE_MEMBERS];
 	PgmlMember members[IMAGE_MEMBERS];
 	PgmlImageSpec spec;
@@ -101,6 +102,11 @@ image_model_fit(ImageModel *m, int i, const PgmlLearner *learner)
 		PGML_TRY(pgml_params_set(learner, &params, "n_estimators", 3, &m->f.error));
 		PGML_TRY(pgml_params_set(learner, &params, "num_leaves", 5, &m->f.error));
 	}
+	else if (learner == &pgml_learner_oblivious_boosting)
+	{
+		PGML_TRY(pgml_params_set(learner, &params, "n_estimators", 8, &m->f.error));
+		PGML_TRY(pgml_params_set(learner, &params, "depth", 4, &m->f.error));
+	}
 	else if (learner == &pgml_learner_linear)
 		PGML_TRY(pgml_params_set(learner, &params, "alpha", 1, &m->f.error));
 	else if (learner != &pgml_learner_constant)
@@ -168,7 +174,7 @@ image_model_calibrate(ImageModel *m)
 	return pgml_image_calibrate(&m->f.env, &calibration, &m->image);
 }
 
-/* Fit the recipe and three learners; weights 0.25, 0.25, 0.5. */
+/* Fit the recipe and three learners, of which another may take the last's place; weights 0.25, 0.25, 0.5. */
 static inline PgmlStatus
 image_model_train(ImageModel *m)
 {
@@ -185,7 +191,7 @@ image_model_train(ImageModel *m)
 	image_model_shape(m);
 	for (int i = 0; i < IMAGE_MEMBERS; i++)
 	{
-		PGML_TRY(image_model_fit(m, i, learners[m->first + i]));
+		PGML_TRY(image_model_fit(m, i, i == 2 && m->third ? m->third : learners[m->first + i]));
 		m->members[i].weight = i == 2 ? 0.5 : 0.25;
 	}
 	m->spec = (PgmlImageSpec){ .task = m->task,
@@ -201,13 +207,14 @@ image_model_train(ImageModel *m)
 	return image_model_calibrate(m);
 }
 
-/* A model of three learners: those from number `first` of the registry on. */
+/* A model of three learners: those from number `first` of the registry on, the third replaced unless `third` is NULL. */
 static inline PgmlStatus
-image_model_init_from(ImageModel *m, PgmlTask task, int first)
+image_model_init_with(ImageModel *m, PgmlTask task, int first, const PgmlLearner *third)
 {
 	memset(m, 0, sizeof(*m));
 	m->first = first;
 	m->task = task;
+	m->third = third;
 	m->n_classes = task == PGML_TASK_REGRESSION ? 1 : task == PGML_TASK_BINARY ? 2 : 3;
 	fixture_init(&m->f, IMAGE_ROWS);
 	pgml_buf_init(&m->recipe_bytes, m->f.env.budget);
@@ -219,7 +226,7 @@ image_model_init_from(ImageModel *m, PgmlTask task, int first)
 static inline PgmlStatus
 image_model_init(ImageModel *m, PgmlTask task)
 {
-	return image_model_init_from(m, task, 0);
+	return image_model_init_with(m, task, 0, NULL);
 }
 
 static inline void

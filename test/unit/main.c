@@ -38,6 +38,8 @@ static const Module modules[] = {
 	{ "boosting", test_boosting },
 	{ "tree_shap", test_tree_shap },
 	{ "forest", test_forest },
+	{ "oblivious", test_oblivious },
+	{ "oblivious_ctr", test_oblivious_ctr },
 	{ "params", test_params },
 	{ "image", test_image },
 	{ "scoring", test_scoring },

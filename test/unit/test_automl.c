@@ -68,6 +68,38 @@ check_trials(const Run *r)
 	assert_true(chosen >= 1);
 }
 
+/* A learner that is tried when it is named; the rate it chooses for the trial is noted, and kept when it is fitted again. */
+static void
+oblivious_trees_when_named(void **state)
+{
+	static const char *const names[] = { "oblivious_boosting" };
+	static const PgmlHyperparam rounds[] = { { "n_estimators", 40, NULL } };
+
+	(void) state;
+	for (size_t k = 0; k < sizeof(tasks) / sizeof(tasks[0]); k++)
+	{
+		People *p = people_new(600, tasks[k]);
+		const PgmlTrial *trial;
+		Run r;
+
+		run_init(&r);
+		r.options.algorithms = names;
+		r.options.n_algorithms = 1;
+		r.options.folds = 1;
+		r.options.hyperparams = rounds;
+		r.options.n_hyperparams = 1;
+		run_train(&r, p);
+		assert_string_equal(r.result.algorithm, "oblivious_boosting");
+		trial = &r.result.trials[r.result.n_trials - 1];
+		assert_ptr_equal(trial->learner, &pgml_learner_oblivious_boosting);
+		assert_true(pgml_param(trial->learner, &trial->params, "learning_rate") > 0.01);
+		assert_true(pgml_metric_better(r.result.metric, r.result.score.value, r.result.baseline));
+		run_image(&r);
+		run_done(&r);
+		people_free(p);
+	}
+}
+
 static void
 better_than_the_baseline(void **state)
 {
@@ -597,6 +629,7 @@ test_automl(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(better_than_the_baseline),
+		cmocka_unit_test(oblivious_trees_when_named),
 		cmocka_unit_test(metric_that_was_asked_for),
 		cmocka_unit_test(rows_without_a_target),
 		cmocka_unit_test(only_the_constant),

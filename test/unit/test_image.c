@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "golden/expected_oblivious_v1.h"
 #include "golden/expected_v1.h"
 #include "golden/rows.h"
 #include "model/explain.h"
@@ -396,6 +397,12 @@ golden_images_stay_readable(void **state)
 	check_golden("image_v1_binary.bin", PGML_TASK_BINARY, binary);
 	check_golden("image_v1_multiclass.bin", PGML_TASK_MULTICLASS, multiclass);
 	check_golden("image_v1_regression.bin", PGML_TASK_REGRESSION, regression);
+	check_golden("image_v1_oblivious_boosting_binary.bin", PGML_TASK_BINARY,
+				 oblivious_boosting_binary);
+	check_golden("image_v1_oblivious_boosting_multiclass.bin", PGML_TASK_MULTICLASS,
+				 oblivious_boosting_multiclass);
+	check_golden("image_v1_oblivious_boosting_regression.bin", PGML_TASK_REGRESSION,
+				 oblivious_boosting_regression);
 	check_golden("image_v1_forests_binary.bin", PGML_TASK_BINARY, forests_binary);
 	check_golden("image_v1_forests_multiclass.bin", PGML_TASK_MULTICLASS, forests_multiclass);
 	check_golden("image_v1_forests_regression.bin", PGML_TASK_REGRESSION, forests_regression);

@@ -28,6 +28,8 @@ extern int test_gradient_boosting(void);
 extern int test_boosting(void);
 extern int test_tree_shap(void);
 extern int test_forest(void);
+extern int test_oblivious(void);
+extern int test_oblivious_ctr(void);
 extern int test_params(void);
 extern int test_image(void);
 extern int test_scoring(void);

@@ -1,5 +1,7 @@
 /*
  * make_golden.c - writes the golden images and prints their predictions; see README.md.
+ *
+ * make_golden [DIRECTORY [LEARNER]]: with a learner, images that have it in the place of the third one.
  */
 #include <stdio.h>
 
@@ -43,7 +45,7 @@ print_predictions(const PgmlBuf *bytes, PgmlArena *arena, const char *name)
 }
 
 static int
-make(const char *dir, PgmlTask task, const char *name, int first)
+make(const char *dir, PgmlTask task, const char *name, int first, const PgmlLearner *third)
 {
 	ImageModel *m = malloc(sizeof(*m));
 	char path[500];
@@ -53,7 +55,7 @@ make(const char *dir, PgmlTask task, const char *name, int first)
 	snprintf(path, sizeof(path), "%s/image_v%d_calibrated_%s.bin", dir, PGML_IMAGE_VERSION, name);
 	if (m == NULL)
 		return 1;
-	if (image_model_init_from(m, task, first) != PGML_OK)
+	if (image_model_init_with(m, task, first, third) != PGML_OK)
 		fprintf(stderr, "%s\n", m->f.error.message);
 	else if ((file = fopen(path, "wbx")) == NULL) /* never over an existing one */
 		perror(path);
@@ -72,11 +74,15 @@ int
 main(int argc, char **argv)
 {
 	const char *dir = argc > 1 ? argv[1] : "test/unit/golden";
+	const PgmlLearner *oblivious = &pgml_learner_oblivious_boosting;
 
-	return make(dir, PGML_TASK_BINARY, "binary", 0) |
-		   make(dir, PGML_TASK_MULTICLASS, "multiclass", 0) |
-		   make(dir, PGML_TASK_REGRESSION, "regression", 0) |
-		   make(dir, PGML_TASK_BINARY, "forests_binary", FIRST_FOREST) |
-		   make(dir, PGML_TASK_MULTICLASS, "forests_multiclass", FIRST_FOREST) |
-		   make(dir, PGML_TASK_REGRESSION, "forests_regression", FIRST_FOREST);
+	return make(dir, PGML_TASK_BINARY, "binary", 0, NULL) |
+		   make(dir, PGML_TASK_MULTICLASS, "multiclass", 0, NULL) |
+		   make(dir, PGML_TASK_REGRESSION, "regression", 0, NULL) |
+		   make(dir, PGML_TASK_BINARY, "forests_binary", FIRST_FOREST, NULL) |
+		   make(dir, PGML_TASK_MULTICLASS, "forests_multiclass", FIRST_FOREST, NULL) |
+		   make(dir, PGML_TASK_REGRESSION, "forests_regression", FIRST_FOREST, NULL) |
+		   make(dir, PGML_TASK_BINARY, "oblivious_boosting_binary", 0, oblivious) |
+		   make(dir, PGML_TASK_MULTICLASS, "oblivious_boosting_multiclass", 0, oblivious) |
+		   make(dir, PGML_TASK_REGRESSION, "oblivious_boosting_regression", 0, oblivious);
 }

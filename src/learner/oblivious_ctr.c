@@ -1,0 +1,289 @@
+/*
+ * oblivious_ctr.c - statistics of the target per category: creating them, memory.
+ */
+#include <string.h>
+
+#include "core/par.h"
+#include "core/rng.h"
+#include "core/sort.h"
+#include "learner/oblivious_ctr_internal.h"
+
+#define MANY_ROWS 400000 /* rows above which one order serves both purposes */
+
+/* ---- sizes ---- */
+
+/* Statistics of a projection. */
+static int32_t
+count_targets(const PgmlDataset *data)
+{
+	if (data->task != PGML_TASK_MULTICLASS)
+		return 1;
+	return data->n_classes < PGML_OBL_MAX_TARGETS ? data->n_classes : PGML_OBL_MAX_TARGETS;
+}
+
+static int32_t
+count_width(const PgmlDataset *data)
+{
+	return data->task == PGML_TASK_MULTICLASS ? count_targets(data) + 1 : 4;
+}
+
+static int32_t
+count_single(const PgmlOblConfig *config, const PgmlMatrix *x)
+{
+	int32_t n = 0;
+
+	for (int32_t f = 0; f < x->nfeatures; f++)
+		n += pgml_obl_has_ctr(config, &x->features[f]);
+	return n;
+}
+
+/* A power of two: places of a hash table for n rows. */
+static uint64_t
+count_places(int64_t n)
+{
+	uint64_t places = 2048;
+
+	while (places < (uint64_t) n + (uint64_t) n / 2)
+		places *= 2;
+	return places;
+}
+
+static int64_t
+scratch_size(int64_t n, int32_t n_targets)
+{
+	return n * 4 + (int64_t) count_places(n) * 12 + (n + 1) * 4 * (2 + n_targets);
+}
+
+int64_t
+pgml_obl_ctr_size(const PgmlOblConfig *config, const PgmlDataset *data)
+{
+	int64_t single = count_single(config, data->x);
+	int64_t bytes = (data->n + data->n_valid) * count_width(data);
+
+	if (single == 0)
+		return 0;
+	return bytes * (single + (single > 1 && config->max_combined > 1 ? PGML_OBL_MIN_SLOTS : 0)) +
+		   scratch_size(data->n, count_targets(data)) + data->n * (8 + 4 + 32) +
+		   (int64_t) (PGML_OBL_MAX_KNOWN * sizeof(PgmlOblKnown)) + PGML_OBL_MAP_SIZE * 4 +
+		   PGML_OBL_MAX_SLOTS * 24;
+}
+
+/* ---- creating ---- */
+
+/* Ranks of the targets, from 0 to 1, equal ones the middle of theirs. */
+static PgmlStatus
+rank_targets(const PgmlEnv *env, const PgmlGbmTarget *target, float *hit)
+{
+	PgmlArena *arena = pgml_arena_create(env->budget);
+	PgmlKeyed *items = arena ? pgml_array(arena, 2 * (size_t) target->n, sizeof(PgmlKeyed)) : NULL;
+	PgmlStatus status = items ? PGML_OK : pgml_fail_nomem(env, "ranks of the targets");
+
+	for (int64_t i = 0; items && i < target->n; i++)
+		items[i] = (PgmlKeyed){ pgml_key_of_double(target->y[i]), i };
+	if (status == PGML_OK)
+		status = pgml_sort_keyed(env, items, items + target->n, target->n);
+	for (int64_t from = 0, upto; status == PGML_OK && from < target->n; from = upto)
+	{
+		for (upto = from; upto < target->n && items[upto].key == items[from].key;)
+			upto++;
+		for (int64_t i = from; i < upto; i++)
+			hit[items[i].row] = (float) ((double) (from + upto) / 2 / (double) target->n);
+	}
+	pgml_arena_destroy(arena);
+	return status;
+}
+
+/* Targets: class 1, the rank, or the classes with most rows. */
+static PgmlStatus
+make_targets(const PgmlEnv *env, PgmlArena *arena, const PgmlGbmTarget *target, PgmlOblCtr *ctr)
+{
+	size_t classes = (size_t) target->n_outputs;
+	double *weight = pgml_zalloc(arena, classes, sizeof(double));
+	int32_t *number = pgml_array(arena, classes, sizeof(int32_t));
+	double middle = 0;
+
+	if (!weight || !number)
+		return pgml_fail_nomem(env, "statistics of categories");
+	if (target->task == PGML_TASK_REGRESSION)
+		PGML_TRY(rank_targets(env, target, ctr->hit));
+	for (int64_t i = 0; !ctr->several && i < target->n; i++)
+	{
+		if (target->task == PGML_TASK_BINARY)
+			ctr->hit[i] = (float) target->y[i];
+		middle += ctr->hit[i] * (target->w ? target->w[i] : 1) / target->weight;
+	}
+	ctr->share[0] = (float) middle;
+	if (!ctr->several)
+		return PGML_OK;
+	for (int64_t i = 0; i < target->n; i++)
+		weight[(int) target->y[i]] += target->w ? target->w[i] : 1;
+	for (size_t k = 0; k < classes; k++)
+		number[k] = -1;
+	for (int32_t t = 0; t < ctr->n_targets; t++)
+	{
+		size_t best = 0;
+
+		for (size_t k = 1; k < classes; k++)
+			if (number[best] >= 0 || (number[k] < 0 && weight[k] > weight[best]))
+				best = k;
+		number[best] = t;
+		ctr->share[t] = (float) (weight[best] / target->weight);
+	}
+	for (int64_t i = 0; i < target->n; i++)
+		ctr->hit[i] = (float) number[(int) target->y[i]];
+	return PGML_OK;
+}
+
+/* Random orders of the learned rows (Fisher and Yates). */
+static PgmlStatus
+make_orders(const PgmlEnv *env, PgmlArena *arena, PgmlOblCtr *ctr)
+{
+	for (int32_t o = 0; o < ctr->n_orders; o++)
+	{
+		int32_t *order = pgml_array(arena, (size_t) ctr->n, sizeof(int32_t));
+		PgmlRng rng;
+
+		if (order == NULL)
+			return pgml_fail_nomem(env, "statistics of categories");
+		pgml_rng_init(&rng, env->seed, (uint64_t) PGML_OBL_STREAM_ORDER << 32 | (uint64_t) o);
+		for (int64_t i = 0; i < ctr->n; i++)
+		{
+			int64_t j = (int64_t) pgml_rng_below(&rng, (uint64_t) i + 1);
+
+			if (i % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
+				return PGML_ERR_CANCELLED;
+			order[i] = order[j];
+			order[j] = (int32_t) i;
+		}
+		ctr->order[o] = order;
+	}
+	return PGML_OK;
+}
+
+/* Memory of the threads. */
+static PgmlStatus
+make_scratch(const PgmlEnv *env, PgmlArena *arena, PgmlOblCtr *ctr)
+{
+	int threads = pgml_pool_threads(env->pool);
+	size_t n = (size_t) ctr->n;
+
+	ctr->table_slots = count_places(ctr->n);
+	ctr->scratch = pgml_array(arena, (size_t) threads, sizeof(PgmlOblCtrScratch));
+	if (ctr->scratch == NULL)
+		return pgml_fail_nomem(env, "statistics of categories");
+	for (int t = 0; t < threads; t++)
+	{
+		PgmlOblCtrScratch *s = &ctr->scratch[t];
+
+		s->bucket = pgml_array(arena, n, sizeof(int32_t));
+		s->key = pgml_array(arena, ctr->table_slots, sizeof(uint64_t));
+		s->value = pgml_array(arena, ctr->table_slots, sizeof(int32_t));
+		s->rows = pgml_array(arena, n + 1, sizeof(float));
+		s->full = pgml_array(arena, n + 1, sizeof(float));
+		s->hits = pgml_array(arena, (n + 1) * (size_t) ctr->n_targets, sizeof(float));
+		if (!s->bucket || !s->key || !s->value || !s->rows || !s->full || !s->hits)
+			return pgml_fail_nomem(env, "statistics of categories");
+	}
+	return PGML_OK;
+}
+
+/* Rows of single features, as many orders as there is memory for, and room for combinations. */
+static PgmlStatus
+make_room(const PgmlEnv *env, PgmlArena *arena, int64_t extra, PgmlOblCtr *ctr)
+{
+	int64_t row = (int64_t) ctr->n_single * ctr->width;
+	bool combines = ctr->n_single > 1 && ctr->max_combined > 1;
+	int64_t least =
+		row + (combines ? PGML_OBL_MIN_SLOTS * ctr->width : 0); /* bytes a row, in each order */
+
+	ctr->n_orders = ctr->n <= MANY_ROWS && ctr->n * least <= extra / 2 ? PGML_OBL_MAX_ORDERS : 1;
+	extra -= (ctr->n_orders - 1) * ctr->n * least;
+	for (int32_t o = 0; o <= PGML_OBL_MAX_ORDERS; o++)
+	{
+		int64_t rows = o < ctr->n_orders ? ctr->n : o == PGML_OBL_MAX_ORDERS ? ctr->n_valid : 0;
+
+		ctr->single[o] = rows > 0 ? pgml_array(arena, (size_t) rows, (size_t) row) : NULL;
+		if (rows > 0 && ctr->single[o] == NULL)
+			return pgml_fail_nomem(env, "statistics of categories");
+	}
+	ctr->slot_bytes = (size_t) ((ctr->n * ctr->n_orders + ctr->n_valid) * ctr->width);
+	extra = extra > 0 ? extra / (int64_t) ctr->slot_bytes : 0;
+	if (combines)
+		ctr->n_slots = extra < PGML_OBL_MAX_SLOTS - PGML_OBL_MIN_SLOTS ?
+						   (int32_t) extra + PGML_OBL_MIN_SLOTS :
+						   PGML_OBL_MAX_SLOTS;
+	ctr->known = pgml_array(arena, (size_t) ctr->n_single + (combines ? PGML_OBL_MAX_KNOWN : 0),
+							sizeof(PgmlOblKnown));
+	ctr->slot = pgml_zalloc(arena, (size_t) ctr->n_slots + 1, sizeof(uint8_t *));
+	ctr->owner = pgml_array(arena, (size_t) ctr->n_slots + 1, sizeof(int32_t));
+	ctr->used = pgml_zalloc(arena, (size_t) ctr->n_slots + 1, sizeof(int64_t));
+	ctr->map = combines ? pgml_array(arena, PGML_OBL_MAP_SIZE, sizeof(int32_t)) : NULL;
+	if (!ctr->known || !ctr->slot || !ctr->owner || !ctr->used || (combines && !ctr->map))
+		return pgml_fail_nomem(env, "statistics of categories");
+	if (combines)
+		memset(ctr->map, 0xff, PGML_OBL_MAP_SIZE * sizeof(int32_t));
+	for (int32_t i = 0; i < ctr->n_slots; i++)
+		ctr->owner[i] = -1;
+	for (int32_t i = 0; i < ctr->n_slots && i < PGML_OBL_MIN_SLOTS; i++)
+	{
+		ctr->slot[i] = pgml_alloc(arena, ctr->slot_bytes);
+		if (ctr->slot[i] == NULL)
+			return pgml_fail_nomem(env, "statistics of combinations");
+	}
+	return PGML_OK;
+}
+
+/* Weights around a mean of 1. */
+static PgmlStatus
+make_weights(const PgmlEnv *env, PgmlArena *arena, const PgmlGbmTarget *target, PgmlOblCtr *ctr)
+{
+	if (target->w == NULL)
+		return PGML_OK;
+	ctr->weight = pgml_array(arena, (size_t) ctr->n, sizeof(float));
+	if (ctr->weight == NULL)
+		return pgml_fail_nomem(env, "statistics of categories");
+	for (int64_t i = 0; i < ctr->n; i++)
+		ctr->weight[i] = (float) (target->w[i] / target->weight * (double) ctr->n);
+	return PGML_OK;
+}
+
+PgmlStatus
+pgml_obl_ctr_create(const PgmlEnv *env, PgmlArena *arena, const PgmlOblConfig *config,
+					const PgmlDataset *data, const PgmlGbmTarget *target, int64_t extra,
+					PgmlOblCtr **out)
+{
+	int32_t single = count_single(config, data->x);
+	PgmlOblCtr *ctr;
+
+	*out = NULL;
+	if (single == 0)
+		return PGML_OK;
+	ctr = pgml_zalloc(arena, 1, sizeof(*ctr));
+	if (ctr == NULL)
+		return pgml_fail_nomem(env, "statistics of categories");
+	ctr->arena = arena;
+	ctr->x = data->x;
+	ctr->learned = data->rows;
+	ctr->valid = data->valid_rows;
+	ctr->n = data->n;
+	ctr->n_valid = data->valid_rows ? data->n_valid : 0;
+	ctr->width = count_width(data);
+	ctr->n_targets = count_targets(data);
+	ctr->n_single = single;
+	ctr->max_combined = config->max_combined;
+	ctr->several = data->task == PGML_TASK_MULTICLASS;
+	ctr->hit = pgml_array(arena, (size_t) data->n, sizeof(float));
+	if (ctr->hit == NULL)
+		return pgml_fail_nomem(env, "statistics of categories");
+	PGML_TRY(make_targets(env, arena, target, ctr));
+	PGML_TRY(make_weights(env, arena, target, ctr));
+	PGML_TRY(make_room(env, arena, extra, ctr));
+	PGML_TRY(make_orders(env, arena, ctr));
+	PGML_TRY(make_scratch(env, arena, ctr));
+	for (int32_t f = 0; f < data->x->nfeatures; f++)
+		if (pgml_obl_has_ctr(config, &data->x->features[f]))
+			ctr->known[ctr->n_known++] = (PgmlOblKnown){ .projection = { 1, { f } }, .slot = -1 };
+	PGML_TRY(pgml_obl_ctr_fill(env, ctr, NULL, single));
+	*out = ctr;
+	return PGML_OK;
+}

@@ -1,0 +1,332 @@
+/*
+ * Tests of the statistics of categories of learner `oblivious_boosting`.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#define DATA_LEARNER pgml_learner_oblivious_boosting
+#include "gbm_data.h"
+#include "learner/oblivious_ctr.h"
+#include "learner/oblivious_payload.h"
+#include "unit.h"
+
+/* Statistics of a dataset. */
+typedef struct Parts
+{
+	Data *d;
+	PgmlArena *arena;
+	PgmlGbmTarget target;
+	PgmlOblConfig config;
+	PgmlOblCtr *ctr;
+} Parts;
+
+static Parts *
+parts_new(Data *d, int max_combined)
+{
+	Parts *p = calloc(1, sizeof(*p));
+
+	p->d = d;
+	p->arena = pgml_arena_create(&d->budget);
+	p->config = (PgmlOblConfig){ .max_combined = max_combined, .one_hot_max_size = 1 };
+	assert_int_equal(
+		pgml_gbm_target_create(&d->env, p->arena, &d->set, d->rows, d->set.n, &p->target), PGML_OK);
+	assert_int_equal(
+		pgml_obl_ctr_create(&d->env, p->arena, &p->config, &d->set, &p->target, 1 << 24, &p->ctr),
+		PGML_OK);
+	return p;
+}
+
+static void
+parts_free(Parts *p)
+{
+	pgml_arena_destroy(p->arena);
+	data_free(p->d);
+	free(p);
+}
+
+static int
+value(const Parts *p, int32_t projection, int32_t place, int32_t order, int64_t row)
+{
+	PgmlOblColumn column = pgml_obl_ctr_column(p->ctr, projection, place, order);
+
+	return pgml_obl_bin(&column, row);
+}
+
+/*
+ * Two levels, classes 1 0 1 1 | 0 0 1 0 0 0: half of ten rows.  The rows of a level in the order o: with c rows before it, h of them
+ * of class 1, a row's statistics are h, h + 1/2 and h + 1 over c + 1, in sixteenths.
+ */
+static void
+statistics_by_hand(void **state)
+{
+	static const double y[] = { 1, 0, 1, 1, 0, 1, 1, 0, 0, 0, 0, 1 };
+	Data *d = data_new(12, 1, PGML_TASK_BINARY, 2);
+	Parts *p;
+
+	(void) state;
+	make_categorical(d, 0, 3);
+	for (int i = 0; i < 12; i++)
+	{
+		d->col[0][i] = i < 4 ? 0 : i < 10 ? 1 : 2;
+		d->y[i] = y[i];
+	}
+	d->set.valid_rows = d->rows + 10;
+	d->set.n_valid = 2;
+	d->set.n = 10;
+	/* Of the ten, five are of class 1: the scale is even. */
+	p = parts_new(d, 1);
+	assert_int_equal(pgml_obl_ctr_width(p->ctr), 4);
+	assert_int_equal(pgml_obl_ctr_orders(p->ctr), 2);
+	for (int o = 0; o < 2; o++)
+	{
+		const int32_t *order = pgml_obl_ctr_order(p->ctr, o);
+		int count[2] = { 0, 0 }, hits[2] = { 0, 0 };
+
+		for (int j = 0; j < 10; j++)
+		{
+			int row = order[j], level = row >= 4;
+
+			for (int k = 0; k < 3; k++)
+			{
+				double share = (hits[level] + k / 2.0) / (count[level] + 1);
+
+				assert_int_equal(value(p, 0, k, o, row), share >= 1 ? 15 : (int) (share * 16));
+			}
+			/* Level 0 has 4 rows, level 1 has 6: sqrt(4/7) and sqrt(6/7). */
+			assert_int_equal(value(p, 0, 3, o, row), level ? 14 : 12);
+			count[level]++;
+			hits[level] += y[row] == 1;
+		}
+	}
+	/* Validation rows are of a level that was not seen: no rows, no hits. */
+	assert_int_equal(value(p, 0, 0, -1, 0), 0);
+	assert_int_equal(value(p, 0, 1, -1, 0), 8);
+	assert_int_equal(value(p, 0, 2, -1, 0), 15);
+	assert_int_equal(value(p, 0, 3, -1, 0), 0);
+	parts_free(p);
+}
+
+/* All rows count for others: 3 of 4 in level 0, so 3/5, 3.5/5, 4/5; the first row in an order has only the prior. */
+static void
+all_rows_count_for_others(void **state)
+{
+	static const double y[] = { 1, 0, 1, 1, 0, 1, 1, 0, 0, 0, 0, 1 };
+	Data *d = data_new(12, 1, PGML_TASK_BINARY, 2);
+	Parts *p;
+
+	(void) state;
+	make_categorical(d, 0, 3);
+	for (int i = 0; i < 12; i++)
+	{
+		d->col[0][i] = i < 4 ? 0 : 1;
+		d->y[i] = y[i];
+	}
+	d->col[0][10] = 0;
+	d->set.valid_rows = d->rows + 10;
+	d->set.n_valid = 1;
+	d->set.n = 10;
+	p = parts_new(d, 1);
+	assert_int_equal(value(p, 0, 0, -1, 0), 9);  /* 9.6 */
+	assert_int_equal(value(p, 0, 1, -1, 0), 11); /* 11.2 */
+	assert_int_equal(value(p, 0, 2, -1, 0), 12); /* 12.8 */
+	for (int o = 0; o < 2; o++)
+		assert_int_equal(value(p, 0, 1, o, pgml_obl_ctr_order(p->ctr, o)[0]), 8);
+	parts_free(p);
+}
+
+/* A row's own target changes no statistic of its own. */
+static void
+own_targets_are_not_known(void **state)
+{
+	(void) state;
+	for (int row = 0; row < 20; row++)
+	{
+		int before[2][4];
+
+		for (int changed = 0; changed < 2; changed++)
+		{
+			Data *d = data_mixed(200, 6, PGML_TASK_MULTICLASS, 3);
+			Parts *p;
+
+			/* Two rows swap their classes, so that the shares are the same. */
+			d->y[100] = changed ? 2 : 0;
+			d->y[row] = changed ? 0 : 2;
+			p = parts_new(d, 1);
+			for (int o = 0; o < 2; o++)
+			{
+				const int32_t *order = pgml_obl_ctr_order(p->ctr, o);
+				int j = 0;
+
+				while (order[j] != row && order[j] != 100)
+					j++;
+				/* What comes before both knows of neither; the first of them as well. */
+				for (int k = 0; k < 4; k++)
+				{
+					if (changed)
+						assert_int_equal(value(p, 0, k, o, order[j]), before[o][k]);
+					before[o][k] = value(p, 0, k, o, order[j]);
+				}
+			}
+			parts_free(p);
+		}
+	}
+}
+
+/* Combinations: buckets of pairs, in memory for few at a time. */
+static void
+combinations_are_made_when_wanted(void **state)
+{
+	Data *d = data_mixed(3000, 6, PGML_TASK_BINARY, 2);
+	Parts *p = parts_new(d, 3);
+	int32_t found[8];
+	int32_t n = 0;
+	float rows[13][4] = { { 0 } }, hits[13][4] = { { 0 } };
+
+	(void) state;
+	assert_int_equal(pgml_obl_ctr_single(p->ctr), 2);
+	assert_int_equal(pgml_obl_ctr_combine(&d->env, p->ctr, 0, found, &n, 8), PGML_OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(pgml_obl_ctr_combine(&d->env, p->ctr, 1, found, &n, 8), PGML_OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(found[0], 2);
+	assert_int_equal(pgml_obl_ctr_combine(&d->env, p->ctr, 2, found, &n, 8), PGML_OK);
+	assert_int_equal(n, 1);
+	assert_int_equal(pgml_obl_ctr_provide(&d->env, p->ctr, NULL, 0, found, &n), PGML_OK);
+	assert_int_equal(pgml_obl_ctr_buckets(p->ctr, 2), 13 * 3);
+	for (int j = 0; j < 3000; j++)
+	{
+		int row = pgml_obl_ctr_order(p->ctr, 1)[j];
+		int a = isnan(d->col[4][row]) ? 0 : (int) d->col[4][row] + 1, b = (int) d->col[5][row];
+		float share = hits[a][b] / (rows[a][b] + 1);
+
+		/* The scale's middle is the share of class 1, so only ends are plain. */
+		if (share == 0)
+			assert_int_equal(value(p, 2, 0, 1, row), 0);
+		else
+			assert_true(value(p, 2, 0, 1, row) >= (share > 0.9f ? 10 : 0));
+		rows[a][b]++;
+		hits[a][b] += (float) d->y[row];
+	}
+	parts_free(p);
+}
+
+/* XOR of two categorical features is nothing for each alone: the combination has it. */
+static void
+combinations_find_what_single_features_miss(void **state)
+{
+	double share[2] = { 0, 0 };
+
+	(void) state;
+	for (int combined = 1; combined <= 2; combined++)
+	{
+		Data *d = data_new(4000, 2, PGML_TASK_BINARY, 2);
+		PgmlRng rng;
+		int right = 0;
+
+		pgml_rng_init(&rng, 5, 5);
+		make_categorical(d, 0, 30);
+		make_categorical(d, 1, 30);
+		for (int i = 0; i < 4000; i++)
+		{
+			int a = (int) pgml_rng_below(&rng, 30), b = (int) pgml_rng_below(&rng, 30);
+
+			d->col[0][i] = (float) a;
+			d->col[1][i] = (float) b;
+			d->y[i] = (a + b) % 2;
+		}
+		d->set.n = 3500;
+		set(d, "n_estimators", 60);
+		set(d, "learning_rate", 0.2);
+		set(d, "max_ctr_complexity", combined);
+		fit(d, NULL);
+		for (int i = 3500; i < 4000; i++)
+			right += (predict_row(d, i) > 0.5) == (d->y[i] > 0);
+		share[combined - 1] = right / 500.0;
+		data_free(d);
+	}
+	assert_true(share[1] > 0.85);
+	assert_true(share[1] > share[0] + 0.1);
+}
+
+/* A table's bucket says what the validation rows are told: whole fits agree, for levels seen, not seen and missing. */
+static void
+tables_agree_with_training(void **state)
+{
+	(void) state;
+	for (int t = 0; t < 3; t++)
+	{
+		PgmlTask task = t == 0 ? PGML_TASK_REGRESSION :
+						t == 1 ? PGML_TASK_BINARY :
+								 PGML_TASK_MULTICLASS;
+		Data *d = data_mixed(3000, 6, task, t + 1);
+		int outputs = t == 2 ? 3 : 1;
+
+		make_categorical(d, 0, 500);
+		for (int i = 0; i < 3000; i++)
+			d->col[0][i] = i % 11 == 0 ? NAN : (float) (i * 13 % 500);
+		d->set.n = 2000;
+		d->set.valid_rows = d->rows + 2000;
+		d->set.n_valid = 1000;
+		d->set.valid_out = calloc(1000 * 3, sizeof(double));
+		set(d, "n_estimators", 40);
+		fit(d, NULL);
+		assert_true(d->fit.predicted);
+		assert_true(((const PgmlOblHeader *) d->fit.payload.data)->n_tables > 1);
+		for (int i = 0; i < 1000; i++)
+		{
+			float x[MAX_FEATURES];
+			double out[3];
+
+			get_row(d, 2000 + i, x);
+			learner->predict(d->fit.payload.data, &d->shape, x, 1, out);
+			assert_memory_equal(out, d->set.valid_out + i * outputs,
+								(size_t) outputs * sizeof(double));
+		}
+		free(d->set.valid_out);
+		data_free(d);
+	}
+}
+
+/* An id tells nothing: the model is not worse than one without it. */
+static void
+ids_are_not_learned(void **state)
+{
+	Data *d = data_new(2000, 2, PGML_TASK_BINARY, 2);
+	PgmlRng rng;
+	double loss = 0;
+
+	(void) state;
+	pgml_rng_init(&rng, 6, 6);
+	make_categorical(d, 0, 2000);
+	for (int i = 0; i < 2000; i++)
+	{
+		d->col[0][i] = (float) i;
+		d->col[1][i] = (float) pgml_rng_normal(&rng);
+		d->y[i] = pgml_rng_below(&rng, 2) > 0;
+	}
+	d->set.n = 1000;
+	set(d, "n_estimators", 100);
+	fit(d, NULL);
+	for (int i = 1000; i < 2000; i++)
+		loss -= log(d->y[i] > 0 ? predict_row(d, i) : 1 - predict_row(d, i)) / 1000;
+	assert_true(loss < 0.75);
+	data_free(d);
+}
+
+int
+test_oblivious_ctr(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(statistics_by_hand),
+		cmocka_unit_test(all_rows_count_for_others),
+		cmocka_unit_test(own_targets_are_not_known),
+		cmocka_unit_test(combinations_are_made_when_wanted),
+		cmocka_unit_test(combinations_find_what_single_features_miss),
+		cmocka_unit_test(tables_agree_with_training),
+		cmocka_unit_test(ids_are_not_learned),
+	};
+
+	return cmocka_run_group_tests_name("oblivious_boosting: statistics", tests, NULL, NULL);
+}
