@@ -6,6 +6,7 @@
  * feature (0: numeric); the columns one after another, float32; the targets of the rows to learn from, float64.  Prints the
  * seconds of the fit, CPU and wall, cutting into bins included; the CPU seconds of predicting, from rows and from blocks of
  * columns; and the bytes of the model.  Writes the predictions to FILE.out, float64.
+ * With seed=N and valid=N: so many of the rows to learn from, the last, are for early stopping.
  * With explain=1 the rows to predict are explained as well, by one thread: a second line has the CPU seconds of preparing and of
  * explaining, and FILE.phi the contributions, row after row with the base last.
  */
@@ -249,6 +250,12 @@ main(int argc, char **argv)
 		*value++ = 0;
 		if (strcmp(argv[i], "seed") == 0)
 			env.seed = strtoull(value, NULL, 10);
+		else if (strcmp(argv[i], "valid") == 0)
+		{
+			set.n_valid = atoll(value);
+			set.n -= set.n_valid;
+			set.valid_rows = b.rows + set.n;
+		}
 		else if (strcmp(argv[i], "explain") == 0)
 			explain = strcmp(value, "1") == 0;
 		else if (pgml_params_set_text(learner, &params, argv[i], value, NULL) &&
