@@ -28,7 +28,7 @@ typedef struct PgmlError
 	PgmlStatus status;
 	char message[512];
 	char detail[512];
-	char hint[512];
+	char hint[1024]; /* all settings of a learner fit in */
 } PgmlError;
 
 /*

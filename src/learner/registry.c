@@ -143,7 +143,7 @@ nearest_param(const PgmlLearner *learner, const char *name)
 static PgmlStatus
 fail_unknown(const PgmlLearner *learner, const char *name, PgmlError *err)
 {
-	char list[400] = "";
+	char list[900] = "";
 	size_t len = 0;
 	const PgmlParam *nearest = nearest_param(learner, name);
 

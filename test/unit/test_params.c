@@ -231,10 +231,34 @@ wrong_words_are_told_with_the_right_ones(void **state)
 	assert_false(params.given[3] || params.given[4]);
 }
 
+/* However many settings a learner has, the hint has room for all. */
+static void
+hints_name_all_settings(void **state)
+{
+	int n;
+	const PgmlLearner *const *all = pgml_learners(&n);
+
+	(void) state;
+	for (int i = 0; i < n; i++)
+	{
+		PgmlParams params;
+		PgmlError err;
+		char last[100];
+
+		if (all[i]->n_params == 0)
+			continue;
+		pgml_params_default(all[i], &params);
+		assert_int_equal(pgml_params_set(all[i], &params, "perplexity", 1, &err), PGML_ERR_BADARG);
+		snprintf(last, sizeof(last), ", %s.", all[i]->params[all[i]->n_params - 1].name);
+		assert_non_null(strstr(err.hint, last));
+	}
+}
+
 int
 test_params(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(hints_name_all_settings),
 		cmocka_unit_test(learners_are_found_by_name),
 		cmocka_unit_test(registered_settings_are_consistent),
 		cmocka_unit_test(settings_are_set_by_name_or_alias),
