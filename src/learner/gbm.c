@@ -16,7 +16,7 @@
 #include "learner/gbm_block.h"
 #include "learner/gbm_sample.h"
 #include "learner/gbm_hist.h"
-#include "learner/gbm_loss.h"
+#include "learner/gbm_objective.h"
 #include "learner/gbm_payload.h"
 #include "learner/gbm_tree.h"
 
@@ -28,114 +28,12 @@
 #define FEW_ROUNDS          20
 #define TREE_BYTES_PER_LEAF 28
 
-/*
- * Rows above which a round draws fewer of them unless told otherwise, and the least share: it takes less time, and
- * trees that differ more err less together (Friedman 2002).
- */
-#define MANY_ROWS      ((int64_t) 100000)
-#define LEAST_FRACTION 0.3
-
 /* Streams of random numbers. */
 enum
 {
 	STREAM_ROWS = 0x62616767,
 	STREAM_FEATURES,
 	STREAM_TREES
-};
-
-enum
-{
-	PARAM_N_ESTIMATORS,
-	PARAM_LEARNING_RATE,
-	PARAM_NUM_LEAVES,
-	PARAM_MAX_DEPTH,
-	PARAM_MIN_DATA_IN_LEAF,
-	PARAM_MIN_SUM_HESSIAN,
-	PARAM_LAMBDA_L1,
-	PARAM_LAMBDA_L2,
-	PARAM_MIN_GAIN,
-	PARAM_BAGGING_FRACTION,
-	PARAM_MVS_FRACTION,
-	PARAM_FEATURE_FRACTION,
-	PARAM_FEATURE_FRACTION_BYNODE,
-	PARAM_EXTRA_TREES,
-	PARAM_MAX_BIN,
-	PARAM_EARLY_STOPPING,
-	PARAM_CAT_L2,
-	PARAM_CAT_SMOOTH,
-	PARAM_MAX_CAT_THRESHOLD,
-	PARAM_MAX_CAT_TO_ONEHOT,
-	PARAM_MIN_DATA_PER_GROUP,
-	N_PARAMS
-};
-
-static const PgmlParam params_table[N_PARAMS] = {
-	[PARAM_N_ESTIMATORS] = { "n_estimators",
-							 "num_iterations num_iteration num_boost_round num_round num_rounds num_trees "
-							 "n_iter max_iter iterations",
-							 PGML_PARAM_INT, 1, 100000, 100, true,
-							 "Rounds of boosting, at most; each adds a tree (multiclass: one per class).",
-							 NULL },
-	[PARAM_LEARNING_RATE] = { "learning_rate", "eta shrinkage_rate", PGML_PARAM_REAL, 1e-6, 1, 0.1,
-							  true, "Share of each tree's step that is taken.", NULL },
-	[PARAM_NUM_LEAVES] = { "num_leaves", "num_leaf max_leaves max_leaf max_leaf_nodes",
-						   PGML_PARAM_INT, 2, 32768, 31, true, "Leaves of a tree, at most.", NULL },
-	[PARAM_MAX_DEPTH] = { "max_depth", "depth", PGML_PARAM_INT, -1, 10000, -1, false,
-						  "Depth of a tree, at most; 0 or -1: no bound.", NULL },
-	[PARAM_MIN_DATA_IN_LEAF] = { "min_data_in_leaf",
-								 "min_child_samples min_samples_leaf min_data min_data_per_leaf",
-								 PGML_PARAM_INT, 0, 1e9, 20, true, "Rows of a leaf, at least.",
-								 NULL },
-	[PARAM_MIN_SUM_HESSIAN] = { "min_sum_hessian_in_leaf",
-								"min_child_weight min_sum_hessian min_sum_hessian_per_leaf min_hessian",
-								PGML_PARAM_REAL, 0, 1e9, 1e-3, true,
-								"Sum of the loss's second derivatives in a leaf, at least.", NULL },
-	[PARAM_LAMBDA_L1] = { "lambda_l1", "reg_alpha l1_regularization", PGML_PARAM_REAL, 0, 1e9, 0,
-						  true, "L1 penalty on leaf values.", NULL },
-	[PARAM_LAMBDA_L2] = { "lambda_l2", "reg_lambda l2_regularization lambda l2_leaf_reg",
-						  PGML_PARAM_REAL, 0, 1e9, 0, true, "L2 penalty on leaf values.", NULL },
-	[PARAM_MIN_GAIN] = { "min_gain_to_split", "min_split_gain min_split_loss gamma",
-						 PGML_PARAM_REAL, 0, 1e9, 0, true, "Gain of a split, at least.", NULL },
-	[PARAM_BAGGING_FRACTION] = { "bagging_fraction", "subsample sub_row bagging", PGML_PARAM_REAL,
-								 0.001, 1, 1, false,
-								 "Share of the rows drawn for each round, all as likely; not used when "
-								 "mvs_fraction is below 1.",
-								 NULL },
-	[PARAM_MVS_FRACTION] = { "mvs_fraction", NULL, PGML_PARAM_REAL, 0.001, 1, 1, false,
-							 "Share of the rows drawn for each round, more likely those with large gradients "
-							 "(minimal variance sampling); when neither this nor bagging_fraction is given, "
-							 "less than 1 above 100,000 rows.",
-							 NULL },
-	[PARAM_FEATURE_FRACTION] = { "feature_fraction", "colsample_bytree sub_feature",
-								 PGML_PARAM_REAL, 0.001, 1, 1, false,
-								 "Share of the features drawn for each tree.", NULL },
-	[PARAM_FEATURE_FRACTION_BYNODE] = { "feature_fraction_bynode",
-										"colsample_bynode sub_feature_bynode max_features",
-										PGML_PARAM_REAL, 0.001, 1, 1, false,
-										"Share of the tree's features drawn for each node.", NULL },
-	[PARAM_EXTRA_TREES] = { "extra_trees", "extra_tree", PGML_PARAM_BOOL, 0, 1, 0, false,
-							"Try one random threshold per feature and node instead of all.", NULL },
-	[PARAM_MAX_BIN] = { "max_bin", "max_bins", PGML_PARAM_INT, 2, 255, 255, false,
-						"Bins that a feature's values are sorted into, at most.", NULL },
-	[PARAM_EARLY_STOPPING] = { "early_stopping_round",
-							   "early_stopping_rounds early_stopping n_iter_no_change",
-							   PGML_PARAM_INT, 0, 100000, 50, false,
-							   "Stop after this many rounds without a better validation loss; 0: never.",
-							   NULL },
-	[PARAM_CAT_L2] = { "cat_l2", NULL, PGML_PARAM_REAL, 0, 1e9, 10, true,
-					   "L2 penalty added for the children of a split by a set of levels.", NULL },
-	[PARAM_CAT_SMOOTH] = { "cat_smooth", NULL, PGML_PARAM_REAL, 0, 1e9, 10, true,
-						   "Draws the mean gradients of rare levels towards zero when levels are ordered.",
-						   NULL },
-	[PARAM_MAX_CAT_THRESHOLD] = { "max_cat_threshold", NULL, PGML_PARAM_INT, 1, 255, 32, false,
-								  "Levels in the smaller set of a split, at most.", NULL },
-	[PARAM_MAX_CAT_TO_ONEHOT] = { "max_cat_to_onehot", NULL, PGML_PARAM_INT, 1, 255, 4, false,
-								  "Features with at most this many levels are split one level against the rest.",
-								  NULL },
-	[PARAM_MIN_DATA_PER_GROUP] = { "min_data_per_group", NULL, PGML_PARAM_INT, 1, 1e9, 100, true,
-								   "Rows of a group of levels, at least; when not given, a hundredth of the "
-								   "rows between 10 and 100.",
-								   NULL },
 };
 
 /* One fit. */
@@ -156,6 +54,7 @@ typedef struct Boost
 	double *init; /* the forest's */
 	PgmlGbmApplier *applier;
 	PgmlGbmSample sample; /* fraction 0: all rows are learned from */
+	PgmlGbmPoint *points; /* room for all rows, where quantiles are looked for; else NULL */
 	int32_t *index;       /* rows of the tree being grown */
 	int32_t *usable;      /* features with anything to split */
 	int32_t n_usable;
@@ -168,56 +67,6 @@ typedef struct Boost
 	bool out_of_memory;
 	bool predicted; /* data->valid_out holds the scores of the best round */
 } Boost;
-
-double
-pgml_gbm_mvs_fraction(int64_t n)
-{
-	return n > MANY_ROWS ? fmax(LEAST_FRACTION, sqrt((double) MANY_ROWS / (double) n)) : 1;
-}
-
-/* Settings as numbers of the right type. */
-static PgmlGbmConfig
-read_config(const PgmlDataset *data, const PgmlParams *params)
-{
-	const double *v = params->v;
-	PgmlGbmConfig c = { .n_estimators = (int) v[PARAM_N_ESTIMATORS],
-						.learning_rate = v[PARAM_LEARNING_RATE],
-						.num_leaves = (int) v[PARAM_NUM_LEAVES],
-						.max_depth = v[PARAM_MAX_DEPTH] > 0 ? (int) v[PARAM_MAX_DEPTH] : 0,
-						.min_data = (int64_t) fmax(v[PARAM_MIN_DATA_IN_LEAF], 1),
-						.min_hessian = v[PARAM_MIN_SUM_HESSIAN],
-						.lambda_l1 = v[PARAM_LAMBDA_L1],
-						.lambda_l2 = v[PARAM_LAMBDA_L2],
-						.min_gain = v[PARAM_MIN_GAIN],
-						.bagging_fraction = v[PARAM_BAGGING_FRACTION],
-						.mvs_fraction = v[PARAM_MVS_FRACTION],
-						.feature_fraction = v[PARAM_FEATURE_FRACTION],
-						.feature_fraction_bynode = v[PARAM_FEATURE_FRACTION_BYNODE],
-						.extra_trees = v[PARAM_EXTRA_TREES] != 0,
-						.max_bin = (int) v[PARAM_MAX_BIN],
-						.patience = (int) v[PARAM_EARLY_STOPPING],
-						.cat_l2 = v[PARAM_CAT_L2],
-						.cat_smooth = v[PARAM_CAT_SMOOTH],
-						.max_cat_threshold = (int) v[PARAM_MAX_CAT_THRESHOLD],
-						.max_cat_to_onehot = (int) v[PARAM_MAX_CAT_TO_ONEHOT],
-						.min_data_per_group = (int64_t) v[PARAM_MIN_DATA_PER_GROUP] };
-
-	if (!params->given[PARAM_MVS_FRACTION])
-	{
-		if (params->given[PARAM_BAGGING_FRACTION])
-			c.mvs_fraction = 1;
-		else if (c.mvs_fraction == 1)
-			c.mvs_fraction = pgml_gbm_mvs_fraction(data->n);
-	}
-	if (!params->given[PARAM_MIN_DATA_PER_GROUP])
-	{
-		/* A hundred rows a group is for large tables; small ones would never be split by level. */
-		int64_t scaled = data->n / 100 < 10 ? 10 : data->n / 100;
-
-		c.min_data_per_group = scaled < c.min_data_per_group ? scaled : c.min_data_per_group;
-	}
-	return c;
-}
 
 /* Share of the rows that a round learns from. */
 static double
@@ -245,21 +94,26 @@ given_bins(const PgmlDataset *data, const PgmlGbmConfig *config)
 static int64_t
 memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 {
-	PgmlGbmConfig config = read_config(data, params);
+	PgmlGbmConfig config = pgml_gbm_read_config(data, params);
 	int64_t nf = data->x->nfeatures;
 	const PgmlBins *bins = given_bins(data, &config);
 	int64_t n_valid = data->n_valid;
+	bool weighted = data->w != NULL || pgml_gbm_weighs_classes(&config);
 	int64_t leaves = data->n / config.min_data + 1;
 	int64_t outputs = pgml_task_outputs(data->task, data->n_classes);
 	int64_t rounds = config.n_estimators < FEW_ROUNDS ? config.n_estimators : FEW_ROUNDS;
 	int64_t slack;
 	int64_t bytes = pgml_gbm_rows_size(data->n, data->x->nfeatures, true) +
 					pgml_gbm_rows_size(n_valid, data->x->nfeatures, false) +
-					pgml_gbm_target_size(data, data->w != NULL, data->n) +
-					pgml_gbm_target_size(data, data->w != NULL, n_valid) +
+					pgml_gbm_target_size(data, weighted, data->n) +
+					pgml_gbm_target_size(data, weighted, n_valid) +
 					data->n * (int64_t) (sizeof(PgmlGbmSum) + 3 * sizeof(int32_t)) +
 					pgml_gbm_applier_size(config.num_leaves, data->x->nfeatures);
 
+	if (pgml_gbm_weighs_classes(&config))
+		bytes += data->x->nrows * (int64_t) sizeof(double);
+	if (pgml_gbm_renews(config.objective))
+		bytes += data->n * (int64_t) sizeof(PgmlGbmPoint);
 	if (sample_fraction(&config) < 1)
 		bytes += pgml_gbm_sample_size(data, sample_fraction(&config), config.mvs_fraction < 1);
 	leaves = leaves < config.num_leaves ? leaves : config.num_leaves;
@@ -299,7 +153,11 @@ prepare_rows(Boost *b)
 	if (!(b->target.weight > 0))
 		return pgml_fail(env->error, PGML_ERR_DATA,
 						 "there are no rows with a weight to learn from");
-	pgml_gbm_initial_scores(&b->target, b->init);
+	PGML_TRY(pgml_gbm_set_objective(env, &b->config, &b->target));
+	if (b->target.objective == PGML_GBM_AUTO)
+		pgml_gbm_initial_scores(&b->target, b->init);
+	else
+		PGML_TRY(pgml_gbm_objective_init(env, &b->target, b->points, b->init));
 	pgml_gbm_set_scores(&b->target, b->init);
 	b->bins = given_bins(data, &b->config);
 	if (b->bins == NULL)
@@ -321,6 +179,7 @@ prepare_rows(Boost *b)
 		b->valid.n = 0;
 		return PGML_OK;
 	}
+	PGML_TRY(pgml_gbm_set_objective(env, &b->config, &b->valid));
 	pgml_gbm_set_scores(&b->valid, b->init);
 	return pgml_gbm_rows_create(env, b->arena, b->bins, data->valid_rows, data->n_valid, false,
 								&b->valid_rows);
@@ -339,11 +198,18 @@ prepare(Boost *b)
 
 	pgml_buf_put(&b->forest.init, NULL, outputs * sizeof(double));
 	b->init = (double *) b->forest.init.data;
+	b->forest.link = pgml_gbm_is_log(b->config.objective) ? PGML_GBM_LINK_LOG : PGML_GBM_LINK_TASK;
 	if (fraction < 1)
 	{
 		PGML_TRY(pgml_gbm_sample_create(env, b->arena, b->data, fraction,
 										b->config.mvs_fraction < 1, &b->sample));
 		most = b->sample.capacity;
+	}
+	if (pgml_gbm_renews(b->config.objective))
+	{
+		b->points = pgml_array(b->arena, (size_t) b->data->n, sizeof(PgmlGbmPoint));
+		if (!b->points)
+			return pgml_fail_nomem(env, "training rows");
 	}
 	b->gradients.sum = pgml_array(b->arena, (size_t) most, sizeof(PgmlGbmSum));
 	b->index = pgml_array(b->arena, (size_t) most, sizeof(int32_t));
@@ -366,12 +232,17 @@ static PgmlStatus
 open_round(Boost *b, int round)
 {
 	PGML_TRY(pgml_gbm_prepare_round(b->env, &b->target));
+	PGML_TRY(pgml_gbm_set_delta(b->env, &b->target, b->points));
+	/* Rounds can only be compared by the same loss: that of the first. */
+	if (round == 0)
+		b->valid.delta = b->target.delta;
 	if (b->sample.fraction == 0)
 		return PGML_OK;
 	PGML_TRY(pgml_gbm_sample_draw(
 		b->env, &b->sample,
 		pgml_hash_combine(b->env->seed, (uint64_t) STREAM_ROWS << 32 | (uint64_t) round), &b->rows,
 		&b->target));
+	pgml_gbm_copy_objective(&b->target, &b->sample.target);
 	return pgml_gbm_prepare_round(b->env, &b->sample.target);
 }
 
@@ -412,7 +283,8 @@ boost_output(Boost *b, int round, int k, bool *split)
 							 .index = b->index,
 							 .n = t->n,
 							 .features = b->features,
-							 .seed = seed };
+							 .seed = seed,
+							 .points = b->points };
 	bool complete;
 
 	draw_features(b, number);
@@ -544,7 +416,8 @@ hand_out(const Boost *b, double *margins)
 		for (int k = 0; k < t->n_outputs; k++)
 			margins[i * t->n_outputs + k] = t->score[k * t->n + i] + (regression ? b->init[0] : 0);
 	if (b->predicted)
-		pgml_gbm_link(t->task, t->n_outputs, b->init, b->valid.n, b->data->valid_out);
+		pgml_gbm_link(t->task, b->forest.link, t->n_outputs, b->init, b->valid.n,
+					  b->data->valid_out);
 }
 
 /* Write the payload; with fewer rounds, down to none, when memory does not suffice for the best number. */
@@ -573,16 +446,21 @@ PgmlStatus
 pgml_gbm_fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlFit *fit,
 			 double *margins)
 {
-	Boost b = { .env = env, .data = data, .config = read_config(data, params) };
+	Boost b = { .env = env, .config = pgml_gbm_read_config(data, params) };
+	PgmlDataset weighed;
 	PgmlStatus status;
 
 	if (data->n < 1)
 		return pgml_fail(env->error, PGML_ERR_DATA, "there are no rows to learn from");
+	PGML_TRY(pgml_gbm_check_objective(env, data, &b.config));
 	b.arena = pgml_arena_create(env->budget);
 	if (b.arena == NULL)
 		return pgml_fail_nomem(env, "gradient_boosting");
 	pgml_gbm_forest_init(&b.forest, env->budget);
-	status = prepare(&b);
+	b.data = &weighed;
+	status = pgml_gbm_class_weights(env, b.arena, data, &b.config, &weighed);
+	if (status == PGML_OK)
+		status = prepare(&b);
 	if (status == PGML_OK)
 		status = boost(&b);
 	if (status == PGML_OK)
@@ -604,13 +482,12 @@ fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlF
 
 const PgmlLearner pgml_learner_gradient_boosting = {
 	.name = "gradient_boosting",
-	.summary =
-		"Gradient-boosted decision trees, grown leaf-wise on histograms; takes missing values and "
-		"categories as they are.",
+	.summary = "Gradient-boosted decision trees, grown on histograms; takes missing values and "
+			   "categories as they are.",
 	.tasks = PGML_TASK_ANY,
 	.needs_blas = false,
-	.params = params_table,
-	.n_params = N_PARAMS,
+	.params = pgml_gbm_params,
+	.n_params = PGML_GBM_N_PARAMS,
 	.memory = memory,
 	.fit = fit,
 	.verify = pgml_gbm_verify,

@@ -1,8 +1,8 @@
 /*
  * gbm.h - what the files of the gradient booster share.
  *
- *   gbm.c          settings, the boosting loop, the learner struct
- *   gbm_loss.c     scores, gradients, losses
+ *   gbm.c          the boosting loop, the learner struct;  gbm_params.c: settings
+ *   gbm_loss.c     scores, gradients, losses;  gbm_objective.c: losses for numbers besides squared error
  *   gbm_rows.c     bins of rows, parting rows;  gbm_sample.c: the rows of a round
  *   gbm_hist.c     histograms;  gbm_packed.c: of packed gradients;  gbm_pool.c: which of them are kept
  *   gbm_split.c    best split of one feature: numeric;  gbm_category.c: categorical
@@ -36,9 +36,30 @@
 #define PGML_GBM_BINS      256
 #define PGML_GBM_SET_WORDS (PGML_GBM_BINS / 32)
 
+/* Losses, in the order of their words in the settings; auto: squared error, logistic or softmax, by the task. */
+typedef enum PgmlGbmObjective
+{
+	PGML_GBM_AUTO,
+	PGML_GBM_SQUARED,
+	PGML_GBM_ABSOLUTE,
+	PGML_GBM_QUANTILE,
+	PGML_GBM_HUBER,
+	PGML_GBM_POISSON, /* from here on the score is the logarithm of the prediction */
+	PGML_GBM_GAMMA,
+	PGML_GBM_TWEEDIE
+} PgmlGbmObjective;
+
 /* Settings of a fit, read from PgmlParams. */
 typedef struct PgmlGbmConfig
 {
+	PgmlGbmObjective objective;
+	double alpha;
+	double huber_delta; /* 0: from alpha */
+	double tweedie_power;
+	double max_delta_step;
+	bool balanced; /* classes weigh the same */
+	double scale_pos_weight;
+	bool depthwise;
 	int n_estimators;
 	double learning_rate;
 	int num_leaves;
@@ -64,6 +85,18 @@ typedef struct PgmlGbmConfig
 
 /* mvs_fraction for n rows when neither it nor bagging_fraction is given. */
 extern double pgml_gbm_mvs_fraction(int64_t n);
+
+/* The learner's settings, and a fit's as numbers of the right type. */
+#define PGML_GBM_N_PARAMS 29
+extern const PgmlParam pgml_gbm_params[PGML_GBM_N_PARAMS];
+extern PgmlGbmConfig pgml_gbm_read_config(const PgmlDataset *data, const PgmlParams *params);
+
+/* Do classes have weights? */
+static inline bool
+pgml_gbm_weighs_classes(const PgmlGbmConfig *config)
+{
+	return config->balanced || config->scale_pos_weight != 1;
+}
 
 /* Sums over rows: g in units of g_unit; hc is h in units of h_unit, times 2^count_bits, plus the number of rows. */
 typedef struct PgmlGbmSum

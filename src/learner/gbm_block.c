@@ -243,7 +243,8 @@ pgml_gbm_predict_block(const void *prepared, const uint8_t *payload, const PgmlS
 	{
 		for (int64_t i = 0; i < block->n; i++)
 			score_row(&p, block->x + i, block->stride, scratch, out + i * outputs);
-		pgml_gbm_link(p.shape->task, (int) outputs, p.view.init, block->n, out);
+		pgml_gbm_link(p.shape->task, p.view.header->link, (int) outputs, p.view.init, block->n,
+					  out);
 		return;
 	}
 	fill_lines(&p, block, rows, s->lines);
@@ -257,5 +258,5 @@ pgml_gbm_predict_block(const void *prepared, const uint8_t *payload, const PgmlS
 		for (int64_t i = 0; i < block->n; i++)
 			out[i * outputs + o] = s->score[i];
 	}
-	pgml_gbm_link(p.shape->task, (int) outputs, p.view.init, block->n, out);
+	pgml_gbm_link(p.shape->task, p.view.header->link, (int) outputs, p.view.init, block->n, out);
 }

@@ -6,6 +6,7 @@
 #include "learner/gbm_loss.h"
 
 #include "core/par.h"
+#include "learner/gbm_objective.h"
 #include "learner/gbm_packed.h"
 
 #define BLOCK 4096
@@ -35,7 +36,7 @@ pgml_gbm_target_size(const PgmlDataset *data, bool weighted, int64_t n)
 	int64_t outputs = pgml_task_outputs(data->task, data->n_classes);
 	int64_t per_row = 1 + weighted + outputs + (outputs > 1 ? 2 : 0);
 
-	return (n * per_row + count_blocks(n)) * (int64_t) sizeof(double);
+	return (n * per_row + 2 * count_blocks(n)) * (int64_t) sizeof(double);
 }
 
 /* Allocate the arrays; false when memory is out. */
@@ -47,7 +48,7 @@ allocate(PgmlArena *arena, bool weighted, PgmlGbmTarget *t)
 	t->y = pgml_array(arena, n, sizeof(double));
 	t->w = weighted ? pgml_array(arena, n, sizeof(double)) : NULL;
 	t->score = pgml_array(arena, n * (size_t) t->n_outputs, sizeof(double));
-	t->partial = pgml_array(arena, (size_t) count_blocks(t->n), sizeof(double));
+	t->partial = pgml_array(arena, 2 * (size_t) count_blocks(t->n), sizeof(double));
 	if (!t->y || (weighted && !t->w) || !t->score || !t->partial)
 		return false;
 	if (t->n_outputs == 1)
@@ -136,8 +137,10 @@ void
 pgml_gbm_set_scores(PgmlGbmTarget *target, const double *init)
 {
 	bool regression = target->task == PGML_TASK_REGRESSION;
+	bool is_log = pgml_gbm_is_log(target->objective);
 
-	for (int64_t i = 0; regression && i < target->n; i++)
+	target->offset = is_log ? init[0] : 0;
+	for (int64_t i = 0; regression && !is_log && i < target->n; i++)
 		target->y[i] -= init[0];
 	for (int k = 0; k < target->n_outputs; k++)
 		for (int64_t i = 0; i < target->n; i++)
@@ -222,7 +225,9 @@ pgml_gbm_raw_gradients(const PgmlGbmTarget *t, int k, int64_t from, int n, doubl
 	const double *s = t->score + k * t->n + from;
 	const double *y = t->y + from;
 
-	if (t->task == PGML_TASK_REGRESSION)
+	if (t->objective != PGML_GBM_AUTO)
+		pgml_gbm_objective_gradients(t, from, n, g, h);
+	else if (t->task == PGML_TASK_REGRESSION)
 	{
 		for (int i = 0; i < n; i++)
 		{
@@ -284,7 +289,9 @@ pgml_gbm_exact_sums(const PgmlEnv *env, const PgmlGbmTarget *t, int k, const int
 
 		if (i % BLOCK == 0 && pgml_stopped(env))
 			return PGML_ERR_CANCELLED;
-		if (t->task == PGML_TASK_BINARY)
+		if (t->objective != PGML_GBM_AUTO)
+			pgml_gbm_objective_gradients(t, row, 1, &row_g, &row_h);
+		else if (t->task == PGML_TASK_BINARY)
 			logistic_gradient(score[row], t->y[row], &row_g, &row_h);
 		else if (t->task == PGML_TASK_MULTICLASS)
 			softmax_gradient(score[row] - t->highest[row], t->inverse[row], factor, t->y[row] == k,
@@ -413,17 +420,50 @@ largest_residual(void *arg, int64_t block, int thread)
 	return PGML_OK;
 }
 
-/* A bound of |g| over all rows. */
+/* Largest |g| and h of a block, other objectives. */
 static PgmlStatus
-bound_gradients(const PgmlEnv *env, PgmlGbmTarget *t, double *bound)
+largest_gradients(void *arg, int64_t block, int thread)
 {
+	PgmlGbmTarget *t = arg;
+	int64_t from = block * BLOCK;
+	int n = block_rows(t->n, block);
+	double g[BLOCK], h[BLOCK];
+	double most_g = 0, most_h = 0;
+
+	(void) thread;
+	pgml_gbm_objective_gradients(t, from, n, g, h);
+	for (int i = 0; i < n; i++)
+	{
+		double w = t->w ? t->w[from + i] : 1;
+
+		most_g = fmax(most_g, fabs(g[i]) * w);
+		most_h = fmax(most_h, h[i] * w);
+	}
+	t->partial[block] = most_g;
+	t->partial[count_blocks(t->n) + block] = most_h;
+	return PGML_OK;
+}
+
+/* Bounds of |g| and h over all rows; that of h is given, and replaced where rows have to be looked at. */
+static PgmlStatus
+bound_gradients(const PgmlEnv *env, PgmlGbmTarget *t, double *bound, double *h_bound)
+{
+	int64_t blocks = count_blocks(t->n);
+	bool is_log = pgml_gbm_is_log(t->objective);
+
 	*bound = t->max_weight;
-	if (t->task != PGML_TASK_REGRESSION)
+	if (t->task != PGML_TASK_REGRESSION || t->objective == PGML_GBM_ABSOLUTE ||
+		t->objective == PGML_GBM_QUANTILE)
 		return PGML_OK;
-	PGML_TRY(pgml_par_for(env, count_blocks(t->n), largest_residual, t));
+	PGML_TRY(pgml_par_for(env, blocks,
+						  t->objective == PGML_GBM_AUTO ? largest_residual : largest_gradients, t));
 	*bound = 0;
-	for (int64_t b = 0; b < count_blocks(t->n); b++)
+	for (int64_t b = 0; b < blocks; b++)
 		*bound = fmax(*bound, t->partial[b]);
+	if (is_log)
+		*h_bound = 0;
+	for (int64_t b = 0; is_log && b < blocks; b++)
+		*h_bound = fmax(*h_bound, t->partial[blocks + b]);
 	if (t->first_g == 0)
 		t->first_g = *bound;
 	/* Once the fit is all but exact, the rest is rounding error and must not be magnified. */
@@ -492,13 +532,13 @@ pgml_gbm_gradients(const PgmlEnv *env, PgmlGbmTarget *target, int k, uint64_t se
 	GradientJob job = { .target = target, .k = k, .out = out };
 	PgmlGbmScale *scale = &out->scale;
 	double bound;
-	/* Largest h at weight 1: p (1 - p), twice that with two classes in softmax. */
-	double h_bound = target->task == PGML_TASK_REGRESSION ? 1 : 0.5;
+	/* Largest h; at weight 1: p (1 - p), twice that with two classes in softmax. */
+	double h_bound = target->max_weight * (target->task == PGML_TASK_REGRESSION ? 1 : 0.5);
 
-	PGML_TRY(bound_gradients(env, target, &bound));
+	PGML_TRY(bound_gradients(env, target, &bound, &h_bound));
 	/* Squares of sums must stay finite, and so must the reciprocals of the units. */
 	if (!(bound < 1e120) || !(target->max_weight < 1e120) || (bound > 0 && bound < 1e-120) ||
-		target->max_weight < 1e-120)
+		target->max_weight < 1e-120 || !(h_bound < 1e120) || (h_bound > 0 && h_bound < 1e-120))
 		return pgml_fail(env->error, PGML_ERR_NUMERIC,
 						 "the target's values or the weights are too large or too small");
 	job.seed = (uint32_t) (seed ^ seed >> 32);
@@ -516,7 +556,7 @@ pgml_gbm_gradients(const PgmlEnv *env, PgmlGbmTarget *target, int k, uint64_t se
 	out->packed = NULL;
 	out->unit_hessian = false;
 	scale->g_unit = unit_for(bound, target->n, 61);
-	scale->h_unit = unit_for(target->max_weight * h_bound, target->n, 62 - scale->count_bits);
+	scale->h_unit = unit_for(h_bound, target->n, 62 - scale->count_bits);
 	job.g_per_unit = 1 / scale->g_unit;
 	job.h_per_unit = 1 / scale->h_unit;
 	return pgml_par_for(env, count_blocks(target->n), gradient_block, &job);
@@ -544,6 +584,8 @@ loss_block(void *arg, int64_t block, int thread)
 			loss = highest[i] + log(sum[i]) - t->score[(int64_t) y * t->n + row];
 		else if (t->task == PGML_TASK_BINARY)
 			loss = fmax(s, 0) - s * y + log1p(exp(-fabs(s)));
+		else if (t->objective != PGML_GBM_AUTO)
+			loss = pgml_gbm_objective_loss(t, row);
 		else
 			loss = (s - y) * (s - y) / 2;
 		total += loss * (t->w ? t->w[row] : 1);

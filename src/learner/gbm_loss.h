@@ -1,9 +1,9 @@
 /*
  * gbm_loss.h - scores of rows, and what the loss says about them.
  *
- * Losses per row of weight w: squared error w (y - s)^2 / 2; logistic; softmax over n_classes scores.  Scores lie class
- * after class (score[k * n + i]), as trees are grown one class at a time.  Those of squared error leave the initial
- * score out.
+ * Losses per row of weight w: squared error w (y - s)^2 / 2; logistic; softmax over n_classes scores; and those of
+ * gbm_objective.h.  Scores lie class after class (score[k * n + i]), as trees are grown one class at a time.  Those of
+ * regression leave the initial score out.
  */
 #ifndef PGML_LEARNER_GBM_LOSS_H
 #define PGML_LEARNER_GBM_LOSS_H
@@ -26,11 +26,19 @@ typedef struct PgmlGbmTarget
 	double *score;
 	double *highest; /* softmax: largest score of each row, when probabilities were last prepared */
 	double *inverse; /* softmax: 1 / sum of exp(score - highest) */
-	double *partial; /* one number per block, for reductions */
-	double first_g;  /* squared error: largest |g| before the first tree */
+	double *partial; /* two numbers per block, for reductions */
+	double first_g;  /* regression, where |g| has no bound: the largest before the first tree */
 	float *
 		copies; /* rows that each row, drawn from more of them, stands for, in w already; NULL: 1 */
 	bool never_pack; /* packed gradients were too coarse once */
+	/* Set by pgml_gbm_set_objective(); squared error counts as auto. */
+	PgmlGbmObjective objective;
+	double alpha;
+	double delta; /* huber: |y - s| above which the loss is linear */
+	bool fixed_delta;
+	double power;
+	double h_factor; /* poisson */
+	double offset;   /* to be added to scores: the initial one where it was not taken from y */
 } PgmlGbmTarget;
 
 /* Bytes that pgml_gbm_target_room() takes. */
@@ -48,13 +56,13 @@ extern PgmlStatus pgml_gbm_target_room(const PgmlEnv *env, PgmlArena *arena,
 
 /*
  * Score of every row before the first tree: mean, log-odds, or log of the class shares; init has n_outputs.  To be called
- * before pgml_gbm_set_scores().
+ * before pgml_gbm_set_scores().  For other objectives see pgml_gbm_objective_init().
  */
 extern void pgml_gbm_initial_scores(const PgmlGbmTarget *target, double *init);
 
 /*
- * Set all scores to init.  Squared error: the targets become distances from init and the scores start at 0, so that a
- * large mean takes no digits from small differences.
+ * Set all scores to init.  Regression: the targets become distances from init, or it becomes the offset, and the
+ * scores start at 0, so that a large mean takes no digits from small differences.
  */
 extern void pgml_gbm_set_scores(PgmlGbmTarget *target, const double *init);
 

@@ -9,6 +9,7 @@
 void
 pgml_gbm_forest_init(PgmlGbmForest *forest, PgmlBudget *budget)
 {
+	forest->link = PGML_GBM_LINK_TASK;
 	pgml_buf_init(&forest->init, budget);
 	pgml_buf_init(&forest->node, budget);
 	pgml_buf_init(&forest->value, budget);
@@ -127,7 +128,8 @@ pgml_gbm_encode(const PgmlEnv *env, PgmlGbmForest *forest, int64_t n_trees, int 
 							 .n_trees = (uint32_t) n_trees,
 							 .n_nodes = n_trees > 0 ? end[2 * n_trees - 2] : 0,
 							 .n_words = n_trees > 0 ? end[2 * n_trees - 1] : 0,
-							 .max_bin = (uint32_t) max_bin };
+							 .max_bin = (uint16_t) max_bin,
+							 .link = forest->link };
 	size_t front = front_size(n_outputs, n_trees);
 	size_t nodes = header.n_nodes * sizeof(PgmlGbmNode16);
 	size_t leaves = (size_t) header.n_nodes + (size_t) n_trees;
@@ -233,7 +235,8 @@ verify_frame(const PgmlGbmView *v, size_t len, const PgmlShape *shape, PgmlError
 	if (h->format != PGML_GBM_FORMAT && h->format != PGML_GBM_FORMAT_NO_COVERS)
 		return corrupt(err, "the format is of another version");
 	if (h->n_outputs != (uint32_t) pgml_task_outputs(shape->task, shape->n_classes) ||
-		h->n_trees % h->n_outputs != 0 || h->max_bin < 2 || h->max_bin > 255)
+		h->n_trees % h->n_outputs != 0 || h->max_bin < 2 || h->max_bin > 255 ||
+		h->link > (shape->task == PGML_TASK_REGRESSION ? PGML_GBM_LINK_LOG : PGML_GBM_LINK_TASK))
 		return corrupt(err, "the header is damaged");
 	if (v->len != len)
 		return corrupt(err, "the length is wrong");

@@ -10,7 +10,7 @@
  *   f32 cover[n_nodes + n_trees] rows that each leaf was grown from, by their weights; padded to a multiple of 8; not in format 1
  *
  * Tree t adds to output t % n_outputs; regression adds up the trees first and the initial score last.  The score becomes
- * a probability by the logistic function or softmax.
+ * a probability by the logistic function or softmax; in regression it is the prediction, or its logarithm.
  */
 #ifndef PGML_LEARNER_GBM_PAYLOAD_H
 #define PGML_LEARNER_GBM_PAYLOAD_H
@@ -21,6 +21,10 @@
 #define PGML_GBM_FORMAT           2
 #define PGML_GBM_FORMAT_NO_COVERS 1 /* still read; explanations need the covers */
 
+/* What predictions are made from scores by: what the task says, or (regression) the exponential function. */
+#define PGML_GBM_LINK_TASK 0
+#define PGML_GBM_LINK_LOG  1
+
 typedef struct PgmlGbmHeader
 {
 	uint32_t format;
@@ -28,7 +32,8 @@ typedef struct PgmlGbmHeader
 	uint32_t n_trees;
 	uint32_t n_nodes;
 	uint32_t n_words;
-	uint32_t max_bin; /* levels from max_bin - 1 on are one */
+	uint16_t max_bin; /* levels from max_bin - 1 on are one */
+	uint16_t link;    /* PGML_GBM_LINK_*; 0 in images older than the others */
 } PgmlGbmHeader;
 
 #define PGML_GBM_CATEGORICAL  0x80000000u
@@ -96,6 +101,7 @@ pgml_gbm_set_words(int32_t n_levels, uint32_t max_bin)
 typedef struct PgmlGbmForest
 {
 	PgmlBuf init; /* f64: score before the first tree, per output */
+	uint16_t link;
 	PgmlBuf node;
 	PgmlBuf value;
 	PgmlBuf word;
@@ -125,7 +131,8 @@ extern PgmlStatus pgml_gbm_encode(const PgmlEnv *env, PgmlGbmForest *forest, int
 extern PgmlGbmView pgml_gbm_view(const uint8_t *payload);
 
 /* Turn the scores of n rows, row by row, into predictions. */
-extern void pgml_gbm_link(PgmlTask task, int n_outputs, const double *init, int64_t n, double *out);
+extern void pgml_gbm_link(PgmlTask task, int link, int n_outputs, const double *init, int64_t n,
+						  double *out);
 
 /* The learner's verify() and predict(). */
 extern PgmlStatus pgml_gbm_verify(const uint8_t *payload, size_t len, const PgmlShape *shape,

@@ -81,17 +81,20 @@ typedef struct DrawJob
 	const PgmlGbmTarget *target;
 	uint32_t seed;
 	double bound;   /* rows with less noise are drawn, times what makes their size 1 */
-	double g_share; /* of g^2 in the square of a size, that of h^2 is 1 */
+	double g_share; /* of g^2 in the square of a size */
+	double h_share; /* of h^2 */
 } DrawJob;
 
 /* ---- how likely each row is ---- */
 
 /* Add to squares what one output's g and h of n rows are worth. */
 PGML_GBM_CLONES static void
-add_squares(const double *g, const double *h, int n, double g_share, double *square)
+add_squares(const double *g, const double *h, int n, const DrawJob *job, double *square)
 {
+	double g_share = job->g_share, h_share = job->h_share;
+
 	for (int i = 0; i < n; i++)
-		square[i] += g[i] * g[i] * g_share + h[i] * h[i];
+		square[i] += g[i] * g[i] * g_share + h[i] * h[i] * h_share;
 }
 
 /* Sizes of n rows from their squares and weights, as shares of the largest weight. */
@@ -124,7 +127,7 @@ size_block(void *arg, int64_t block, int thread)
 		for (int k = 0; k < t->n_outputs; k++)
 		{
 			pgml_gbm_raw_gradients(t, k, from, n, g, h);
-			add_squares(g, h, n, job->g_share, square);
+			add_squares(g, h, n, job, square);
 		}
 		take_roots(square, t->w ? t->w + from : NULL, 1 / t->max_weight, n,
 				   job->sample->size + from);
@@ -140,23 +143,27 @@ probe(uint32_t i, int64_t n)
 }
 
 /*
- * What makes g comparable to h: for squared error, where h is 1, the mean g^2 of some rows; else they are comparable
- * as they are.
+ * What makes g comparable to h: for regression, where either is in units of the target, the mean squares of some rows;
+ * else they are comparable as they are.
  */
-static double
-g_share_of(const PgmlGbmTarget *t)
+static void
+find_shares(const PgmlGbmTarget *t, double *g_share, double *h_share)
 {
-	double sum = 0;
+	double g_sum = 0, h_sum = 0;
 
+	*g_share = *h_share = 1;
 	if (t->task != PGML_TASK_REGRESSION)
-		return 1;
+		return;
 	for (uint32_t i = 0; i < PROBE_ROWS; i++)
 	{
-		int64_t row = probe(i, t->n);
+		double g, h;
 
-		sum += (t->score[row] - t->y[row]) * (t->score[row] - t->y[row]);
+		pgml_gbm_raw_gradients(t, 0, probe(i, t->n), 1, &g, &h);
+		g_sum += g * g;
+		h_sum += h * h;
 	}
-	return sum > 0 ? PROBE_ROWS / sum : 0;
+	*g_share = g_sum > 0 ? PROBE_ROWS / g_sum : 0;
+	*h_share = h_sum > 0 ? PROBE_ROWS / h_sum : 0;
 }
 
 /* Mean probability of rows of these sizes. */
@@ -334,7 +341,7 @@ choose_bound(const PgmlEnv *env, DrawJob *job, int64_t *n)
 	job->bound = sample->fraction * NOISE_RANGE;
 	if (sample->size)
 	{
-		job->g_share = g_share_of(job->target);
+		find_shares(job->target, &job->g_share, &job->h_share);
 		PGML_TRY(pgml_par_for(env, count_blocks(job->rows->n), size_block, job));
 		sample->threshold = find_threshold(sample, job->rows->n);
 		job->bound = NOISE_RANGE / sample->threshold;

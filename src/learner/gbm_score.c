@@ -157,11 +157,13 @@ softmax(double *score, uint32_t k)
 }
 
 void
-pgml_gbm_link(PgmlTask task, int n_outputs, const double *init, int64_t n, double *out)
+pgml_gbm_link(PgmlTask task, int link, int n_outputs, const double *init, int64_t n, double *out)
 {
 	for (int64_t i = 0; i < n; i++)
 	{
-		if (task == PGML_TASK_REGRESSION)
+		if (link == PGML_GBM_LINK_LOG)
+			out[i] = pgml_gbm_exp(out[i] + init[0]);
+		else if (task == PGML_TASK_REGRESSION)
 			out[i] += init[0];
 		else if (task == PGML_TASK_BINARY)
 			out[i] = pgml_gbm_sigmoid(out[i]);
@@ -197,7 +199,7 @@ predict_block(const PgmlGbmView *v, const PgmlShape *shape, const float *x, int6
 		add_trees(v, shape, x, n, out, MEETS_MISSING);
 	else
 		add_trees(v, shape, x, n, out, MEETS_NUMBERS);
-	pgml_gbm_link(shape->task, (int) outputs, v->init, n, out);
+	pgml_gbm_link(shape->task, v->header->link, (int) outputs, v->init, n, out);
 }
 
 void

@@ -1,7 +1,7 @@
 /*
- * gbm_tree.c - leaf-wise growth of one tree over binned rows.
+ * gbm_tree.c - growth of one tree over binned rows.
  *
- * The leaf whose best split gains most is split next (Shi 2007).  Rows are row numbers in one index array; a leaf owns a
+ * The leaf whose best split gains most is split next (Shi 2007), or the one nearest to the root.  Rows are row numbers in one index array; a leaf owns a
  * contiguous piece, and splitting it reorders that piece, keeping the order on each side.  The histogram of the
  * smaller child is built from its rows, that of the larger one is what remains of the parent's.
  *
@@ -17,6 +17,12 @@
 #include "core/par.h"
 #include "core/rng.h"
 #include "learner/gbm_pool.h"
+
+/*
+ * Where the score is a logarithm, no step before shrinkage multiplies predictions by more than e^5 = 148: the second-order
+ * approximation says nothing about a leaf whose targets are far from its predictions.
+ */
+#define MAX_LOG_STEP 5.0
 
 #define SEARCH_WORK 2000 /* elementary steps that the search of one feature counts as */
 
@@ -142,6 +148,8 @@ precedes(const PgmlGbmGrower *g, int32_t a, int32_t b)
 {
 	double ga = g->leaf[a].best.gain, gb = g->leaf[b].best.gain;
 
+	if (g->config->depthwise && g->leaf[a].depth != g->leaf[b].depth)
+		return g->leaf[a].depth < g->leaf[b].depth;
 	return ga > gb || (ga == gb && a < b);
 }
 
@@ -519,6 +527,8 @@ set_value(void *arg, int64_t block, int thread)
 	const PgmlGbmGrower *g = job->g;
 	const PgmlGbmGradients *gradients = job->growth->gradients;
 	const Leaf *leaf = &g->leaf[block];
+	PgmlGbmObjective objective = job->growth->target->objective;
+	double value;
 	double sum_g = pgml_gbm_g(&gradients->scale, leaf->total);
 	double sum_h = pgml_gbm_h(&gradients->scale, leaf->total);
 
@@ -527,8 +537,13 @@ set_value(void *arg, int64_t block, int thread)
 	if (too_coarse(gradients, leaf))
 		PGML_TRY(pgml_gbm_exact_sums(g->env, job->growth->target, job->growth->output,
 									 job->growth->index + leaf->begin, leaf->n, &sum_g, &sum_h));
-	g->tree.value[block] =
-		g->config->learning_rate * pgml_gbm_leaf_value(g->config, sum_g, sum_h, leaf->lambda_l2);
+	value = pgml_gbm_leaf_value(g->config, sum_g, sum_h, leaf->lambda_l2);
+	if (pgml_gbm_renews(objective))
+		PGML_TRY(pgml_gbm_renew_leaf(g->env, job->growth->target, job->growth->index + leaf->begin,
+									 leaf->n, job->growth->points + leaf->begin, &value));
+	else if (pgml_gbm_is_log(objective))
+		value = fmax(fmin(value, MAX_LOG_STEP), -MAX_LOG_STEP);
+	g->tree.value[block] = g->config->learning_rate * value;
 	return PGML_OK;
 }
 

@@ -1,12 +1,12 @@
 /*
- * gbm_tree.h - leaf-wise growth of one tree over binned rows.
+ * gbm_tree.h - growth of one tree over binned rows.
  */
 #ifndef PGML_LEARNER_GBM_TREE_H
 #define PGML_LEARNER_GBM_TREE_H
 
 #include "learner/gbm.h"
 #include "learner/gbm_hist.h"
-#include "learner/gbm_loss.h"
+#include "learner/gbm_objective.h"
 #include "learner/gbm_split.h"
 
 /* An inner node. A child >= 0 is a node (always after its parent), else leaf number ~child. */
@@ -57,6 +57,7 @@ typedef struct PgmlGbmGrowth
 	const int32_t *features; /* features that may be used, ascending */
 	int32_t n_features;
 	uint64_t seed;
+	PgmlGbmPoint *points; /* room for n, where leaf values come from residuals */
 } PgmlGbmGrowth;
 
 /* Grow a tree.  *complete is false when the deadline passed before it was finished: the tree is then void. */

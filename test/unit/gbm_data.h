@@ -25,6 +25,7 @@ static const PgmlLearner *const learner = &DATA_LEARNER;
 /* The tests of histograms, splits and losses; returns failures. */
 extern int gbm_parts(void);
 extern int gbm_sampling(void);
+extern int gbm_objectives(void);
 
 /* A dataset that owns its arrays, and the environment of its fits. */
 typedef struct Data

@@ -961,6 +961,6 @@ test_gradient_boosting(void)
 		cmocka_unit_test(other_shapes_are_refused),
 	};
 
-	return gbm_parts() + gbm_sampling() +
+	return gbm_parts() + gbm_sampling() + gbm_objectives() +
 		   cmocka_run_group_tests_name("gradient_boosting", tests, NULL, NULL);
 }

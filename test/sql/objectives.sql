@@ -1,0 +1,45 @@
+-- Losses besides squared error, weights of classes: what hyperparams choose is trained, told, and repeated.
+SET client_min_messages = error;
+DROP EXTENSION IF EXISTS pgml_auto CASCADE;
+CREATE EXTENSION pgml_auto SCHEMA public;
+DROP SCHEMA IF EXISTS objectives_test CASCADE;
+CREATE SCHEMA objectives_test;
+SET search_path = objectives_test, public;
+SET client_min_messages = warning;
+CREATE TABLE deliveries AS
+SELECT i AS id, i * 37 % 50 AS km, round(10 + i * 37 % 50 * 2 + (i * i % 10007 % 100) ^ 2 / 100) AS minutes,
+       i * 37 % 50 + i * i % 10007 % 100 > 130 AS late
+FROM generate_series(1, 2000) AS i;
+
+-- a quantile is above its share of the targets; in one row and in blocks
+SELECT version FROM automl_train('at_most', 'deliveries', 'minutes', metric => 'mae', exclude => '{late}',
+    algorithms => '{gradient_boosting}', hyperparams => '{"objective": "quantile", "alpha": 0.8}', max_trials => 1, time_budget => '0');
+SELECT round(avg((minutes <= predict_value('at_most@1', d))::int), 1) FROM deliveries AS d;
+SELECT round(avg((d.minutes <= p.value)::int), 1) FROM predict_table('at_most@1', 'deliveries', 'id') AS p JOIN deliveries AS d ON d.id = p.id::int;
+
+-- a later training repeats it, unless told otherwise
+SELECT version FROM automl_train('at_most');
+SELECT round(avg((minutes <= predict_value('at_most@2', d))::int), 1) FROM deliveries AS d;
+SELECT version FROM automl_train('at_most', hyperparams => '{"objective": "absolute"}');
+SELECT round(avg((minutes <= predict_value('at_most@3', d))::int), 1) FROM deliveries AS d;
+
+-- logarithms are undone
+SELECT version FROM automl_train('counts', 'deliveries', 'minutes', exclude => '{late}', algorithms => '{gradient_boosting}',
+    hyperparams => '{"objective": "poisson", "grow_policy": "depthwise", "max_depth": 4}', max_trials => 1, time_budget => '0');
+SELECT round((avg(predict_value('counts@1', d)) / avg(minutes))::numeric, 1) AS ratio, min(predict_value('counts@1', d)) > 0 AS positive FROM deliveries AS d;
+
+-- what cannot be learned is told
+SELECT version FROM automl_train('bad', 'SELECT km, minutes - 30 AS minutes FROM deliveries', 'minutes', algorithms => '{gradient_boosting}',
+    hyperparams => '{"objective": "poisson"}', max_trials => 1, time_budget => '0');
+SELECT version FROM automl_train('bad_class', 'SELECT km, minutes, late FROM deliveries', 'late', algorithms => '{gradient_boosting}',
+    hyperparams => '{"objective": "huber"}', max_trials => 1, time_budget => '0');
+SELECT automl_train('bad', 'deliveries', 'minutes', hyperparams => '{"objective": "poison"}');
+
+-- weights of classes raise the probability of the rare one
+SELECT version FROM automl_train('late', 'SELECT km, late FROM deliveries', 'late', algorithms => '{gradient_boosting}', max_trials => 1, time_budget => '0');
+SELECT version FROM automl_train('late_balanced', 'SELECT km, late FROM deliveries', 'late', algorithms => '{gradient_boosting}',
+    hyperparams => '{"class_weight": "balanced"}', max_trials => 1, time_budget => '0');
+SELECT avg(predict_proba('late@1', d)) < 0.15 AS as_it_is, avg(predict_proba('late_balanced@1', d)) > 0.3 AS balanced FROM deliveries AS d;
+
+DROP SCHEMA objectives_test CASCADE;
+DROP EXTENSION pgml_auto CASCADE;
