@@ -566,7 +566,8 @@ fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlF
 	if (status == PGML_OK)
 		status = boost(&b);
 	if (status == PGML_OK && b.predicted)
-		pgml_gbm_link(data->task, b.valid.n_outputs, b.init, b.valid.n, data->valid_out);
+		pgml_gbm_link(data->task, PGML_GBM_LINK_TASK, b.valid.n_outputs, b.init, b.valid.n,
+					  data->valid_out);
 	/* What only growing needs makes room for the payload. */
 	pgml_arena_destroy(b.arena);
 	if (status == PGML_OK)

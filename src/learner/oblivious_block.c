@@ -237,5 +237,5 @@ pgml_obl_predict_block(const void *prepared, const uint8_t *payload, const PgmlS
 		fill_lines(p, block, rows, PGML_BLOCK_ROWS, s);
 		score_block(p, block->n, rows, s, out);
 	}
-	pgml_gbm_link(p->shape->task, (int) outputs, p->view.init, block->n, out);
+	pgml_gbm_link(p->shape->task, PGML_GBM_LINK_TASK, (int) outputs, p->view.init, block->n, out);
 }

@@ -110,5 +110,5 @@ pgml_obl_predict(const uint8_t *payload, const PgmlShape *shape, const float *x,
 				score[k] += value[k];
 		}
 	}
-	pgml_gbm_link(shape->task, (int) outputs, v.init, n, out);
+	pgml_gbm_link(shape->task, PGML_GBM_LINK_TASK, (int) outputs, v.init, n, out);
 }

@@ -10,8 +10,8 @@
 
 /* In the order in which they are tried: from what always works to what takes longest. */
 static const PgmlLearner *const learners[] = {
-	&pgml_learner_constant,      &pgml_learner_linear,      &pgml_learner_gradient_boosting,
-	&pgml_learner_random_forest, &pgml_learner_extra_trees, &pgml_learner_decision_tree,
+	&pgml_learner_constant,           &pgml_learner_linear,      &pgml_learner_gradient_boosting,
+	&pgml_learner_random_forest,      &pgml_learner_extra_trees, &pgml_learner_decision_tree,
 	&pgml_learner_oblivious_boosting,
 };
 

@@ -115,7 +115,8 @@ time_blocks(const PgmlLearner *learner, const Bench *b, const PgmlShape *shape, 
 		learner->predict_block(prepared, fit->payload.data, shape,
 							   &(PgmlBlock){ x, PGML_BLOCK_ROWS, size }, out, scratch);
 		seconds += pgml_thread_cpu() - start;
-		if (memcmp(out, expected + from * (int64_t) outputs, (size_t) size * outputs * sizeof(double)))
+		if (memcmp(out, expected + from * (int64_t) outputs,
+				   (size_t) size * outputs * sizeof(double)))
 			give_up("a block is predicted differently");
 	}
 	free(x);
