@@ -172,7 +172,8 @@ take_site(Oid function, Oid form, Oid type, const char *reference, Size length)
 		PredictSite *site = dlist_container(PredictSite, node, iter.cur);
 
 		if (site->function == function && site->form == form && site->type == type &&
-			site->ref->length == length && memcmp(site->ref->reference, reference, length) == 0)
+			site->ref->reference != NULL && site->ref->length == length &&
+			memcmp(site->ref->reference, reference, length) == 0)
 		{
 			dlist_delete(&site->node);
 			n_parked--;

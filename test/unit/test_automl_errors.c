@@ -482,7 +482,7 @@ static const Trouble troubles[] = {
 	  "metric \"rmsle\" is not defined on the validation rows: a target is -1 or less",
 	  "Choose another metric, for example rmse" },
 	{ "algorithm", BIN, 100, algorithm_unknown, PGML_ERR_BADARG, "unknown algorithm \"xgboost\"",
-	  "The algorithms are constant, linear, gradient_boosting, oblivious_boosting" },
+	  "The algorithms are constant, linear, gradient_boosting, random_forest" },
 	{ "excluded algorithm", BIN, 100, excluded_algorithm_unknown, PGML_ERR_BADARG,
 	  "unknown algorithm \"-forest\"", "The algorithms are" },
 	{ "no algorithm", BIN, 100, every_algorithm_excluded, PGML_ERR_BADARG,
