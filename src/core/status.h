@@ -8,6 +8,8 @@
 #ifndef PGML_CORE_STATUS_H
 #define PGML_CORE_STATUS_H
 
+#include <stdbool.h>
+
 typedef enum PgmlStatus
 {
 	PGML_OK = 0,
@@ -43,6 +45,13 @@ extern void pgml_fail_detail(PgmlError *err, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 extern void pgml_fail_hint(PgmlError *err, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* Did memory, or the budget of it, fail? */
+static inline bool
+pgml_is_memory(PgmlStatus status)
+{
+	return status == PGML_ERR_LIMIT || status == PGML_ERR_NOMEM;
+}
 
 /* Return early with the status of a failed call. */
 #define PGML_TRY(call)                                                                             \

@@ -151,13 +151,6 @@ grow_slot(void *arg, int64_t block, int thread)
 	return PGML_OK;
 }
 
-/* Did memory fail? */
-static bool
-is_memory(PgmlStatus status)
-{
-	return status == PGML_ERR_LIMIT || status == PGML_ERR_NOMEM;
-}
-
 /* Put the trees of n slots into the payload, as far as time and memory went. */
 static void
 keep_trees(Fit *f, int n)
@@ -211,7 +204,7 @@ grow_trees(Fit *f)
 		status = pgml_par_for(f->env, size, grow_slot, f);
 		if (status == PGML_ERR_CANCELLED)
 			return pgml_fail_cancelled(f->env);
-		if (status != PGML_OK && !is_memory(status))
+		if (status != PGML_OK && !pgml_is_memory(status))
 			return pgml_fail(f->env->error, status, "a tree could not be grown");
 		keep_trees(f, (int) size);
 		f->out_of_time |= f->first + size < n && pgml_out_of_time(f->env);
@@ -242,7 +235,7 @@ write_payload(Fit *f, PgmlFit *fit)
 		int64_t n = pgml_forest_written(&f->writer);
 		PgmlStatus status = pgml_forest_write_end(f->env, &f->writer, &lines, header, prior);
 
-		if (!is_memory(status) || n < 2)
+		if (!pgml_is_memory(status) || n < 2)
 		{
 			fit->best_iteration = (int) n;
 			return status;

@@ -18,6 +18,7 @@
 #include "learner/gbm_hist.h"
 #include "learner/gbm_objective.h"
 #include "learner/gbm_payload.h"
+#include "learner/gbm_stopping.h"
 #include "learner/gbm_tree.h"
 
 #define POOL_BYTES ((int64_t) 256 << 20)
@@ -61,11 +62,9 @@ typedef struct Boost
 	bool sets;         /* one of them is split by sets of levels */
 	int32_t *features; /* of the tree being grown */
 	int32_t n_features;
-	double best_loss;
-	int best_round;
+	PgmlGbmStopping stopping;
 	bool out_of_time;
 	bool out_of_memory;
-	bool predicted; /* data->valid_out holds the scores of the best round */
 } Boost;
 
 /* Share of the rows that a round learns from. */
@@ -313,51 +312,6 @@ boost_output(Boost *b, int round, int k, bool *split)
 	return pgml_gbm_forest_add(env, &b->forest, tree, b->bins);
 }
 
-/* These many rounds are the best so far: the scores of the validation rows are kept. */
-static void
-keep_round(Boost *b, int rounds)
-{
-	const PgmlGbmTarget *v = &b->valid;
-	double *out = b->data->valid_out;
-
-	b->best_round = rounds;
-	if (v->n == 0 || out == NULL)
-		return;
-	for (int k = 0; k < v->n_outputs; k++)
-		for (int64_t i = 0; i < v->n; i++)
-			out[i * v->n_outputs + k] = v->score[k * v->n + i];
-	b->predicted = true;
-}
-
-/* Note the validation loss after a number of rounds; *stop: patience is at its end. */
-static PgmlStatus
-judge(Boost *b, int rounds, bool *stop)
-{
-	double loss;
-
-	*stop = false;
-	if (b->valid.n == 0 || b->config.patience == 0)
-	{
-		keep_round(b, rounds);
-		return PGML_OK;
-	}
-	PGML_TRY(pgml_gbm_loss(b->env, &b->valid, &loss));
-	if (rounds == 1 || loss < b->best_loss)
-	{
-		b->best_loss = loss;
-		keep_round(b, rounds);
-	}
-	*stop = rounds - b->best_round >= b->config.patience;
-	return PGML_OK;
-}
-
-/* Did memory fail? */
-static bool
-is_memory(PgmlStatus status)
-{
-	return status == PGML_ERR_LIMIT || status == PGML_ERR_NOMEM;
-}
-
 /* One round: trees for all outputs. *split: one of them has a split. */
 static PgmlStatus
 boost_round(Boost *b, int round, bool *split)
@@ -380,7 +334,10 @@ boost(Boost *b)
 	int empty = 0;
 	bool stop = b->n_usable == 0;
 
-	keep_round(b, 0);
+	b->stopping = (PgmlGbmStopping){
+		.env = b->env, .valid = &b->valid, .out = b->data->valid_out, .patience = b->config.patience
+	};
+	pgml_gbm_keep_round(&b->stopping, 0);
 
 	for (int round = 0; round < b->config.n_estimators && !stop; round++)
 	{
@@ -393,14 +350,14 @@ boost(Boost *b)
 		if (b->out_of_time)
 			break;
 		status = boost_round(b, round, &split);
-		b->out_of_memory = b->best_round > 0 && is_memory(status);
+		b->out_of_memory = b->stopping.best_round > 0 && pgml_is_memory(status);
 		if (b->out_of_time || b->out_of_memory)
 			break;
 		PGML_TRY(status);
 		empty = split ? 0 : empty + 1;
 		if (empty > (is_random(&b->config) ? MAX_EMPTY_ROUNDS : 0))
 			break;
-		PGML_TRY(judge(b, round + 1, &stop));
+		PGML_TRY(pgml_gbm_judge(&b->stopping, round + 1, &stop));
 	}
 	return PGML_OK;
 }
@@ -415,7 +372,7 @@ hand_out(const Boost *b, double *margins)
 	for (int64_t i = 0; margins && i < t->n; i++)
 		for (int k = 0; k < t->n_outputs; k++)
 			margins[i * t->n_outputs + k] = t->score[k * t->n + i] + (regression ? b->init[0] : 0);
-	if (b->predicted)
+	if (b->stopping.predicted)
 		pgml_gbm_link(t->task, b->forest.link, t->n_outputs, b->init, b->valid.n,
 					  b->data->valid_out);
 }
@@ -424,19 +381,19 @@ hand_out(const Boost *b, double *margins)
 static PgmlStatus
 write_payload(Boost *b, int outputs, PgmlFit *fit)
 {
-	int rounds = b->best_round;
+	int rounds = b->stopping.best_round;
 
 	for (;; rounds /= 2)
 	{
 		PgmlStatus status = pgml_gbm_encode(b->env, &b->forest, (int64_t) rounds * outputs,
 											b->config.max_bin, &fit->payload);
 
-		if (rounds == 0 || !is_memory(status))
+		if (rounds == 0 || !pgml_is_memory(status))
 		{
 			fit->best_iteration = rounds;
 			fit->out_of_time = b->out_of_time;
-			fit->out_of_memory = b->out_of_memory || rounds < b->best_round;
-			fit->predicted = b->predicted && rounds == b->best_round;
+			fit->out_of_memory = b->out_of_memory || rounds < b->stopping.best_round;
+			fit->predicted = b->stopping.predicted && rounds == b->stopping.best_round;
 			return status;
 		}
 	}

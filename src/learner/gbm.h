@@ -7,6 +7,7 @@
  *   gbm_hist.c     histograms;  gbm_packed.c: of packed gradients;  gbm_pool.c: which of them are kept
  *   gbm_split.c    best split of one feature: numeric;  gbm_category.c: categorical
  *   gbm_tree.c     leaf-wise growth of one tree;  gbm_apply.c: adding it to scores
+ *   gbm_stopping.c early stopping
  *   gbm_payload.c  the stored form: encode, verify;  gbm_score.c: predict
  *   gbm_prepare.c  the form for blocks of rows;  gbm_block.c: predict them, by kernels in gbm_block_*.c
  *

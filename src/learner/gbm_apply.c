@@ -102,12 +102,8 @@ PgmlStatus
 pgml_gbm_applier_create(const PgmlEnv *env, PgmlArena *arena, int32_t max_leaves, int32_t nfeatures,
 						PgmlGbmApplier **out)
 {
-	int n;
-	const PgmlGbmKernel *const *kernel = pgml_gbm_kernels(&n);
-
-	while (!(*kernel)->runs_here())
-		kernel++;
-	return pgml_gbm_applier_create_for(env, arena, *kernel, max_leaves, nfeatures, out);
+	return pgml_gbm_applier_create_for(env, arena, pgml_gbm_best_kernel(), max_leaves, nfeatures,
+									   out);
 }
 
 /* ---- from a tree to tests ---- */

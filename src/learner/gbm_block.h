@@ -191,6 +191,9 @@ typedef struct PgmlGbmPrepared
 /* All kernels, the best first; the last runs everywhere. */
 extern const PgmlGbmKernel *const *pgml_gbm_kernels(int *n);
 
+/* The best that runs here. */
+extern const PgmlGbmKernel *pgml_gbm_best_kernel(void);
+
 extern const PgmlGbmKernel pgml_gbm_kernel_avx512vbmi;
 extern const PgmlGbmKernel pgml_gbm_kernel_avx512;
 extern const PgmlGbmKernel pgml_gbm_kernel_avx2;

@@ -28,6 +28,17 @@ pgml_gbm_kernels(int *n)
 	return kernels;
 }
 
+const PgmlGbmKernel *
+pgml_gbm_best_kernel(void)
+{
+	int n;
+	const PgmlGbmKernel *const *kernel = pgml_gbm_kernels(&n);
+
+	while (!(*kernel)->runs_here())
+		kernel++;
+	return *kernel;
+}
+
 /* ---- preparing: features ------------------------------------------------------------------- */
 
 #define NO_LINE UINT32_MAX
@@ -528,12 +539,7 @@ PgmlStatus
 pgml_gbm_prepare(const PgmlEnv *env, PgmlArena *arena, const uint8_t *payload,
 				 const PgmlShape *shape, const void **prepared)
 {
-	int n;
-	const PgmlGbmKernel *const *kernel = pgml_gbm_kernels(&n);
-
-	while (!(*kernel)->runs_here())
-		kernel++;
-	return pgml_gbm_prepare_for(env, arena, *kernel, payload, shape, prepared);
+	return pgml_gbm_prepare_for(env, arena, pgml_gbm_best_kernel(), payload, shape, prepared);
 }
 
 size_t

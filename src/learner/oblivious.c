@@ -15,6 +15,7 @@
 #include "core/hash.h"
 #include "core/par.h"
 #include "learner/gbm_payload.h"
+#include "learner/gbm_stopping.h"
 #include "learner/oblivious_block.h"
 #include "learner/oblivious_leaf.h"
 #include "learner/oblivious_payload.h"
@@ -126,11 +127,9 @@ typedef struct Fit
 	uint8_t unseen[PGML_OBL_CTR_BINS];
 	uint32_t width;
 	double *init; /* the forest's */
-	double best_loss;
-	int best_round;
+	PgmlGbmStopping stopping;
 	bool out_of_time;
 	bool out_of_memory;
-	bool predicted; /* data->valid_out holds the scores of the best round */
 } Fit;
 
 /* ---- settings ---- */
@@ -445,58 +444,16 @@ boost_round(Fit *b, int round, bool *split)
 	return pgml_fail(env->error, PGML_ERR_LIMIT, "not enough memory for trees");
 }
 
-/* These many rounds are the best so far: the scores of the validation rows are kept. */
-static void
-keep_round(Fit *b, int rounds)
-{
-	const PgmlGbmTarget *v = &b->valid;
-	double *out = b->data->valid_out;
-
-	b->best_round = rounds;
-	if (v->n == 0 || out == NULL)
-		return;
-	for (int k = 0; k < v->n_outputs; k++)
-		for (int64_t i = 0; i < v->n; i++)
-			out[i * v->n_outputs + k] = v->score[k * v->n + i];
-	b->predicted = true;
-}
-
-/* Note the validation loss after a number of rounds; *stop: patience is at its end. */
-static PgmlStatus
-judge(Fit *b, int rounds, bool *stop)
-{
-	double loss;
-
-	*stop = false;
-	if (b->valid.n == 0 || b->config.patience == 0)
-	{
-		keep_round(b, rounds);
-		return PGML_OK;
-	}
-	PGML_TRY(pgml_gbm_loss(b->env, &b->valid, &loss));
-	if (rounds == 1 || loss < b->best_loss)
-	{
-		b->best_loss = loss;
-		keep_round(b, rounds);
-	}
-	*stop = rounds - b->best_round >= b->config.patience;
-	return PGML_OK;
-}
-
-/* Did memory fail? */
-static bool
-is_memory(PgmlStatus status)
-{
-	return status == PGML_ERR_LIMIT || status == PGML_ERR_NOMEM;
-}
-
 /* All rounds.  One that finds nothing to ask ends the training; one that the deadline or the memory cuts short does not count. */
 static PgmlStatus
 boost(Fit *b)
 {
 	bool stop = false;
 
-	keep_round(b, 0);
+	b->stopping = (PgmlGbmStopping){
+		.env = b->env, .valid = &b->valid, .out = b->data->valid_out, .patience = b->config.patience
+	};
+	pgml_gbm_keep_round(&b->stopping, 0);
 	for (int round = 0; round < b->config.n_estimators && !stop; round++)
 	{
 		bool split = false;
@@ -508,13 +465,13 @@ boost(Fit *b)
 		if (b->out_of_time)
 			break;
 		status = boost_round(b, round, &split);
-		b->out_of_memory = b->best_round > 0 && is_memory(status);
+		b->out_of_memory = b->stopping.best_round > 0 && pgml_is_memory(status);
 		if (b->out_of_time || b->out_of_memory)
 			break;
 		PGML_TRY(status);
 		if (!split)
 			break;
-		PGML_TRY(judge(b, round + 1, &stop));
+		PGML_TRY(pgml_gbm_judge(&b->stopping, round + 1, &stop));
 	}
 	return PGML_OK;
 }
@@ -530,19 +487,19 @@ write_payload(Fit *b, PgmlFit *fit)
 							 .depthwise = b->config.depthwise,
 							 .max_bin = (uint32_t) b->config.max_bin,
 							 .width = b->width };
-	int rounds = b->best_round;
+	int rounds = b->stopping.best_round;
 
 	for (;; rounds /= 2)
 	{
 		PgmlStatus status =
 			pgml_obl_encode(b->env, &b->forest, rounds, &header, b->unseen, &fit->payload);
 
-		if (rounds == 0 || !is_memory(status))
+		if (rounds == 0 || !pgml_is_memory(status))
 		{
 			fit->best_iteration = rounds;
 			fit->out_of_time = b->out_of_time;
-			fit->out_of_memory = b->out_of_memory || rounds < b->best_round;
-			fit->predicted = b->predicted && rounds == b->best_round;
+			fit->out_of_memory = b->out_of_memory || rounds < b->stopping.best_round;
+			fit->predicted = b->stopping.predicted && rounds == b->stopping.best_round;
 			return status;
 		}
 		pgml_buf_free(&fit->payload);
@@ -565,7 +522,7 @@ fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlF
 	status = prepare(&b);
 	if (status == PGML_OK)
 		status = boost(&b);
-	if (status == PGML_OK && b.predicted)
+	if (status == PGML_OK && b.stopping.predicted)
 		pgml_gbm_link(data->task, PGML_GBM_LINK_TASK, b.valid.n_outputs, b.init, b.valid.n,
 					  data->valid_out);
 	/* What only growing needs makes room for the payload. */

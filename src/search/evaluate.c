@@ -275,7 +275,7 @@ training_undefined(const Training *t, const int32_t *rows, int64_t n)
 static PgmlStatus
 forgive_memory(PgmlStatus status)
 {
-	return status == PGML_ERR_LIMIT || status == PGML_ERR_NOMEM ? PGML_OK : status;
+	return pgml_is_memory(status) ? PGML_OK : status;
 }
 
 static PgmlStatus

@@ -224,7 +224,7 @@ encode_what_fits(Training *t, Choice *c, bool *reduced)
 {
 	PgmlStatus status = encode(t, c, &t->result->image);
 
-	while (status == PGML_ERR_LIMIT || status == PGML_ERR_NOMEM)
+	while (pgml_is_memory(status))
 	{
 		pgml_buf_free(&t->result->image);
 		if (!reduce(c) && !next_model(c))
@@ -270,7 +270,7 @@ training_build_image(Training *t, TrialModel *models, double *weight, int n_mode
 		c.folds[m] = models[m].n_fits;
 	fit_into_time(t, &c);
 	status = encode_what_fits(t, &c, &reduced);
-	if ((status == PGML_ERR_LIMIT || status == PGML_ERR_NOMEM) && models != baseline)
+	if (pgml_is_memory(status) && models != baseline)
 	{
 		c = (Choice){ .models = baseline, .n_models = 1, .weight = { 1 }, .folds = { 1 } };
 		status = encode_what_fits(t, &c, &reduced);
