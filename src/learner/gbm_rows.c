@@ -4,14 +4,12 @@
 #include "learner/gbm_rows.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #include "core/par.h"
 #include "learner/gbm_split.h"
 
 #define TRANSPOSE_ROWS 2048
 #define PARTITION_ROWS 4096
-#define HUGE_PAGE      ((uintptr_t) 2 << 20)
 
 /*
  * Bytes from row to row: rows that share few cache lines are worth some padding, so the number of features is
@@ -29,22 +27,6 @@ pgml_gbm_rows_stride(int32_t nfeatures)
 	return (nfeatures + 3) / 4 * 4;
 }
 
-/* Ask for huge pages: rows are visited far apart, and looking up their pages takes a good part of the time. */
-static void
-ask_for_huge_pages(void *memory, size_t bytes)
-{
-#ifdef MADV_HUGEPAGE
-	uintptr_t from = ((uintptr_t) memory + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-	uintptr_t upto = ((uintptr_t) memory + bytes) / HUGE_PAGE * HUGE_PAGE;
-
-	if (upto > from)
-		(void) madvise((void *) from, upto - from, MADV_HUGEPAGE);
-#else
-	(void) memory;
-	(void) bytes;
-#endif
-}
-
 int64_t
 pgml_gbm_rows_size(int64_t n, int32_t nfeatures, bool by_row)
 {
@@ -55,10 +37,7 @@ PgmlStatus
 pgml_gbm_rows_room(const PgmlEnv *env, PgmlArena *arena, int64_t n, int32_t stride, uint8_t **out)
 {
 	*out = pgml_array(arena, (size_t) n, (size_t) stride);
-	if (*out == NULL)
-		return pgml_fail_nomem(env, "bins of the training rows");
-	ask_for_huge_pages(*out, (size_t) n * (size_t) stride);
-	return PGML_OK;
+	return *out != NULL ? PGML_OK : pgml_fail_nomem(env, "bins of the training rows");
 }
 
 typedef struct CopyJob
