@@ -6,6 +6,7 @@
  *   gbm_rows.c     bins of rows, parting rows;  gbm_sample.c: the rows of a round
  *   gbm_hist.c     histograms;  gbm_packed.c: of packed gradients;  gbm_pool.c: which of them are kept
  *   gbm_split.c    best split of one feature: numeric;  gbm_category.c: categorical
+ *   gbm_expand.c   what splitting a leaf takes
  *   gbm_tree.c     leaf-wise growth of one tree;  gbm_apply.c: adding it to scores
  *   gbm_stopping.c early stopping
  *   gbm_payload.c  the stored form: encode, verify;  gbm_score.c: predict

@@ -250,7 +250,7 @@ pgml_gbm_hist_build(const PgmlEnv *env, const PgmlGbmHistJob *job)
 {
 	BuildBlocks b = { env, job, count_groups(job->n_features) };
 	int64_t work = job->n * job->n_features;
-	int threads = pgml_pool_threads(env->pool);
+	int threads = job->parts ? pgml_pool_threads(env->pool) : 1;
 
 	if (work < PGML_GBM_PARALLEL_WORK || threads == 1)
 		b.blocks = 1;

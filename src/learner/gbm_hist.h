@@ -28,7 +28,7 @@ typedef struct PgmlGbmHistJob
 	const int32_t *features;
 	int32_t n_features;
 	PgmlGbmSum *hist;  /* entries of other features are left alone */
-	PgmlGbmSum *parts; /* room for PGML_GBM_PARTS - 1 histograms */
+	PgmlGbmSum *parts; /* room for PGML_GBM_PARTS - 1 histograms; NULL: by one thread */
 } PgmlGbmHistJob;
 
 /* Features that a pass over the rows adds up; pieces that many rows, or those of a single pass, are cut into. */

@@ -118,13 +118,35 @@ pgml_gbm_partition_create(const PgmlEnv *env, PgmlArena *arena, int64_t n, PgmlG
 typedef struct PartitionJob
 {
 	const PgmlGbmPartition *partition;
+	const PgmlGbmPartJob *part;
 	const uint8_t *column;
 	const int32_t *number;
 	int32_t *index;
-	int64_t n;
-	int64_t left_total;
 	uint8_t goes_left[PGML_GBM_BINS];
 } PartitionJob;
+
+/*
+ * Sort n rows to the two sides; returns how many go left.  left may be where the rows are: no row is overwritten before it is
+ * looked at.
+ */
+static int64_t
+part(const PartitionJob *job, const int32_t *index, int64_t n, int32_t *left, int32_t *right)
+{
+	const int32_t *number = job->number;
+	const uint8_t *column = job->column;
+	int64_t nl = 0;
+
+	for (int64_t i = 0; i < n; i++)
+	{
+		int32_t row = index[i];
+		uint8_t go = job->goes_left[column[number ? number[row] : row]];
+
+		left[nl] = row;
+		right[i - nl] = row;
+		nl += go;
+	}
+	return nl;
+}
 
 /* Sort the rows of one block to the two sides. */
 static PgmlStatus
@@ -132,24 +154,11 @@ partition_block(void *arg, int64_t block, int thread)
 {
 	const PartitionJob *job = arg;
 	int64_t from = block * PARTITION_ROWS;
-	int64_t upto = from + PARTITION_ROWS < job->n ? from + PARTITION_ROWS : job->n;
-	int32_t *left = job->partition->to_left + from;
-	int32_t *right = job->partition->to_right + from;
-	const int32_t *number = job->number;
-	const uint8_t *column = job->column;
-	int64_t nl = 0;
+	int64_t n = job->part->n - from < PARTITION_ROWS ? job->part->n - from : PARTITION_ROWS;
 
 	(void) thread;
-	for (int64_t i = from; i < upto; i++)
-	{
-		int32_t row = job->index[i];
-		uint8_t go = job->goes_left[column[number ? number[row] : row]];
-
-		left[nl] = row;
-		right[i - from - nl] = row;
-		nl += go;
-	}
-	job->partition->n_left[block] = nl;
+	job->partition->n_left[block] = part(job, job->index + from, n, job->partition->to_left + from,
+										 job->partition->to_right + from);
 	return PGML_OK;
 }
 
@@ -159,34 +168,54 @@ gather_block(void *arg, int64_t block, int thread)
 {
 	const PartitionJob *job = arg;
 	int64_t from = block * PARTITION_ROWS;
-	int64_t n = job->n - from < PARTITION_ROWS ? job->n - from : PARTITION_ROWS;
+	int64_t n = job->part->n - from < PARTITION_ROWS ? job->part->n - from : PARTITION_ROWS;
 	int64_t before = job->partition->before[block];
 	int64_t nl = job->partition->n_left[block];
 
 	(void) thread;
 	memcpy(job->index + before, job->partition->to_left + from, (size_t) nl * sizeof(int32_t));
-	memcpy(job->index + job->left_total + from - before, job->partition->to_right + from,
+	memcpy(job->index + job->part->n_left + from - before, job->partition->to_right + from,
 		   (size_t) (n - nl) * sizeof(int32_t));
 	return PGML_OK;
 }
 
 PgmlStatus
-pgml_gbm_part_rows(const PgmlEnv *env, const PgmlGbmPartition *partition, const PgmlGbmRows *rows,
-				   int32_t f, const uint32_t *set, int32_t *index, int64_t n, int64_t n_left)
+pgml_gbm_part_rows(const PgmlEnv *env, const PgmlGbmPartition *partition,
+				   const PgmlGbmPartJob *part_job, bool alone)
 {
 	PartitionJob job = { .partition = partition,
-						 .column = rows->column[f],
-						 .number = rows->number,
-						 .index = index,
-						 .n = n,
-						 .left_total = n_left };
+						 .part = part_job,
+						 .column = part_job->rows->column[part_job->feature],
+						 .number = part_job->rows->number,
+						 .index = part_job->index + part_job->begin };
+	int64_t n = part_job->n;
 	int64_t blocks = (n + PARTITION_ROWS - 1) / PARTITION_ROWS;
 
 	for (uint32_t b = 0; b < PGML_GBM_BINS; b++)
-		job.goes_left[b] = pgml_gbm_in_set(set, b);
+		job.goes_left[b] = pgml_gbm_in_set(part_job->set, b);
+	if (!alone || blocks < 2 || pgml_pool_threads(env->pool) == 1)
+	{
+		/* The part of the memory that is theirs as the rows are. */
+		int32_t *right = partition->to_right + part_job->begin;
+		int64_t nl = part(&job, job.index, n, job.index, right);
+
+		memcpy(job.index + nl, right, (size_t) (n - nl) * sizeof(int32_t));
+		return PGML_OK;
+	}
 	PGML_TRY(pgml_par_for(env, blocks, partition_block, &job));
 	partition->before[0] = 0;
 	for (int64_t b = 1; b < blocks; b++)
 		partition->before[b] = partition->before[b - 1] + partition->n_left[b - 1];
 	return pgml_par_for(env, blocks, gather_block, &job);
+}
+
+void
+pgml_gbm_merge_rows(const PgmlGbmPartition *partition, int32_t *index, int64_t n, int64_t n_left)
+{
+	int32_t *left = partition->to_left;
+	int64_t l = 0, r = n_left;
+
+	memcpy(left, index, (size_t) n_left * sizeof(int32_t));
+	for (int64_t i = 0; l < n_left; i++)
+		index[i] = r < n && index[r] < left[l] ? index[r++] : left[l++];
 }

@@ -47,12 +47,27 @@ typedef struct PgmlGbmPartition
 extern PgmlStatus pgml_gbm_partition_create(const PgmlEnv *env, PgmlArena *arena, int64_t n,
 											PgmlGbmPartition *out);
 
+/* Rows to part: those whose bin of the feature is in the set go left. */
+typedef struct PgmlGbmPartJob
+{
+	const PgmlGbmRows *rows;
+	int32_t feature;
+	const uint32_t *set;
+	int32_t *index; /* of at most as many rows as the partition was made for */
+	int64_t begin;  /* the rows are index[begin .. begin + n - 1] */
+	int64_t n;
+	int64_t n_left; /* rows that go left */
+} PgmlGbmPartJob;
+
 /*
- * Reorder the n rows of index so that those whose bin of feature f is in the set come first; the order on each side stays.
- * n_left must be their number.
+ * Reorder the rows so that those that go left come first; the order on each side stays.  alone: all threads help; else other
+ * threads may part other rows of the index meanwhile.
  */
 extern PgmlStatus pgml_gbm_part_rows(const PgmlEnv *env, const PgmlGbmPartition *partition,
-									 const PgmlGbmRows *rows, int32_t f, const uint32_t *set,
-									 int32_t *index, int64_t n, int64_t n_left);
+									 const PgmlGbmPartJob *job, bool alone);
+
+/* Put n parted rows, which were in ascending order before, in that order again. */
+extern void pgml_gbm_merge_rows(const PgmlGbmPartition *partition, int32_t *index, int64_t n,
+								int64_t n_left);
 
 #endif

@@ -410,6 +410,74 @@ small_pools_grow_the_same_tree(void **state)
 	parts_free(p);
 }
 
+/* Threads expand leaves before it is their turn, some for nothing: tree and order of the rows are those of one thread. */
+static void
+leaves_are_expanded_ahead(void **state)
+{
+	enum
+	{
+		N = 20000,
+		FEATURES = 9
+	};
+	static const int leaves[] = { 2, 3, 8, 31, 200 };
+
+	(void) state;
+	for (int t = 0; t < 10; t++)
+	{
+		Parts *p = parts_new(data_mixed(N, FEATURES, PGML_TASK_REGRESSION, 1));
+		int64_t slot = p->layout.total * (int64_t) sizeof(PgmlGbmSum);
+		PgmlGbmTree one = { 0 };
+		int32_t *first = NULL;
+
+		p->config.num_leaves = leaves[t % 5];
+		p->config.min_data = 5;
+		p->config.feature_fraction_bynode = 0.7;
+		p->config.depthwise = t == 8;
+		p->config.learning_rate = 1;
+		for (int threads = 1; threads <= 6; threads++)
+		{
+			int32_t *index = pgml_array(p->arena, N, sizeof(int32_t));
+			PgmlGbmGrower *grower;
+			PgmlGbmGrowth growth = { .rows = &p->rows,
+									 .gradients = &p->gradients,
+									 .target = &p->target,
+									 .index = index,
+									 .n = N,
+									 .features = every_feature,
+									 .n_features = FEATURES,
+									 .seed = 3 };
+			const PgmlGbmTree *tree;
+			bool complete;
+
+			memcpy(index, p->d->rows, N * sizeof(int32_t));
+			p->d->env.pool = threads > 1 ? pgml_pool_create(threads) : NULL;
+			assert_int_equal(pgml_gbm_grower_create(&p->d->env, p->arena, &p->config, &p->d->x,
+													p->bins, N, (t < 5 ? 300 : 9) * slot, &grower),
+							 PGML_OK);
+			assert_int_equal(pgml_gbm_grow(grower, &growth, &tree, &complete), PGML_OK);
+			assert_true(complete);
+			pgml_pool_destroy(p->d->env.pool);
+			p->d->env.pool = NULL;
+			if (threads == 1)
+			{
+				one = *tree;
+				first = index;
+			}
+			assert_int_equal(tree->n_leaves, leaves[t % 5]);
+			assert_memory_equal(index, first, N * sizeof(int32_t));
+			assert_memory_equal(tree->value, one.value, (size_t) one.n_leaves * sizeof(double));
+			for (int i = 0; i < one.n_leaves - 1; i++)
+			{
+				assert_int_equal(tree->node[i].feature, one.node[i].feature);
+				assert_int_equal(tree->node[i].left, one.node[i].left);
+				assert_int_equal(tree->node[i].right, one.node[i].right);
+				assert_memory_equal(tree->node[i].set, one.node[i].set, sizeof(one.node[i].set));
+			}
+		}
+		parts_free(p);
+	}
+}
+
 /* What a packed row stands for, as a sum of its own. */
 static PgmlGbmSum
 unpack(const Parts *p, int64_t row)
@@ -668,6 +736,7 @@ gbm_parts(void)
 		cmocka_unit_test(categorical_search_equals_brute_force),
 		cmocka_unit_test(random_thresholds),
 		cmocka_unit_test(small_pools_grow_the_same_tree),
+		cmocka_unit_test(leaves_are_expanded_ahead),
 		cmocka_unit_test(packed_gradients_are_unbiased),
 		cmocka_unit_test(packed_histograms_equal_plain_sums),
 		cmocka_unit_test(coarse_leaves_have_exact_values),
