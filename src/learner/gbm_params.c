@@ -10,7 +10,7 @@
  * trees that differ more err less together (Friedman 2002).
  */
 #define MANY_ROWS      ((int64_t) 100000)
-#define LEAST_FRACTION 0.3
+#define LEAST_FRACTION 0.1
 
 /* Depth at which a full tree has as many leaves as num_leaves may ask for. */
 #define MOST_DEPTH 15
