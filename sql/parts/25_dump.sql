@@ -33,8 +33,10 @@ COMMENT ON TABLE pgml_auto.deployed IS 'which version answers predictions';
 COMMENT ON TABLE pgml_auto.deployments IS 'history of what was deployed when';
 COMMENT ON TABLE pgml_auto.grants IS 'who may use or manage a model besides its owner';
 COMMENT ON TABLE pgml_auto.audit IS 'every change of the registry';
+COMMENT ON TABLE pgml_auto.job_queue IS 'trainings in the background';
 
 COMMENT ON SEQUENCE pgml_auto.models_model_id_seq IS 'numbers of models';
 COMMENT ON SEQUENCE pgml_auto.versions_version_id_seq IS 'numbers of versions';
 COMMENT ON SEQUENCE pgml_auto.deployments_deployment_id_seq IS 'numbers of deployments';
 COMMENT ON SEQUENCE pgml_auto.audit_audit_id_seq IS 'numbers of audit rows';
+COMMENT ON SEQUENCE pgml_auto.job_queue_job_id_seq IS 'numbers of jobs';

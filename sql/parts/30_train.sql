@@ -1,5 +1,6 @@
 -- Arguments left out (NULL) take the defaults named in the comment; when an existing model is trained again,
 -- they take the settings of its deployed version, else of its newest.  One row comes back: call it in FROM.
+-- With background only model and job are in it: a worker trains after COMMIT, again after an interruption with resume.
 CREATE FUNCTION @extschema@.automl_train(
     model          text,
     data           text DEFAULT NULL,
@@ -19,7 +20,9 @@ CREATE FUNCTION @extschema@.automl_train(
     algorithms     text[] DEFAULT NULL,
     hyperparams    jsonb DEFAULT NULL,
     seed           bigint DEFAULT NULL,
-    options        jsonb DEFAULT NULL)
+    options        jsonb DEFAULT NULL,
+    background     boolean DEFAULT false,
+    resume         boolean DEFAULT false)
 RETURNS TABLE (
     model          text,
     version        integer,
@@ -34,8 +37,9 @@ RETURNS TABLE (
     trials         integer,
     "rows"         bigint,
     features       integer,
-    seconds        double precision)
+    seconds        double precision,
+    job            bigint)
 LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'pgml_auto_train';
 COMMENT ON FUNCTION @extschema@.automl_train IS
-'train a model on a table or query and deploy it when it is not worse than the deployed version (defaults: time_budget 60 s, or none when max_trials is given; test_size 0.2; seed 0)';
+'train a model on a table or query and deploy it when it is not worse than the deployed version (defaults: time_budget 60 s, or none when max_trials is given; test_size 0.2; seed 0); with background => true a worker does it after COMMIT, and the number of the job comes back';

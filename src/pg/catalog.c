@@ -12,8 +12,9 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/varlena.h"
@@ -161,12 +162,34 @@ catalog_check_name(const char *name)
 							"number.")));
 }
 
+/* The lock tag of a model's name. */
+static LOCKTAG
+name_tag(const char *name)
+{
+	uint64 hash = hash_bytes_extended((const unsigned char *) name, strlen(name), 0);
+	LOCKTAG tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, catalog_extension()->deployed_table, (Oid) hash,
+					   (uint16) (hash >> 32));
+	tag.locktag_lockmethodid = USER_LOCKMETHOD; /* a session's lock ends with it, however it ends */
+	return tag;
+}
+
 void
 catalog_lock_name(const char *name)
 {
-	uint64 hash = hash_bytes_extended((const unsigned char *) name, strlen(name), 0);
-	LockDatabaseObject(catalog_extension()->deployed_table, (Oid) hash, (uint16) (hash >> 32),
-					   ExclusiveLock);
+	LOCKTAG tag = name_tag(name);
+
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	AcceptInvalidationMessages();
+}
+
+void
+catalog_hold_name(const char *name)
+{
+	LOCKTAG tag = name_tag(name);
+
+	(void) LockAcquire(&tag, ExclusiveLock, true, false);
 }
 
 /* Id and owner of the model of that name; false when there is none. */

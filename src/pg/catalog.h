@@ -154,6 +154,9 @@ extern void catalog_importance(const CatalogVersion *version, const double *gain
 /* Hold a name, also one no model has, until the transaction ends: trainings and renames that want it take turns. */
 extern void catalog_lock_name(const char *name);
 
+/* The same until the session ends: for a training in several transactions. */
+extern void catalog_hold_name(const char *name);
+
 /* 22023 unless name can be a model's name: 1 to 63 bytes without '@'. */
 extern void catalog_check_name(const char *name);
 

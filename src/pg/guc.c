@@ -20,9 +20,14 @@
 #define DEFAULT_MAX_THREADS 4
 #define MIN_MEMORY_KB       (16 * 1024)
 #define DEFAULT_MEMORY_KB   (1024 * 1024)
+#define MAX_JOBS            64
+#define DEFAULT_MAX_JOBS    2
+#define DEFAULT_MAX_QUEUED  100
 
 static int max_memory_kb = DEFAULT_MEMORY_KB;
 static int max_threads;
+static int max_jobs = DEFAULT_MAX_JOBS;
+static int max_queued_jobs = DEFAULT_MAX_QUEUED;
 static int server_max_threads; /* the last value that came from the server's configuration */
 
 /* Cores this process may run on: containers and cpusets have fewer than the machine. */
@@ -70,6 +75,24 @@ pgml_guc_init(void)
 		"but superusers. The default is the number of cores, at most 4.",
 		&max_threads, Min(available_cores(), DEFAULT_MAX_THREADS), 1, MAX_THREADS, PGC_USERSET, 0,
 		check_max_threads, assign_max_threads, NULL);
+	DefineCustomIntVariable("pgml_auto.max_jobs",
+							"Background trainings that run at once in a database.", NULL, &max_jobs,
+							DEFAULT_MAX_JOBS, 1, MAX_JOBS, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pgml_auto.max_queued_jobs", "Background trainings of a database that may wait or run.",
+		NULL, &max_queued_jobs, DEFAULT_MAX_QUEUED, 1, INT_MAX, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+int
+pgml_max_jobs(void)
+{
+	return max_jobs;
+}
+
+int
+pgml_max_queued_jobs(void)
+{
+	return max_queued_jobs;
 }
 
 int64

@@ -13,4 +13,8 @@ extern int64 pgml_max_memory(void);
 /* Threads that one training of the current user may use. */
 extern int pgml_max_threads(void);
 
+/* Background trainings of a database that run at once, and that may wait or run. */
+extern int pgml_max_jobs(void);
+extern int pgml_max_queued_jobs(void);
+
 #endif

@@ -25,9 +25,12 @@ SELECT set_eq(
     || 'time_column text DEFAULT NULL::text, group_column text DEFAULT NULL::text, weight_column text DEFAULT NULL::text, '
     || 'positive_class text DEFAULT NULL::text, test_size double precision DEFAULT NULL::double precision, '
     || 'algorithms text[] DEFAULT NULL::text[], hyperparams jsonb DEFAULT NULL::jsonb, seed bigint DEFAULT NULL::bigint, '
-    || 'options jsonb DEFAULT NULL::jsonb) TABLE(model text, version integer, deployed boolean, task text, metric text, '
+    || 'options jsonb DEFAULT NULL::jsonb, background boolean DEFAULT false, resume boolean DEFAULT false) TABLE(model text, version integer, deployed boolean, task text, metric text, '
     || 'score double precision, score_low double precision, score_high double precision, baseline double precision, '
-    || 'algorithm text, trials integer, rows bigint, features integer, seconds double precision)',
+    || 'algorithm text, trials integer, rows bigint, features integer, seconds double precision, job bigint)',
+    'automl_cancel(job bigint) boolean',
+    'automl_wait(job bigint, timeout interval DEFAULT NULL::interval) text',
+    'automl_run_due() integer',
     'automl_deploy(model text, version integer DEFAULT NULL::integer) integer',
     'automl_rollback(model text) integer',
     'automl_drop(model text) void',
@@ -81,7 +84,7 @@ SELECT set_eq(
 SELECT set_eq(
     $$SELECT format('%s(%s)', proname, pg_get_function_arguments(oid)) FROM functions WHERE pronamespace = 'pgml_auto'::regnamespace$$,
     ARRAY['has_role(role text)', 'higher_is_better(metric text)', 'settings_text(algorithm text, settings jsonb)', 'deployed_changed()',
-          'shared_image_slots()', 'learner_settings()', 'predict_support(internal)'],
+          'shared_image_slots()', 'learner_settings()', 'job_is_alive(job bigint)', 'predict_support(internal)'],
     'what views, triggers and the planner need is in the fixed schema');
 
 -- Predictions read tables: never immutable (a plan would keep an old answer), and fit for parallel queries.
@@ -97,7 +100,9 @@ SELECT set_eq(
           'automl_drop volatile unsafe', 'automl_rename volatile unsafe', 'automl_grant volatile unsafe',
           'automl_revoke volatile unsafe', 'automl_predict_view volatile unsafe', 'pgml_auto_progress volatile restricted strict', 'predict_support volatile unsafe strict',
           'has_role stable safe strict', 'higher_is_better immutable safe strict', 'settings_text immutable safe strict',
-          'shared_image_slots volatile safe strict', 'learner_settings stable safe strict'],
+          'shared_image_slots volatile safe strict', 'learner_settings stable safe strict',
+          'automl_cancel volatile unsafe', 'automl_wait volatile unsafe', 'automl_run_due volatile unsafe',
+          'job_is_alive volatile restricted strict'],
     'volatility, parallel safety and strictness');
 
 SELECT is_empty($$SELECT oid::regprocedure FROM functions WHERE prosecdef$$, 'no function is SECURITY DEFINER');
@@ -118,7 +123,7 @@ SELECT ok((predict(NULL, '{}'::jsonb), predict('no such model', NULL::jsonb), pr
 
 SELECT set_eq(
     $$SELECT relname::text FROM relations WHERE relkind = 'r'$$,
-    ARRAY['models', 'versions', 'trials', 'metrics', 'image_chunks', 'deployed', 'deployments', 'grants', 'audit'],
+    ARRAY['models', 'versions', 'trials', 'metrics', 'image_chunks', 'deployed', 'deployments', 'grants', 'audit', 'job_queue'],
     'the tables');
 SELECT is_empty(
     $$SELECT relname, acl.privilege_type FROM relations, aclexplode(coalesce(relacl, acldefault('r', relowner))) AS acl
@@ -130,7 +135,7 @@ SELECT is_empty(
 SELECT set_eq(
     $$SELECT relname::text FROM relations, aclexplode(relacl) AS acl
       WHERE relkind = 'v' AND acl.grantee = 0 AND acl.privilege_type = 'SELECT'$$,
-    ARRAY['model', 'version', 'trial', 'leaderboard', 'metric', 'deployment', 'model_grant', 'audit_log', 'progress', 'shared_images', 'learners'],
+    ARRAY['model', 'version', 'trial', 'leaderboard', 'metric', 'deployment', 'model_grant', 'audit_log', 'progress', 'shared_images', 'learners', 'jobs'],
     'everybody may read the views');
 SELECT is_empty(
     $$SELECT relname, acl.privilege_type FROM relations, aclexplode(coalesce(relacl, acldefault('r', relowner))) AS acl
@@ -146,8 +151,8 @@ SELECT is_empty(
     'no view shows images');
 SELECT is_empty(
     $$SELECT relname FROM relations, pg_extension e
-      WHERE extname = 'pgml_auto' AND relkind IN ('r', 'S') AND NOT relations.oid = ANY (e.extconfig)$$,
-    'all tables and sequences are dumped');
+      WHERE extname = 'pgml_auto' AND relkind IN ('r', 'S') AND NOT relations.oid = ANY (e.extconfig) AND relname NOT LIKE 'job\_queue%'$$,
+    'all tables and sequences but those of jobs are dumped');
 
 SELECT columns_are('pgml_auto', 'model', ARRAY['name', 'owner', 'task', 'target', 'metric', 'deployed', 'score', 'score_low',
     'score_high', 'algorithm', 'versions', 'last_trained']);
@@ -163,6 +168,8 @@ SELECT columns_are('pgml_auto', 'deployment', ARRAY['model', 'version', 'deploye
 SELECT columns_are('pgml_auto', 'model_grant', ARRAY['model', 'grantee', 'privilege', 'granted_by', 'granted_at']);
 SELECT columns_are('pgml_auto', 'audit_log', ARRAY['at', 'actor', 'session', 'action', 'model', 'version', 'details']);
 SELECT columns_are('pgml_auto', 'progress', ARRAY['pid', 'database', 'username', 'model', 'started_at', 'seconds', 'percent', 'step']);
+SELECT columns_are('pgml_auto', 'jobs', ARRAY['job', 'model', 'role', 'state', 'percent', 'step', 'time_left', 'queued_at', 'started_at',
+    'ended_at', 'pid', 'attempts', 'resume', 'version', 'sqlstate', 'error', 'detail', 'hint']);
 SELECT columns_are('pgml_auto', 'learners', ARRAY['algorithm', 'summary', 'by_default', 'setting', 'type', 'default_value', 'min', 'max', 'choices',
     'meaning', 'other_names']);
 SELECT columns_are('pgml_auto', 'shared_images', ARRAY['database', 'model', 'version', 'image_bytes', 'sessions', 'loading', 'prepared_bytes']);
@@ -175,7 +182,7 @@ SELECT is_empty($$SELECT relname FROM relations WHERE relkind IN ('r', 'v') AND 
                 'every table and view has a comment');
 SELECT isnt(obj_description('pgml_auto'::regnamespace, 'pg_namespace'), NULL, 'the schema has a comment');
 SELECT set_eq($$SELECT name FROM pg_settings WHERE name LIKE 'pgml\_auto.%'$$,
-              ARRAY['pgml_auto.block_scoring', 'pgml_auto.max_memory', 'pgml_auto.max_threads', 'pgml_auto.model_cache_size',
+              ARRAY['pgml_auto.block_scoring', 'pgml_auto.max_jobs', 'pgml_auto.max_memory', 'pgml_auto.max_queued_jobs', 'pgml_auto.max_threads', 'pgml_auto.model_cache_size',
                     'pgml_auto.shared_cache_size'], 'the settings');
 SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'pgml\_auto.%' AND coalesce(short_desc, '') = ''$$,
                 'every setting says what it is');

@@ -1,0 +1,269 @@
+/*
+ * catalog_jobs.c - the table of background jobs, and the locks of those who work on them.
+ */
+#include "pg/catalog_jobs.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "pg/catalog.h"
+#include "pg/catalog_lookup.h"
+#include "pg/catalog_spi.h"
+
+/* Of the locks on a table's objects, those of slots; the others of job_queue are of jobs. */
+#define SLOT_SUBID 0xffff
+
+/* ---- locks ---- */
+
+/* The lock tag of something that the job table's OID and a number stand for. */
+static LOCKTAG
+lock_tag(uint32 number, uint16 subid)
+{
+	LOCKTAG tag;
+	Oid table = get_relname_relid("job_queue", catalog_extension()->schema);
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, table, number, subid);
+	tag.locktag_lockmethodid =
+		USER_LOCKMETHOD; /* locks that end with the session, however it ends */
+	return tag;
+}
+
+static LOCKTAG
+job_tag(int64 job_id)
+{
+	return lock_tag((uint32) job_id, (uint16) (job_id >> 32));
+}
+
+/* Hold a job until the session ends. */
+static void
+lock_job(int64 job_id)
+{
+	LOCKTAG tag = job_tag(job_id);
+
+	(void) LockAcquire(&tag, ExclusiveLock, true, false);
+}
+
+bool
+catalog_job_is_alive(int64 job_id)
+{
+	LOCKTAG tag = job_tag(job_id);
+
+	if (RecoveryInProgress())
+		return true;
+	if (LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	LockRelease(&tag, ShareLock, false);
+	return false;
+}
+
+bool
+catalog_lock_slot(int slot)
+{
+	LOCKTAG tag = lock_tag((uint32) slot, SLOT_SUBID);
+
+	return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void
+catalog_unlock_slot(int slot)
+{
+	LOCKTAG tag = lock_tag((uint32) slot, SLOT_SUBID);
+
+	LockRelease(&tag, ExclusiveLock, true);
+}
+
+/* ---- the table ---- */
+
+int64
+catalog_insert_job(const CatalogJob *job, int max_queued)
+{
+	static CatalogStatement count = {
+		.sql = "SELECT count(*) FROM pgml_auto.job_queue WHERE state IN ('queued', 'running')",
+	};
+	static CatalogStatement insert = {
+		.sql = "INSERT INTO pgml_auto.job_queue (model, role, role_oid, data, arguments, session,"
+			   " resume) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING job_id",
+		.nargs = 7,
+		.types = { TEXTOID, TEXTOID, OIDOID, TEXTOID, JSONBOID, JSONBOID, BOOLOID },
+	};
+	char nulls[7] = { ' ', ' ', ' ', job->data == NULL ? 'n' : ' ', ' ', ' ', ' ' };
+	CatalogScope scope;
+	int64 job_id;
+
+	catalog_enter(&scope);
+	catalog_run(&count, NULL, NULL, false);
+	if (catalog_int8(0, 1) >= max_queued)
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("%d jobs of this database are not done yet", max_queued),
+						errhint("Wait for some of them, cancel some (automl_cancel), or raise "
+								"pgml_auto.max_queued_jobs.")));
+	Datum values[7] = {
+		catalog_text_datum(job->model), catalog_text_datum(GetUserNameFromId(scope.user, false)),
+		ObjectIdGetDatum(scope.user),   catalog_text_datum(job->data),
+		JsonbPGetDatum(job->arguments), JsonbPGetDatum(job->session),
+		BoolGetDatum(job->resume),
+	};
+	catalog_run(&insert, values, nulls, false);
+	job_id = catalog_int8(0, 1);
+	catalog_leave(&scope);
+	return job_id;
+}
+
+bool
+catalog_claim_job(int64 job_id, CatalogJob *job)
+{
+	static CatalogStatement claim = {
+		.sql = "UPDATE pgml_auto.job_queue SET state = 'running', attempts = attempts + 1,"
+			   " pid = pg_backend_pid(), started_at = clock_timestamp()"
+			   " WHERE job_id = $1 AND state = 'queued'"
+			   " RETURNING role, model, data, arguments, session, resume",
+		.nargs = 1,
+		.types = { INT8OID },
+	};
+	Datum values[1] = { Int64GetDatum(job_id) };
+	CatalogScope scope;
+	bool found, isnull;
+
+	catalog_enter(&scope);
+	found = catalog_run(&claim, values, NULL, false) > 0;
+	if (found)
+		*job = (CatalogJob){ .job_id = job_id,
+							 .role = catalog_text(&scope, 0, 1),
+							 .model = catalog_text(&scope, 0, 2),
+							 .data = catalog_text(&scope, 0, 3),
+							 .arguments = catalog_jsonb(&scope, 0, 4),
+							 .session = catalog_jsonb(&scope, 0, 5),
+							 .resume = DatumGetBool(catalog_value(0, 6, &isnull)) };
+	catalog_leave(&scope);
+	/* Only looks at it, which are short, can be in the way: the row is ours. */
+	if (found)
+		lock_job(job_id);
+	return found;
+}
+
+void
+catalog_end_job(int64 job_id, const CatalogJobEnd *end)
+{
+	static CatalogStatement update = {
+		.sql = "UPDATE pgml_auto.job_queue SET state = $2, ended_at = clock_timestamp(), pid = 0,"
+			   " version = $3, sqlstate = $4, error = $5, detail = $6, hint = $7"
+			   " WHERE job_id = $1 AND pid = pg_backend_pid()",
+		.nargs = 7,
+		.types = { INT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID },
+	};
+	Datum values[7] = {
+		Int64GetDatum(job_id),
+		catalog_text_datum(end->state),
+		Int32GetDatum(end->version),
+		catalog_text_datum(end->sqlstate),
+		catalog_text_datum(end->message),
+		catalog_text_datum(end->detail),
+		catalog_text_datum(end->hint),
+	};
+	char nulls[7] = { ' ', ' ', end->version == 0 ? 'n' : ' ' };
+	CatalogScope scope;
+
+	for (int i = 3; i < 7; i++)
+		nulls[i] = values[i] == (Datum) 0 ? 'n' : ' ';
+	catalog_enter(&scope);
+	if (catalog_run(&update, values, nulls, false) == 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("job " INT64_FORMAT " is not this worker's any more", job_id),
+						errdetail("The job was taken for interrupted, perhaps since advisory locks "
+								  "of the session were given back.")));
+	catalog_leave(&scope);
+}
+
+int
+catalog_waiting_jobs(int64 *job_ids, Oid *roles, int max)
+{
+	static CatalogStatement mark = {
+		.sql =
+			"UPDATE pgml_auto.job_queue q SET state = CASE WHEN resume THEN 'queued' ELSE 'interrupted' END,"
+			" pid = 0, ended_at = CASE WHEN NOT resume THEN clock_timestamp() END"
+			" WHERE state = 'running' AND NOT pgml_auto.job_is_alive(job_id)",
+	};
+	static CatalogStatement orphaned = {
+		.sql = "UPDATE pgml_auto.job_queue SET state = 'failed', ended_at = clock_timestamp(),"
+			   " sqlstate = '42704', error = format('role \"%s\" no longer exists', role)"
+			   " WHERE state = 'queued' AND role_oid NOT IN (SELECT oid FROM pg_roles)",
+	};
+	static CatalogStatement waiting = {
+		.sql = "SELECT job_id, role_oid FROM pgml_auto.job_queue WHERE state = 'queued'"
+			   " ORDER BY job_id LIMIT $1",
+		.nargs = 1,
+		.types = { INT8OID },
+	};
+	Datum values[1] = { Int64GetDatum(max) };
+	CatalogScope scope;
+	bool isnull;
+	int n;
+
+	catalog_enter(&scope);
+	catalog_run(&mark, NULL, NULL, false);
+	catalog_run(&orphaned, NULL, NULL, false);
+	n = (int) catalog_run(&waiting, values, NULL, false);
+	for (int i = 0; i < n; i++)
+	{
+		job_ids[i] = catalog_int8(i, 1);
+		roles[i] = DatumGetObjectId(catalog_value(i, 2, &isnull));
+	}
+	catalog_leave(&scope);
+	return n;
+}
+
+char *
+catalog_job_state(int64 job_id, int *pid)
+{
+	CatalogLookup jobs = { .table = "job_queue", .index = "job_queue_pkey" };
+	HeapTuple row;
+	Oid role = InvalidOid;
+	char *state = NULL;
+
+	*pid = 0;
+	lookup_key_int8(&jobs, JOB_QUEUE_JOB_ID, job_id);
+	lookup_begin(&jobs, NULL);
+	row = lookup_next(&jobs);
+	if (row != NULL)
+	{
+		state = TextDatumGetCString(lookup_value(&jobs, row, JOB_QUEUE_STATE));
+		role = DatumGetObjectId(lookup_value(&jobs, row, JOB_QUEUE_ROLE_OID));
+		*pid = DatumGetInt32(lookup_value(&jobs, row, JOB_QUEUE_PID));
+	}
+	lookup_end(&jobs);
+	if (state == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no job " INT64_FORMAT, job_id),
+				 errhint("See SELECT job, model, state FROM pgml_auto.jobs. Jobs are "
+						 "there for others once the transaction that queued them is committed.")));
+	if (!superuser() && !has_privs_of_role(GetUserId(), role))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied for job " INT64_FORMAT, job_id),
+						errhint("It is for the role that queued it, and members of it.")));
+	return state;
+}
+
+bool
+catalog_cancel_queued(int64 job_id)
+{
+	static CatalogStatement cancel = {
+		.sql = "UPDATE pgml_auto.job_queue SET state = 'cancelled', ended_at = clock_timestamp()"
+			   " WHERE job_id = $1 AND state = 'queued'",
+		.nargs = 1,
+		.types = { INT8OID },
+	};
+	Datum values[1] = { Int64GetDatum(job_id) };
+	CatalogScope scope;
+	bool cancelled;
+
+	catalog_enter(&scope);
+	cancelled = catalog_run(&cancel, values, NULL, false) > 0;
+	catalog_leave(&scope);
+	return cancelled;
+}

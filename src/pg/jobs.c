@@ -1,0 +1,343 @@
+/*
+ * jobs.c - trainings in the background: queue, start, cancel, wait.
+ */
+#include "pg/jobs.h"
+
+#include <signal.h>
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "storage/latch.h"
+#include "storage/procarray.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "pg/catalog_jobs.h"
+#include "pg/compat.h"
+#include "pg/guc.h"
+#include "pg/json_text.h"
+#include "pg/source.h"
+
+#define WAIT_MS 100
+
+/* Jobs started at once, at most. */
+#define MAX_STARTED 64
+
+PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_cancel_job);
+PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_wait_job);
+PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_job_is_alive);
+PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_run_due);
+
+/* A job queued by the running transaction, and the subtransaction that did it. */
+typedef struct Queued
+{
+	struct Queued *next;
+	JobWorker worker;
+	SubTransactionId subid;
+} Queued;
+
+static Queued *queued; /* in TopTransactionContext */
+
+/* ---- workers ---- */
+
+/* Register a worker; false when there is none to spare. */
+static bool
+start_worker(const JobWorker *job)
+{
+	BackgroundWorker worker = { .bgw_flags =
+									BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+								.bgw_start_time = BgWorkerStart_RecoveryFinished,
+								.bgw_restart_time = BGW_NEVER_RESTART };
+
+	StaticAssertStmt(sizeof(JobWorker) <= BGW_EXTRALEN, "a worker's job fits");
+	snprintf(worker.bgw_name, BGW_MAXLEN, "pgml_auto job " INT64_FORMAT, job->job_id);
+	strlcpy(worker.bgw_type, "pgml_auto job", BGW_MAXLEN);
+	strlcpy(worker.bgw_library_name, "$libdir/pgml_auto", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "pgml_auto_job_main", BGW_MAXLEN);
+	memcpy(worker.bgw_extra, job, sizeof(*job));
+	return RegisterDynamicBackgroundWorker(&worker, NULL);
+}
+
+/* Say that a job has to wait. */
+static void
+warn_no_worker(void)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+			 errmsg("no background worker is free for the job, which stays queued"),
+			 errhint("It is started when another job ends, or by automl_run_due(). Perhaps "
+					 "max_worker_processes is too low.")));
+}
+
+int
+jobs_start_waiting(void)
+{
+	int64 job_ids[MAX_STARTED];
+	Oid roles[MAX_STARTED];
+	int n = catalog_waiting_jobs(job_ids, roles, Min(pgml_max_jobs(), MAX_STARTED));
+
+	for (int i = 0; i < n; i++)
+	{
+		JobWorker worker = { MyDatabaseId, roles[i], job_ids[i] };
+
+		if (!start_worker(&worker))
+		{
+			warn_no_worker();
+			return i;
+		}
+	}
+	return n;
+}
+
+/* ---- at the end of the transaction ---- */
+
+/* Start the workers of jobs that are committed now. */
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	bool started = true;
+
+	(void) arg;
+	if (event == XACT_EVENT_COMMIT)
+		for (const Queued *q = queued; q != NULL && started; q = q->next)
+			started = start_worker(&q->worker);
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		queued = NULL;
+	if (!started)
+		warn_no_worker();
+	if (event == XACT_EVENT_PRE_PREPARE && queued != NULL)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("cannot prepare a transaction that has queued a job")));
+}
+
+/* Forget the jobs of a subtransaction that is rolled back; its parent's are those of one that is not. */
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId subid, SubTransactionId parent,
+					  void *arg)
+{
+	Queued **link = &queued;
+
+	(void) arg;
+	while (*link != NULL)
+	{
+		Queued *q = *link;
+
+		if (q->subid == subid && event == SUBXACT_EVENT_ABORT_SUB)
+			*link = q->next;
+		else
+		{
+			if (q->subid == subid && event == SUBXACT_EVENT_COMMIT_SUB)
+				q->subid = parent;
+			link = &q->next;
+		}
+	}
+}
+
+/* Remember a job for the end of the transaction. */
+static void
+start_at_commit(int64 job_id)
+{
+	static bool registered = false;
+	Queued *q = MemoryContextAlloc(TopTransactionContext, sizeof(Queued));
+
+	if (!registered)
+	{
+		RegisterXactCallback(at_transaction_end, NULL);
+		RegisterSubXactCallback(at_subtransaction_end, NULL);
+		registered = true;
+	}
+	*q = (Queued){ queued, { MyDatabaseId, GetUserId(), job_id }, GetCurrentSubTransactionId() };
+	queued = q;
+}
+
+/* ---- queueing ---- */
+
+/* Settings that decide what the data is, and what a training may use. */
+static const char *const session_settings[] = {
+	"search_path",
+	"TimeZone",
+	"DateStyle",
+	"IntervalStyle",
+	"standard_conforming_strings",
+	"row_security",
+	"pgml_auto.max_threads",
+};
+
+static Jsonb *
+describe_session(void)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendStringInfoChar(&out, '{');
+	for (size_t i = 0; i < lengthof(session_settings); i++)
+	{
+		json_key(&out, session_settings[i]);
+		json_string(&out, GetConfigOptionByName(session_settings[i], NULL, false));
+	}
+	appendStringInfoChar(&out, '}');
+	return json_finish(&out);
+}
+
+void
+jobs_apply_session(const Jsonb *session)
+{
+	for (size_t i = 0; i < lengthof(session_settings); i++)
+	{
+		const char *value = json_get_text(session, session_settings[i]);
+
+		if (value != NULL)
+			SetConfigOption(session_settings[i], value, PGC_USERSET, PGC_S_SESSION);
+	}
+}
+
+#if PG_VERSION_NUM < 170000
+/* Whether sessions of a role can begin. */
+static bool
+can_login(Oid role)
+{
+	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	bool login = HeapTupleIsValid(tuple) && ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return login;
+}
+#endif
+
+/* 0A000 for what another session cannot read, or must not do. */
+static void
+check_background(const TrainJob *training)
+{
+	PgmlSource source;
+
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("cannot queue a job within a security-restricted operation")));
+#if PG_VERSION_NUM < 170000
+	if (!can_login(GetUserId()))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("role \"%s\" cannot log in, so no worker can train as it",
+							   GetUserNameFromId(GetUserId(), false)),
+						errhint("PostgreSQL 17 and later can. ALTER ROLE %s LOGIN, or train in "
+								"the foreground.",
+								quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+#endif
+	source = pgml_source_resolve(training->source);
+	if (OidIsValid(source.relid) && isTempNamespace(get_rel_namespace(source.relid)))
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("cannot train on a temporary table in the background"),
+						errdetail("Other sessions cannot read it."),
+						errhint("Train in the foreground, or on a table that is not temporary.")));
+}
+
+int64
+jobs_queue(const TrainJob *training, bool resume)
+{
+	CatalogJob job = { .model = training->call.model,
+					   .data = training->call.data,
+					   .arguments = training->call.given,
+					   .session = describe_session(),
+					   .resume = resume };
+	int64 job_id;
+
+	check_background(training);
+	job_id = catalog_insert_job(&job, pgml_max_queued_jobs());
+	start_at_commit(job_id);
+	return job_id;
+}
+
+/* ---- SQL functions ---- */
+
+/* 22004 when there is no job number. */
+static int64
+required_job(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("job must not be NULL"),
+						errhint("See SELECT job, model, state FROM pgml_auto.jobs.")));
+	return PG_GETARG_INT64(0);
+}
+
+/* automl_cancel(job bigint): whether there was something to cancel. */
+Datum
+pgml_auto_cancel_job(PG_FUNCTION_ARGS)
+{
+	int64 job_id = required_job(fcinfo);
+	int pid;
+	char *state = catalog_job_state(job_id, &pid);
+
+	PreventCommandIfReadOnly("automl_cancel()");
+	PreventCommandDuringRecovery("automl_cancel()");
+	if (strcmp(state, "queued") == 0 && catalog_cancel_queued(job_id))
+		PG_RETURN_BOOL(true);
+	/* It may have been started just now. */
+	state = catalog_job_state(job_id, &pid);
+	if (strcmp(state, "running") != 0 || !catalog_job_is_alive(job_id))
+		PG_RETURN_BOOL(false);
+	PG_RETURN_BOOL(BackendPidGetProc(pid) != NULL && kill(pid, SIGINT) == 0);
+}
+
+/* automl_wait(job bigint, timeout interval): the state in which the job ended, or is at the timeout. */
+Datum
+pgml_auto_wait_job(PG_FUNCTION_ARGS)
+{
+	int64 job_id = required_job(fcinfo);
+	TimestampTz until = DT_NOEND;
+	char *state;
+	int pid;
+
+	if (!PG_ARGISNULL(1))
+		until = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+														TimestampTzGetDatum(GetCurrentTimestamp()),
+														PG_GETARG_DATUM(1)));
+	for (;;)
+	{
+		bool running;
+
+		state = catalog_job_state(job_id, &pid);
+		running = strcmp(state, "running") == 0;
+		if (running && !catalog_job_is_alive(job_id))
+		{
+			/* It may have ended between the two looks. */
+			state = catalog_job_state(job_id, &pid);
+			if (strcmp(state, "running") == 0)
+				PG_RETURN_TEXT_P(cstring_to_text("interrupted"));
+			continue;
+		}
+		if ((!running && strcmp(state, "queued") != 0) || GetCurrentTimestamp() >= until)
+			PG_RETURN_TEXT_P(cstring_to_text(state));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, WAIT_MS,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* pgml_auto.job_is_alive(job bigint): whether a worker holds the job; for the view of jobs. */
+Datum
+pgml_auto_job_is_alive(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(catalog_job_is_alive(PG_GETARG_INT64(0)));
+}
+
+/* automl_run_due(): start workers for jobs that wait; how many. */
+Datum
+pgml_auto_run_due(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	PreventCommandIfReadOnly("automl_run_due()");
+	PreventCommandDuringRecovery("automl_run_due()");
+	PG_RETURN_INT32(jobs_start_waiting());
+}

@@ -1,0 +1,56 @@
+/*
+ * training.h - a training in steps: read the call, read the data, compute, store.
+ *
+ * training_read() and training_store() run in transactions, of the caller or of a background job; training_compute() needs none and
+ * holds no snapshot.  Where the steps are in different transactions, the caller holds the model's name for the session.
+ */
+#ifndef PGML_PG_TRAINING_H
+#define PGML_PG_TRAINING_H
+
+#include "postgres.h"
+
+#include "pg/catalog.h"
+#include "pg/ingest.h"
+#include "pg/options.h"
+
+typedef struct TrainJob
+{
+	TrainCall call;
+	double started;
+	CatalogModel *model; /* NULL: the model is new */
+	bool stored_source;
+	char *source;
+	char *search_path;
+	Jsonb *settings;
+	PgmlTrainOptions options;
+	int64 seed;
+	PgmlSplit split;
+	PgmlIdentity identity;   /* n = 0: the model is new */
+	CatalogVersion champion; /* version 0: nothing is deployed */
+	bool champion_damaged;   /* its image cannot be read */
+	PgmlBudget budget;
+	PgmlArena *arena;
+	PgmlTable *table;
+	PgmlTrainResult result;
+	MemoryContextCallback free_core;
+} TrainJob;
+
+/* A training in the current memory context, with which its memory is freed. */
+extern TrainJob *training_create(const TrainCall *call);
+
+/*
+ * Find the model and check the settings; hold: hold the model's name until the transaction ends, as the other steps need it.
+ * Errors: no privilege, what contradicts the model, impossible settings.
+ */
+extern void training_check(TrainJob *job, bool hold);
+
+/* After that: read the data, as the caller or the source's owner, and what the model has deployed. */
+extern void training_read(TrainJob *job);
+
+/* Train, in the driver thread; NOTICEs and WARNINGs of the core are sent. */
+extern void training_compute(TrainJob *job);
+
+/* Store the version, and deploy it if it may be: *deployed. */
+extern CatalogVersion training_store(TrainJob *job, bool *deployed);
+
+#endif
