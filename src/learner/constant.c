@@ -163,6 +163,7 @@ const PgmlLearner pgml_learner_constant = {
 	.summary =
 		"Predicts the mean, or the shares of the classes: the baseline every model must beat.",
 	.tasks = PGML_TASK_ANY,
+	.honours_constraints = true,
 	.memory = constant_memory,
 	.fit = constant_fit,
 	.verify = constant_verify,

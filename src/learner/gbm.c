@@ -445,6 +445,7 @@ const PgmlLearner pgml_learner_gradient_boosting = {
 	.needs_blas = false,
 	.params = pgml_gbm_params,
 	.n_params = PGML_GBM_N_PARAMS,
+	.honours_constraints = true,
 	.memory = memory,
 	.fit = fit,
 	.verify = pgml_gbm_verify,

@@ -8,6 +8,7 @@
  *   gbm_split.c    best split of one feature: numeric;  gbm_category.c: categorical
  *   gbm_expand.c   what splitting a leaf takes
  *   gbm_tree.c     leaf-wise growth of one tree;  gbm_apply.c: adding it to scores
+ *   gbm_constraint.c  what constraints leave a leaf: features, values
  *   gbm_stopping.c early stopping
  *   gbm_payload.c  the stored form: encode, verify;  gbm_score.c: predict
  *   gbm_prepare.c  the form for blocks of rows;  gbm_block.c: predict them, by kernels in gbm_block_*.c
@@ -83,6 +84,7 @@ typedef struct PgmlGbmConfig
 	int max_cat_threshold;
 	int max_cat_to_onehot;
 	int64_t min_data_per_group;
+	const PgmlConstraints *constraints; /* those of the dataset; NULL: none */
 } PgmlGbmConfig;
 
 /* mvs_fraction for n rows when neither it nor bagging_fraction is given. */

@@ -185,7 +185,7 @@ pgml_gbm_split_categorical(const PgmlGbmNode *node, int32_t feature, const PgmlG
 	double undivided = pgml_gbm_loss_gain(node, node->total, config->lambda_l2);
 
 	/* Gains at or below this do not count: the bound that was asked for, and rounding error. */
-	split->gain = undivided * 1e-12 > config->min_gain ? undivided * 1e-12 : config->min_gain;
+	split->gain = fmax(fabs(undivided) * 1e-12, config->min_gain);
 	split->feature = feature;
 	split->categorical = true;
 	split->bin = 0;

@@ -6,12 +6,14 @@
 
 #include "core/hash.h"
 #include "core/par.h"
-#include "core/rng.h"
 
 #define SEARCH_WORK 2000 /* elementary steps that the search of one feature counts as */
 
 /* Leaves smaller than this share of a thread's part of a batch are expanded by one thread. */
 #define LARGE_SHARE 1.2
+
+/* Keys of a tree for each of its leaves: twice as many expansions, of those split and of those left at the end, of two children. */
+#define KEYS_PER_LEAF 4
 
 /* A leaf whose best split is looked for. */
 typedef struct Child
@@ -21,7 +23,7 @@ typedef struct Child
 	PgmlGbmSum *hist;
 	const PgmlGbmSum *sibling; /* not NULL: hist is still the parent's, subtract this */
 	PgmlGbmSplit *candidate;   /* per feature of the tree */
-	bool *sampled;             /* per feature of the tree; used when sampling by node */
+	bool *chosen; /* per feature of the tree: may it be used; where nodes choose features */
 } Child;
 
 /* Leaves that can be expanded together by so many threads. */
@@ -34,21 +36,32 @@ count_work(int threads)
 }
 
 int64_t
-pgml_gbm_work_size(int64_t nfeatures)
+pgml_gbm_work_size(const PgmlGbmConfig *config, int64_t nfeatures, int64_t leaves)
 {
-	return PGML_GBM_BATCH * 2 * nfeatures * (int64_t) (sizeof(PgmlGbmSplit) + sizeof(bool));
+	return PGML_GBM_BATCH * 2 * nfeatures * (int64_t) (sizeof(PgmlGbmSplit) + sizeof(bool)) +
+		   KEYS_PER_LEAF * leaves * pgml_gbm_group_words(config) * (int64_t) sizeof(uint64_t);
 }
 
 PgmlStatus
 pgml_gbm_work_create(const PgmlEnv *env, PgmlArena *arena, size_t nfeatures, PgmlGbmGrower *g)
 {
+	size_t words = (size_t) pgml_gbm_group_words(g->config);
+
 	g->n_work = count_work(pgml_pool_threads(env->pool));
+	g->chooses_features = pgml_gbm_chooses_features(g->config);
+	if (words > 0)
+	{
+		g->groups =
+			pgml_array(arena, KEYS_PER_LEAF * words * (size_t) g->max_leaves, sizeof(uint64_t));
+		if (!g->groups)
+			return pgml_fail_nomem(env, "trees");
+	}
 	for (int i = 0; i < g->n_work; i++)
 		for (int c = 0; c < 2; c++)
 		{
 			g->work[i].candidate[c] = pgml_array(arena, nfeatures, sizeof(PgmlGbmSplit));
-			g->work[i].sampled[c] = pgml_array(arena, nfeatures, sizeof(bool));
-			if (!g->work[i].candidate[c] || !g->work[i].sampled[c])
+			g->work[i].chosen[c] = pgml_array(arena, nfeatures, sizeof(bool));
+			if (!g->work[i].candidate[c] || !g->work[i].chosen[c])
 				return pgml_fail_nomem(env, "trees");
 		}
 	return PGML_OK;
@@ -89,7 +102,7 @@ search_block(void *arg, int64_t block, int thread)
 			if (child->sibling)
 				pgml_gbm_hist_subtract(&g->layout, f, child->hist, child->sibling, child->hist);
 			split->gain = 0;
-			if (g->config->feature_fraction_bynode < 1 && !child->sampled[i])
+			if (g->chooses_features && !child->chosen[i])
 				continue;
 			if (g->x->features[f].categorical)
 				pgml_gbm_split_categorical(&child->node, f, child->hist + g->layout.offset[f],
@@ -100,22 +113,6 @@ search_block(void *arg, int64_t block, int thread)
 		}
 	}
 	return PGML_OK;
-}
-
-/* Choose the features that a node may use (selection sampling, Knuth 3.4.2 S). */
-static void
-sample_features(const PgmlGbmGrower *g, const PgmlGbmGrowth *growth, uint64_t seed, bool *sampled)
-{
-	int32_t left = (int32_t) lround(g->config->feature_fraction_bynode * growth->n_features);
-	PgmlRng rng;
-
-	pgml_rng_init(&rng, seed, 0);
-	left = left < 1 ? 1 : left;
-	for (int32_t i = 0; i < growth->n_features; i++)
-	{
-		sampled[i] = pgml_rng_below(&rng, (uint64_t) (growth->n_features - i)) < (uint64_t) left;
-		left -= sampled[i];
-	}
 }
 
 /* Make a leaf one to be searched, with the c-th memory of the work. */
@@ -131,10 +128,16 @@ open_child(const PgmlGbmGrower *g, const PgmlGbmGrowth *growth, const PgmlGbmWor
 							  .seed = leaf->seed },
 					.hist = pgml_gbm_pool_hist(&g->pool, leaf->slot),
 					.candidate = work->candidate[c],
-					.sampled = work->sampled[c] };
+					.chosen = work->chosen[c] };
 
-	if (g->config->feature_fraction_bynode < 1)
-		sample_features(g, growth, leaf->seed, child.sampled);
+	if (pgml_gbm_is_monotone(g->config))
+	{
+		child.node.range = &leaf->limits.step;
+		child.node.monotone = g->config->constraints->monotone;
+	}
+	if (g->chooses_features)
+		pgml_gbm_choose_features(g->config, &leaf->limits, growth->features, growth->n_features,
+								 leaf->seed, child.chosen);
 	return child;
 }
 
@@ -210,6 +213,13 @@ file_hist(PgmlGbmGrower *g, const PgmlGbmLeaf *leaf)
 		pgml_gbm_pool_release(&g->pool, leaf->slot);
 }
 
+/* Memory for the set of groups of a leaf. */
+static uint64_t *
+groups_of(const PgmlGbmGrower *g, int32_t key)
+{
+	return g->groups ? g->groups + (int64_t) key * pgml_gbm_group_words(g->config) : NULL;
+}
+
 PgmlStatus
 pgml_gbm_open_root(PgmlGbmGrower *g, const PgmlGbmGrowth *growth)
 {
@@ -225,6 +235,7 @@ pgml_gbm_open_root(PgmlGbmGrower *g, const PgmlGbmGrowth *growth)
 						   .key = g->n_keys++,
 						   .seed = growth->seed,
 						   .lambda_l2 = g->config->lambda_l2 };
+	root->limits = pgml_gbm_limits_of_root(g->config, groups_of(g, root->key));
 	root->slot = pgml_gbm_pool_take(&g->pool, root->key);
 	PGML_TRY(build(g, growth, root, true));
 	/* Every row is in some bin of every feature. */
@@ -314,6 +325,34 @@ open_expansion(PgmlGbmGrower *g, const PgmlGbmGrowth *growth, int32_t id, int pl
 	return e;
 }
 
+/* What constraints leave the children of a leaf whose rows are parted. */
+static PgmlStatus
+constrain_children(const PgmlGbmGrower *g, const PgmlGbmGrowth *growth, const Expansion *e)
+{
+	const PgmlGbmScale *scale = &growth->gradients->scale;
+	const PgmlGbmSplit *split = &e->leaf->best;
+	int direction = pgml_gbm_split_direction(g->config, split, g->bins->n_bins[split->feature]);
+	PgmlGbmSides sides = { { 0, 0 }, { 0, 0 } };
+
+	for (int c = 0; c < 2; c++)
+	{
+		PgmlGbmLeaf *child = &e->child[c];
+
+		child->limits.groups = groups_of(g, child->key);
+		if (direction == 0)
+			continue;
+		sides.step[c] = pgml_gbm_leaf_value(g->config, pgml_gbm_g(scale, child->total),
+											pgml_gbm_h(scale, child->total), child->lambda_l2);
+		sides.value[c] = sides.step[c];
+		if (pgml_gbm_renews(growth->target->objective))
+			PGML_TRY(pgml_gbm_renew_leaf(g->env, growth->target, growth->index + child->begin,
+										 child->n, growth->points + child->begin, &sides.value[c]));
+	}
+	pgml_gbm_limit_children(g->config, &e->leaf->limits, split->feature, direction, &sides,
+							&e->child[0].limits, &e->child[1].limits);
+	return PGML_OK;
+}
+
 /* Part the rows, build the histograms, find the best splits. */
 static PgmlStatus
 run_expansion(const PgmlGbmGrower *g, const PgmlGbmGrowth *growth, const Expansion *e, bool alone)
@@ -331,6 +370,8 @@ run_expansion(const PgmlGbmGrower *g, const PgmlGbmGrowth *growth, const Expansi
 	int n = 0;
 
 	PGML_TRY(pgml_gbm_part_rows(g->env, &g->partition, &part, alone));
+	if (g->config->constraints != NULL)
+		PGML_TRY(constrain_children(g, growth, e));
 	if (small->slot >= 0)
 		PGML_TRY(build(g, growth, small, alone));
 	if (large->slot >= 0 && !e->has_hist)

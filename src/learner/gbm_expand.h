@@ -7,6 +7,7 @@
 #ifndef PGML_LEARNER_GBM_EXPAND_H
 #define PGML_LEARNER_GBM_EXPAND_H
 
+#include "learner/gbm_constraint.h"
 #include "learner/gbm_pool.h"
 #include "learner/gbm_tree.h"
 
@@ -26,6 +27,7 @@ typedef struct PgmlGbmLeaf
 	uint64_t seed; /* of what is drawn for it */
 	PgmlGbmSum total;
 	double lambda_l2;
+	PgmlGbmLimits limits;
 	PgmlGbmSplit best;
 } PgmlGbmLeaf;
 
@@ -33,7 +35,7 @@ typedef struct PgmlGbmLeaf
 typedef struct PgmlGbmWork
 {
 	PgmlGbmSplit *candidate[2]; /* per feature of the tree, for each child */
-	bool *sampled[2];           /* the same; used when sampling by node */
+	bool *chosen[2];            /* the same: may it be used; where nodes choose features */
 } PgmlGbmWork;
 
 struct PgmlGbmGrower
@@ -49,6 +51,8 @@ struct PgmlGbmGrower
 	int32_t n_work; /* leaves that can be expanded together */
 	PgmlGbmWork work[PGML_GBM_BATCH];
 	int32_t n_keys;
+	bool chooses_features;
+	uint64_t *groups; /* a set for each key; NULL: all features may interact */
 	int32_t max_leaves;
 	PgmlGbmLeaf *leaf;
 	PgmlGbmLeaf (*child)[2]; /* of expanded leaves: left and right */
@@ -58,9 +62,9 @@ struct PgmlGbmGrower
 };
 
 /* Bytes that the memory for expanding trees over so many features takes, at most. */
-extern int64_t pgml_gbm_work_size(int64_t nfeatures);
+extern int64_t pgml_gbm_work_size(const PgmlGbmConfig *config, int64_t nfeatures, int64_t leaves);
 
-/* Allocate it. */
+/* Allocate it; config and max_leaves are set. */
 extern PgmlStatus pgml_gbm_work_create(const PgmlEnv *env, PgmlArena *arena, size_t nfeatures,
 									   PgmlGbmGrower *g);
 

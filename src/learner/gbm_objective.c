@@ -27,6 +27,10 @@ pgml_gbm_check_objective(const PgmlEnv *env, const PgmlDataset *data, const Pgml
 	if (config->balanced && config->scale_pos_weight != 1)
 		return pgml_fail(env->error, PGML_ERR_BADARG,
 						 "class_weight \"balanced\" and scale_pos_weight exclude each other");
+	if (config->constraints && config->constraints->monotone &&
+		pgml_task_outputs(data->task, data->n_classes) > 1)
+		return pgml_fail(env->error, PGML_ERR_BADARG,
+						 "predictions of several classes cannot be monotone");
 	return PGML_OK;
 }
 

@@ -187,7 +187,8 @@ pgml_gbm_read_config(const PgmlDataset *data, const PgmlParams *params)
 						.max_delta_step = v[PARAM_MAX_DELTA_STEP],
 						.balanced = v[PARAM_CLASS_WEIGHT] != 0,
 						.scale_pos_weight = v[PARAM_SCALE_POS_WEIGHT],
-						.depthwise = v[PARAM_GROW_POLICY] == 1 };
+						.depthwise = v[PARAM_GROW_POLICY] == 1,
+						.constraints = data->constraints };
 
 	if (c.depthwise && c.max_depth > 0 && !params->given[PARAM_NUM_LEAVES])
 		c.num_leaves = c.max_depth < MOST_DEPTH ? 1 << c.max_depth : 1 << MOST_DEPTH;

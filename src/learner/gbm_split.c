@@ -3,6 +3,7 @@
  */
 #include "learner/gbm_split.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -10,6 +11,9 @@
 
 /* A gain must exceed this share of the node's own L(G, H): less is rounding error. */
 #define GAIN_NOISE 1e-12
+
+/* Below all sums of L. */
+#define NO_SPLIT (-DBL_MAX)
 
 /* |g| less the L1 penalty, not below 0. */
 static inline double
@@ -20,21 +24,36 @@ shrink(double g, double l1)
 	return a > 0 ? a : 0;
 }
 
+/* The value that minimises the penalised loss, d = h + lambda_l2. */
+static inline double
+best_value(double g, double d, double l1)
+{
+	return d > 0 ? -copysign(shrink(g, l1), g) / d : 0;
+}
+
+/* Twice the decrease of the penalised loss at a value. */
+static inline double
+gain_at(double g, double d, double l1, double value)
+{
+	return -(2 * g + d * value) * value - 2 * l1 * fabs(value);
+}
+
 double
 pgml_gbm_loss_gain(const PgmlGbmNode *node, PgmlGbmSum sum, double lambda_l2)
 {
-	double a = shrink(pgml_gbm_g(node->scale, sum), node->config->lambda_l1);
+	double g = pgml_gbm_g(node->scale, sum), l1 = node->config->lambda_l1;
+	double a = shrink(g, l1);
 	double d = pgml_gbm_h(node->scale, sum) + lambda_l2;
 
+	if (node->range != NULL)
+		return gain_at(g, d, l1, pgml_gbm_clip(node->range, best_value(g, d, l1)));
 	return d > 0 ? a * a / d : 0;
 }
 
 double
 pgml_gbm_leaf_value(const PgmlGbmConfig *config, double g, double h, double lambda_l2)
 {
-	double d = h + lambda_l2;
-
-	return d > 0 ? -copysign(shrink(g, config->lambda_l1), g) / d : 0;
+	return best_value(g, h + lambda_l2, config->lambda_l1);
 }
 
 double
@@ -69,7 +88,7 @@ typedef struct Bounds
 } Bounds;
 
 /*
- * L of left plus L of right for thresholds from .. upto, -1 where a child is too small.  m_* are the sums of the
+ * L of left plus L of right for thresholds from .. upto, NO_SPLIT where a child is too small.  m_* are the sums of the
  * missing rows when they go left, else 0.  One division, no branches: it vectorises.
  */
 PGML_GBM_CLONES static void
@@ -88,8 +107,43 @@ compute_gains(Prefix *p, int from, int upto, const Bounds *bounds, double m_g, d
 		double v = (al * al * dr + ar * ar * dl) / (dl * dr);
 		bool fits = (cl >= b.min_count) & (cr >= b.min_count) & (hl >= b.min_h) & (hr >= b.min_h);
 
-		p->gain[t] = fits ? v : -1;
+		p->gain[t] = fits ? v : NO_SPLIT;
 	}
+}
+
+/* The same where values are cut to a range, and the right child's must not be below (above) the left one's in direction 1 (-1). */
+PGML_GBM_CLONES static void
+compute_bounded_gains(Prefix *p, int from, int upto, const Bounds *bounds,
+					  const PgmlGbmRange *range, int direction, double m_g, double m_h,
+					  double m_count)
+{
+	const Bounds b = *bounds;
+	const PgmlGbmRange r = *range;
+
+	for (int t = from; t <= upto; t++)
+	{
+		double gl = p->g[t] + m_g, gr = b.g - gl;
+		double hl = p->h[t] + m_h, hr = b.h - hl;
+		double cl = p->count[t] + m_count, cr = b.count - cl;
+		double dl = hl + b.l2, dr = hr + b.l2;
+		double left = pgml_gbm_clip(&r, best_value(gl, dl, b.l1));
+		double right = pgml_gbm_clip(&r, best_value(gr, dr, b.l1));
+		bool fits = (cl >= b.min_count) & (cr >= b.min_count) & (hl >= b.min_h) & (hr >= b.min_h) &
+					(direction * (right - left) >= 0);
+
+		p->gain[t] = fits ? gain_at(gl, dl, b.l1, left) + gain_at(gr, dr, b.l1, right) : NO_SPLIT;
+	}
+}
+
+/* Either of the two, by what the node asks for. */
+static void
+compute_node_gains(const PgmlGbmNode *node, Prefix *p, int from, int upto, const Bounds *bounds,
+				   int direction, double m_g, double m_h, double m_count)
+{
+	if (node->range == NULL)
+		compute_gains(p, from, upto, bounds, m_g, m_h, m_count);
+	else
+		compute_bounded_gains(p, from, upto, bounds, node->range, direction, m_g, m_h, m_count);
 }
 
 /* Keep the best of thresholds from .. upto when it beats split->gain (which holds L sums here). */
@@ -163,7 +217,8 @@ finish_numeric(const PgmlGbmNode *node, const PgmlGbmSum *hist, PgmlGbmSplit *sp
 	double undivided = pgml_gbm_loss_gain(node, node->total, node->config->lambda_l2);
 	double gain = split->gain - undivided;
 
-	if (split->gain < 0 || gain <= node->config->min_gain || gain <= GAIN_NOISE * undivided)
+	if (split->gain == NO_SPLIT || gain <= node->config->min_gain ||
+		gain <= GAIN_NOISE * fabs(undivided))
 	{
 		split->gain = 0;
 		return;
@@ -196,6 +251,7 @@ pgml_gbm_split_numeric(const PgmlGbmNode *node, int32_t feature, const PgmlGbmSu
 	Prefix p;
 	int last = n_bins - 1;
 	int from, upto;
+	int direction = node->range ? node->monotone[feature] : 0;
 	double missing = (double) pgml_gbm_count(node->scale, hist[0]);
 	Bounds bounds = { .g = pgml_gbm_g(node->scale, node->total),
 					  .h = pgml_gbm_h(node->scale, node->total),
@@ -205,7 +261,7 @@ pgml_gbm_split_numeric(const PgmlGbmNode *node, int32_t feature, const PgmlGbmSu
 					  .min_h = pgml_gbm_min_hessian(node),
 					  .min_count = (double) node->config->min_data };
 
-	split->gain = -1;
+	split->gain = NO_SPLIT;
 	split->feature = feature;
 	split->categorical = false;
 	split->missing_left = false;
@@ -213,19 +269,20 @@ pgml_gbm_split_numeric(const PgmlGbmNode *node, int32_t feature, const PgmlGbmSu
 	compute_prefix(node, hist, last, &p);
 	if (threshold_range(node, feature, &p, last, &from, &upto))
 	{
-		compute_gains(&p, from, upto, &bounds, 0, 0, 0);
+		compute_node_gains(node, &p, from, upto, &bounds, direction, 0, 0, 0);
 		keep_best(&p, from, upto, false, split);
 		if (missing > 0)
 		{
-			compute_gains(&p, from, upto, &bounds, pgml_gbm_g(node->scale, hist[0]),
-						  pgml_gbm_h(node->scale, hist[0]), missing);
+			compute_node_gains(node, &p, from, upto, &bounds, direction,
+							   pgml_gbm_g(node->scale, hist[0]), pgml_gbm_h(node->scale, hist[0]),
+							   missing);
 			keep_best(&p, from, upto, true, split);
 		}
 	}
 	if (missing > 0)
 	{
-		/* Known from missing. */
-		compute_gains(&p, last, last, &bounds, 0, 0, 0);
+		/* Known from missing: there is no order between them. */
+		compute_node_gains(node, &p, last, last, &bounds, 0, 0, 0, 0);
 		keep_best(&p, last, last, false, split);
 	}
 	finish_numeric(node, hist, split);

@@ -2,12 +2,28 @@
  * gbm_split.h - the best way to part a node's rows by one feature.
  *
  * The gain of a split is L(G_l, H_l) + L(G_r, H_r) - L(G, H) with L(G, H) = max(|G| - lambda_l1, 0)^2 / (H + lambda_l2),
- * twice the decrease of the second-order approximation of the loss (Friedman 2001; Chen and Guestrin 2016).
+ * twice the decrease of the second-order approximation of the loss (Friedman 2001; Chen and Guestrin 2016).  Under monotone
+ * constraints values are cut to the node's range before, and children whose values have the wrong order are no candidates.
  */
 #ifndef PGML_LEARNER_GBM_SPLIT_H
 #define PGML_LEARNER_GBM_SPLIT_H
 
 #include "learner/gbm.h"
+
+/* Values, before shrinkage, that a leaf may have. */
+typedef struct PgmlGbmRange
+{
+	double low;
+	double high;
+} PgmlGbmRange;
+
+/* The nearest value in the range. */
+static inline double
+pgml_gbm_clip(const PgmlGbmRange *range, double value)
+{
+	value = value < range->low ? range->low : value;
+	return value > range->high ? range->high : value;
+}
 
 /* A node whose rows may be parted. */
 typedef struct PgmlGbmNode
@@ -17,6 +33,10 @@ typedef struct PgmlGbmNode
 	PgmlGbmSum total;
 	double noise;  /* of the gradients; 0: not known, all gains of sets of levels count */
 	uint64_t seed; /* of the node's random thresholds */
+
+	/* With monotone constraints: what values of the node's leaves are cut to, and the direction of each feature; else NULL. */
+	const PgmlGbmRange *range;
+	const int8_t *monotone;
 } PgmlGbmNode;
 
 typedef struct PgmlGbmSplit
@@ -32,7 +52,10 @@ typedef struct PgmlGbmSplit
 		set[PGML_GBM_SET_WORDS]; /* bit b: bin b goes left; numeric: see pgml_gbm_split_close() */
 } PgmlGbmSplit;
 
-/* L(G, H) of the sums. */
+/*
+ * L(G, H) of the sums; where the node has a range it is twice the decrease of the penalised loss at the value cut to the range,
+ * which may be below 0: -2 G v - (H + lambda_l2) v^2 - 2 lambda_l1 |v|.
+ */
 extern double pgml_gbm_loss_gain(const PgmlGbmNode *node, PgmlGbmSum sum, double lambda_l2);
 
 /* Value that minimises the loss of a leaf with sums g and h, before shrinkage. */

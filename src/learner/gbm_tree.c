@@ -50,7 +50,8 @@ pgml_gbm_grower_size(const PgmlGbmConfig *config, const PgmlBins *bins, int64_t 
 
 	return entries * (int64_t) sizeof(PgmlGbmSum) * (leaves + PGML_GBM_PARTS) +
 		   leaves * (int64_t) (3 * sizeof(PgmlGbmLeaf) + sizeof(PgmlGbmTreeNode) + 32) + n * 8 +
-		   (bins ? bins->nfeatures * 8 + pgml_gbm_work_size(bins->nfeatures) : 0);
+		   pgml_gbm_work_size(config, bins ? bins->nfeatures : 0, leaves) +
+		   (bins ? bins->nfeatures * 8 : 0);
 }
 
 PgmlStatus
@@ -270,7 +271,9 @@ set_value(void *arg, int64_t block, int thread)
 	if (pgml_gbm_renews(objective))
 		PGML_TRY(pgml_gbm_renew_leaf(g->env, job->growth->target, job->growth->index + leaf->begin,
 									 leaf->n, job->growth->points + leaf->begin, &value));
-	else if (pgml_gbm_is_log(objective))
+	if (pgml_gbm_is_monotone(g->config))
+		value = pgml_gbm_clip(&leaf->limits.value, value);
+	if (pgml_gbm_is_log(objective))
 		value = fmax(fmin(value, MAX_LOG_STEP), -MAX_LOG_STEP);
 	g->tree.value[block] = g->config->learning_rate * value;
 	return PGML_OK;

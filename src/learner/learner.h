@@ -17,6 +17,7 @@
 #include "core/env.h"
 #include "data/bins.h"
 #include "data/matrix.h"
+#include "learner/constraints.h"
 #include "learner/task.h"
 #include "learner/trees.h"
 
@@ -77,6 +78,7 @@ typedef struct PgmlDataset
 	double *oob_out; /* room for n x outputs predictions of rows, see PgmlFit; NULL: not wanted */
 	const PgmlBlas
 		*blas; /* loaded once a training; NULL: not available, learners with needs_blas fail */
+	const PgmlConstraints *constraints; /* NULL: none; only for learners that honour them */
 } PgmlDataset;
 
 typedef struct PgmlFit
@@ -119,6 +121,8 @@ typedef struct PgmlLearner
 	const PgmlParam *params;
 	int n_params;
 	bool only_when_named; /* a training tries it only when `algorithms` has its name */
+	bool
+		honours_constraints; /* fit() keeps to data->constraints; else it must not be called with any */
 
 	/*
      * Bytes that fit() takes at most beyond dataset and payload, run by one thread (estimate, checked before fitting).

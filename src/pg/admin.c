@@ -15,6 +15,7 @@
 #include "learner/learner.h"
 #include "pg/catalog.h"
 #include "pg/json_text.h"
+#include "pg/options.h"
 #include "stats/metric.h"
 
 PG_FUNCTION_INFO_V1(pgml_auto_check_schema);
@@ -254,7 +255,7 @@ put_setting(StringInfo out, const PgmlParam *param, const Jsonb *settings)
 	put_value(out, param, v);
 }
 
-/* Settings that are not the learner's defaults; all of them for a learner this version does not know. */
+/* Settings that are not the learner's defaults, and constraints; all of them for a learner this version does not know. */
 Datum
 pgml_auto_settings_text(PG_FUNCTION_ARGS)
 {
@@ -267,5 +268,7 @@ pgml_auto_settings_text(PG_FUNCTION_ARGS)
 		JsonbToCString(&out, &settings->root, VARSIZE(settings));
 	for (int i = 0; learner != NULL && i < learner->n_params; i++)
 		put_setting(&out, &learner->params[i], settings);
+	if (learner != NULL)
+		train_constraints_say(&out, settings);
 	PG_RETURN_TEXT_P(cstring_to_text(out.len == 0 ? "defaults" : out.data));
 }

@@ -16,6 +16,7 @@
 #include "core/hash.h"
 #include "pg/catalog_spi.h"
 #include "pg/json_text.h"
+#include "pg/options.h"
 
 /* Arguments of a statement under construction: values and nulls in order. */
 typedef struct Row
@@ -195,9 +196,9 @@ insert_version(const CatalogScope *scope, const CatalogTraining *t, const Catalo
 	return catalog_int8(0, 1);
 }
 
-/* All settings of a trial by name. */
+/* All settings of a trial by name, and the constraints that it kept to. */
 static Jsonb *
-trial_settings(const PgmlTrial *trial)
+trial_settings(const PgmlTrial *trial, const Jsonb *given)
 {
 	StringInfoData out;
 
@@ -217,12 +218,14 @@ trial_settings(const PgmlTrial *trial)
 		else
 			json_number(&out, trial->params.v[i]);
 	}
+	if (trial->learner != &pgml_learner_constant)
+		train_constraints_write(&out, given);
 	appendStringInfoChar(&out, '}');
 	return json_finish(&out);
 }
 
 static void
-insert_trial(int64 version_id, const PgmlMetric *metric, const PgmlTrial *trial)
+insert_trial(int64 version_id, const PgmlMetric *metric, const PgmlTrial *trial, const Jsonb *given)
 {
 	static CatalogStatement insert = {
 		.sql =
@@ -240,7 +243,7 @@ insert_trial(int64 version_id, const PgmlMetric *metric, const PgmlTrial *trial)
 	put_int8(&row, version_id);
 	put_int4(&row, trial->number);
 	put_text(&row, trial->learner->name);
-	put_jsonb(&row, trial_settings(trial));
+	put_jsonb(&row, trial_settings(trial, given));
 	put_text(&row, status[trial->status]);
 	put_text(&row, metric->name);
 	put_float(&row, trial->validation_score);
@@ -334,7 +337,7 @@ catalog_store_training(const CatalogTraining *t)
 	version.version = take_version_number(t, version.model_id);
 	version.version_id = insert_version(&scope, t, &version);
 	for (int i = 0; i < r->n_trials; i++)
-		insert_trial(version.version_id, r->metric, &r->trials[i]);
+		insert_trial(version.version_id, r->metric, &r->trials[i], t->settings);
 	for (int i = 0; i < r->n_test_scores; i++)
 		insert_metric(version.version_id, score_part(r), &r->test_scores[i]);
 	insert_image(version.version_id, &r->image);

@@ -285,6 +285,136 @@ hyperparam_of(const char *name, const JsonbValue *value)
 	return hp;
 }
 
+/* The canonical names of the constraints, and other names that are understood. */
+static const char *const constraint_names[][2] = {
+	{ "monotone_constraints", "monotonic_cst" },
+	{ "interaction_constraints", "interaction_cst" },
+};
+
+/* Which of them a member of hyperparams is, -1 for none. */
+static int
+constraint_of(const char *key)
+{
+	for (int k = 0; k < (int) lengthof(constraint_names); k++)
+		for (int i = 0; i < 2; i++)
+			if (strcmp(constraint_names[k][i], key) == 0)
+				return k;
+	return -1;
+}
+
+/* A direction as a number or a word. */
+static int
+direction_of(const char *column, const JsonbValue *value)
+{
+	double number = value->type == jbvNumeric ? json_value_number(value) : NAN;
+	const char *word = value->type == jbvString ? json_value_text(value) : "";
+
+	if (strcmp(word, "increasing") == 0)
+		return 1;
+	if (strcmp(word, "decreasing") == 0)
+		return -1;
+	if (number != 1 && number != -1 && number != 0)
+		bad_argument(
+			psprintf("monotone_constraints: \"%s\" must be 1, -1, 0, \"increasing\" or "
+					 "\"decreasing\"",
+					 column),
+			"1: predictions never fall when the column grows; -1: they never rise; 0: no constraint.");
+	return (int) number;
+}
+
+static void
+read_monotone(const JsonbValue *constraints, PgmlTrainOptions *options)
+{
+	JsonbIterator *iterator;
+	JsonbValue value;
+	char *column;
+
+	if (options->monotone != NULL)
+		bad_argument("hyperparams has monotone_constraints twice", "Give them once.");
+	if (constraints->type != jbvBinary || !JsonContainerIsObject(constraints->val.binary.data))
+		bad_argument("monotone_constraints must be a JSON object of input columns",
+					 "For example '{\"monotone_constraints\": {\"age\": 1, \"price\": -1}}'.");
+	PgmlMonotone *list =
+		palloc(sizeof(PgmlMonotone) * (JsonContainerSize(constraints->val.binary.data) + 1));
+	int n = 0;
+	iterator = JsonbIteratorInit(constraints->val.binary.data);
+	while (next_member(&iterator, &column, &value))
+	{
+		PgmlMonotone monotone = { column, direction_of(column, &value) };
+		if (monotone.direction != 0)
+			list[n++] = monotone;
+	}
+	options->monotone = list;
+	options->n_monotone = n;
+}
+
+/* Groups of columns.  An empty list means nothing in some libraries and no interactions in others: here it has to be said. */
+static void
+read_interactions(const JsonbValue *constraints, PgmlTrainOptions *options)
+{
+	static const char *const hint =
+		"For example '{\"interaction_constraints\": [[\"age\", \"sex\"], [\"price\", \"brand\"]]}', or "
+		"\"no_interactions\".";
+	bool none = constraints->type == jbvString &&
+				strcmp(json_value_text(constraints), "no_interactions") == 0;
+	uint32 size;
+
+	if (options->interactions != NULL)
+		bad_argument("hyperparams has interaction_constraints twice", "Give them once.");
+	if (!none &&
+		(constraints->type != jbvBinary || !JsonContainerIsArray(constraints->val.binary.data)))
+		bad_argument("interaction_constraints must be an array of arrays of input columns", hint);
+	size = none ? 0 : JsonContainerSize(constraints->val.binary.data);
+	if (!none && size == 0)
+		bad_argument("interaction_constraints must not be empty",
+					 "Leave them out, or say \"no_interactions\".");
+	PgmlColumnGroup *groups = palloc(sizeof(PgmlColumnGroup) * (size + 1));
+	for (uint32 i = 0; i < size; i++)
+	{
+		JsonbValue *element = getIthJsonbValueFromContainer(constraints->val.binary.data, i);
+		groups[i].columns = json_value_list(element, &groups[i].n);
+		if (groups[i].columns == NULL ||
+			groups[i].n < (int) JsonContainerSize(element->val.binary.data))
+			bad_argument("interaction_constraints must be an array of arrays of input columns",
+						 hint);
+	}
+	options->interactions = groups;
+	options->n_interactions = (int) size;
+	options->limits_interactions = true;
+}
+
+void
+train_constraints_write(StringInfo out, const Jsonb *settings)
+{
+	JsonbIterator *iterator = iterate_object(settings, "hyperparams", "");
+	JsonbValue value;
+	char *key;
+
+	while (iterator != NULL && next_member(&iterator, &key, &value))
+	{
+		int which = constraint_of(key);
+		if (which < 0)
+			continue;
+		Jsonb *json = JsonbValueToJsonb(&value);
+		json_key(out, constraint_names[which][0]);
+		JsonbToCString(out, &json->root, VARSIZE(json));
+	}
+}
+
+void
+train_constraints_say(StringInfo out, const Jsonb *trial)
+{
+	for (size_t k = 0; k < lengthof(constraint_names); k++)
+	{
+		JsonbValue *value = json_get(trial, constraint_names[k][0]);
+		if (value == NULL)
+			continue;
+		Jsonb *json = JsonbValueToJsonb(value);
+		appendStringInfo(out, "%s%s ", out->len == 0 ? "" : ", ", constraint_names[k][0]);
+		JsonbToCString(out, &json->root, VARSIZE(json));
+	}
+}
+
 static void
 read_hyperparams(const Jsonb *settings, PgmlTrainOptions *options)
 {
@@ -300,9 +430,16 @@ read_hyperparams(const Jsonb *settings, PgmlTrainOptions *options)
 	int n = 0;
 	while (next_member(&iterator, &key, &value))
 	{
+		int constraint = constraint_of(key);
+		if (constraint >= 0)
+		{
+			(constraint == 0 ? read_monotone : read_interactions)(&value, options);
+			continue;
+		}
 		if (value.type != jbvNumeric && value.type != jbvBool && value.type != jbvString)
 			bad_argument(psprintf("hyperparams: \"%s\" must be a number, a boolean or a word", key),
-						 "One fixed value per name, for example '{\"num_leaves\": 31}'.");
+						 "One fixed value per name, for example '{\"num_leaves\": 31}'; only "
+						 "monotone_constraints and interaction_constraints have more.");
 		if (n == capacity)
 			list = repalloc(list, sizeof(PgmlHyperparam) * (capacity *= 2));
 		list[n++] = hyperparam_of(key, &value);

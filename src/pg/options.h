@@ -32,6 +32,12 @@ extern Jsonb *train_settings_merge(Jsonb *stored, Jsonb *given);
  */
 extern void train_settings_read(const Jsonb *settings, PgmlTrainOptions *options, int64 *seed);
 
+/* Append the constraints among the hyperparams of settings as members of an object, by their own names and as they were given. */
+extern void train_constraints_write(StringInfo out, const Jsonb *settings);
+
+/* Append those that were written to a trial's settings, in words. */
+extern void train_constraints_say(StringInfo out, const Jsonb *trial);
+
 /* PgmlTask bits of a task name; 0 for 'auto'. */
 extern int train_task_of(const char *name);
 

@@ -332,6 +332,11 @@ check_columns(const TrainJob *job)
 	require_columns(job->table, "one to keep", options->keep, options->n_keep);
 	require_columns(job->table, "exclude", options->exclude, options->n_exclude);
 	require_columns(job->table, "id_columns", options->id_columns, options->n_id_columns);
+	for (int i = 0; i < options->n_monotone; i++)
+		require_column(job->table, "one of monotone_constraints", options->monotone[i].column);
+	for (int i = 0; i < options->n_interactions; i++)
+		require_columns(job->table, "one of interaction_constraints",
+						options->interactions[i].columns, options->interactions[i].n);
 }
 
 /* Runs in the driver thread. */

@@ -78,6 +78,9 @@ extern PgmlInput pgml_recipe_input(const PgmlRecipe *recipe, int32_t i);
 /* Feature f; the name points into the bytes. */
 extern PgmlFeature pgml_recipe_feature(const PgmlRecipe *recipe, int32_t f);
 
+/* Whether input i has a single feature, which grows with its value: numbers, text read as numbers, booleans, times, intervals. */
+extern bool pgml_recipe_is_ordered(const PgmlRecipe *recipe, int32_t i);
+
 /* How a number becomes the only feature of its input. */
 typedef struct PgmlNumberStep
 {

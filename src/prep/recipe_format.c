@@ -415,6 +415,16 @@ pgml_recipe_feature(const PgmlRecipe *recipe, int32_t f)
 }
 
 /* See recipe.h. */
+bool
+pgml_recipe_is_ordered(const PgmlRecipe *recipe, int32_t i)
+{
+	RecipeInput in = recipe_input(recipe, i);
+
+	return in.step == RECIPE_NUMBER || in.step == RECIPE_NUMBER_TEXT || in.step == RECIPE_BOOLEAN ||
+		   in.step == RECIPE_TIME || in.step == RECIPE_INTERVAL;
+}
+
+/* See recipe.h. */
 const char *
 pgml_recipe_describe(const PgmlRecipe *recipe, int32_t i, char *words, size_t size)
 {

@@ -25,6 +25,20 @@ typedef struct PgmlHyperparam
 	const char *text; /* the value as a word; NULL: value counts */
 } PgmlHyperparam;
 
+/* Predictions never fall (direction 1) or never rise (-1) when the number in the column grows and all others stay. */
+typedef struct PgmlMonotone
+{
+	const char *column;
+	int direction;
+} PgmlMonotone;
+
+/* Columns that may interact. */
+typedef struct PgmlColumnGroup
+{
+	const char *const *columns;
+	int n;
+} PgmlColumnGroup;
+
 typedef struct PgmlTrainOptions
 {
 	const char *target;          /* column name */
@@ -50,6 +64,12 @@ typedef struct PgmlTrainOptions
 	int n_algorithms;
 	const PgmlHyperparam *hyperparams;
 	int n_hyperparams;
+	const PgmlMonotone *monotone; /* a target that is a number or has two classes */
+	int n_monotone;
+	bool
+		limits_interactions; /* columns interact only within these groups; one in none of them with no other */
+	const PgmlColumnGroup *interactions;
+	int n_interactions;
 	int folds;                /* 0 = choose; 1 = one holdout part; k >= 2 = cross-validation */
 	bool no_refit;            /* one holdout part: the model that was validated is the model */
 	int ensemble;             /* trials that may predict together; 0 = default, 1 = only the best */

@@ -86,6 +86,12 @@ choose_columns(Training *t, bool *exclude, const char **reasons, bool *keep)
 			reasons[col] = "not among the features asked for";
 		}
 	PGML_TRY(mark_columns(t, o->keep, o->n_keep, "one to keep", keep));
+	/* Who says something of a column wants it used. */
+	for (int i = 0; i < o->n_monotone; i++)
+		PGML_TRY(mark_columns(t, &o->monotone[i].column, 1, "one of monotone_constraints", keep));
+	for (int i = 0; i < o->n_interactions; i++)
+		PGML_TRY(mark_columns(t, o->interactions[i].columns, o->interactions[i].n,
+							  "one of interaction_constraints", keep));
 	for (int i = 0; i < o->n_exclude; i++)
 		PGML_TRY(exclude_column(t, o->exclude[i], "excluded", "excluded", exclude, reasons));
 	for (int i = 0; i < o->n_id_columns; i++)
@@ -259,5 +265,6 @@ training_prepare(Training *t)
 	report_target(t);
 	PGML_TRY(build_matrix(t, exclude, reasons, keep));
 	report_dropped(t);
+	PGML_TRY(training_read_constraints(t, exclude, reasons));
 	return report_leaks(t);
 }

@@ -14,6 +14,8 @@ training_selects(const PgmlTrainOptions *o, const PgmlLearner *learner)
 	const char *name = learner->name;
 	bool any_wanted = false, wanted = false;
 
+	if (training_constrains(o) && !learner->honours_constraints)
+		return false;
 	for (int i = 0; i < o->n_algorithms; i++)
 	{
 		const char *a = o->algorithms[i];
@@ -48,12 +50,42 @@ list_algorithms(char *list, size_t size)
 		used += snprintf(list + used, size - used, "%s%.50s", i ? ", " : "", learners[i]->name);
 }
 
+/* A learner that is asked for by name must be able to do what is asked of it. */
+static PgmlStatus
+check_honours(const PgmlTrainOptions *o, const char *name, PgmlError *error)
+{
+	PgmlStatus status;
+
+	if (!training_constrains(o) || name[0] == '-' || pgml_learner_find(name)->honours_constraints)
+		return PGML_OK;
+	status = pgml_fail(error, PGML_ERR_BADARG,
+					   "algorithm \"%s\" cannot keep to monotone_constraints or "
+					   "interaction_constraints",
+					   name);
+	pgml_fail_hint(error, "Leave it or the constraints out; gradient_boosting keeps to them.");
+	return status;
+}
+
+/* Is a learner selected? The constant keeps to all constraints, but is no model to be left with unless it was named. */
+static bool
+leaves_one(const PgmlTrainOptions *o)
+{
+	int n, n_named = 0;
+	const PgmlLearner *const *learners = pgml_learners(&n);
+
+	for (int i = 0; i < o->n_algorithms; i++)
+		n_named += o->algorithms[i][0] != '-';
+	for (int i = 0; i < n; i++)
+		if (training_selects(o, learners[i]) &&
+			(learners[i] != &pgml_learner_constant || n_named > 0 || !training_constrains(o)))
+			return true;
+	return false;
+}
+
 /* Every name in algorithms must be a learner, and some learner must be left. */
 static PgmlStatus
 check_algorithms(const PgmlTrainOptions *o, PgmlError *error)
 {
-	int n;
-	const PgmlLearner *const *learners = pgml_learners(&n);
 	char list[300];
 	PgmlStatus status;
 
@@ -63,17 +95,22 @@ check_algorithms(const PgmlTrainOptions *o, PgmlError *error)
 		const char *a = o->algorithms[i];
 
 		if (pgml_learner_find(a[0] == '-' ? a + 1 : a))
+		{
+			PGML_TRY(check_honours(o, a, error));
 			continue;
+		}
 		status = pgml_fail(error, PGML_ERR_BADARG, "unknown algorithm \"%.100s\"", a);
 		pgml_fail_hint(error, "The algorithms are %s; a name after a minus sign is left out.",
 					   list);
 		return status;
 	}
-	for (int i = 0; i < n; i++)
-		if (training_selects(o, learners[i]))
-			return PGML_OK;
+	if (leaves_one(o))
+		return PGML_OK;
 	status = pgml_fail(error, PGML_ERR_BADARG, "the list of algorithms leaves none to train with");
-	pgml_fail_hint(error, "The algorithms are %s; leave out fewer of them.", list);
+	if (training_constrains(o))
+		pgml_fail_hint(error, "gradient_boosting is needed: it keeps to constraints.");
+	else
+		pgml_fail_hint(error, "The algorithms are %s; leave out fewer of them.", list);
 	return status;
 }
 

@@ -78,6 +78,8 @@ typedef struct Training
 	PgmlMatrix x;
 	PgmlShape shape;
 
+	const PgmlConstraints *constraints; /* NULL: none */
+
 	int folds;     /* 1 = one holdout part (fold 0) */
 	uint8_t *fold; /* per training row; with one holdout part, 0 = validation, 1 = not */
 
@@ -101,7 +103,10 @@ extern void training_notice(Training *t, bool warning, const char *fmt, ...)
 /* Seconds left before env->deadline; a large number without one. */
 extern double training_seconds_left(const Training *t);
 
-/* selection.c: true when the user's list of algorithms (none: all but those only_when_named) selects the learner. */
+/*
+ * selection.c: true when the user's list of algorithms (none: all but those only_when_named) selects the learner, and it honours
+ * the constraints, if there are any.
+ */
 extern bool training_selects(const PgmlTrainOptions *options, const PgmlLearner *learner);
 
 /* Fix a learner's setting as the user wants it; fails as pgml_params_set() and pgml_params_set_text() do. */
@@ -116,6 +121,20 @@ extern PgmlStatus training_prepare(Training *t);
 
 /* prepare.c: column called name, or an error that says what it was named as and lists the columns. */
 extern PgmlStatus training_find_column(Training *t, const char *name, const char *role, int *col);
+
+/* Does the user want constraints? */
+static inline bool
+training_constrains(const PgmlTrainOptions *options)
+{
+	return options->n_monotone > 0 || options->limits_interactions;
+}
+
+/*
+ * constraints.c: the user's constraints, from columns, which are there, to features.  excluded and reasons: per column of the table, those that are
+ * no features and why.  Fails for columns that cannot keep to what is asked, and says which columns and learners are left out.
+ */
+extern PgmlStatus training_read_constraints(Training *t, const bool *excluded,
+											const char *const *reasons);
 
 /* rows.c: read target, weights, groups and time, then split the rows that have a target and a weight. */
 extern PgmlStatus training_read_rows(Training *t);

@@ -52,7 +52,8 @@ training_dataset(Training *t, const PgmlLearner *learner, const PgmlParams *para
 						   .n = n,
 						   .valid_rows = valid_rows,
 						   .n_valid = n_valid,
-						   .blas = t->have_blas ? &t->blas : NULL };
+						   .blas = t->have_blas ? &t->blas : NULL,
+						   .constraints = t->constraints };
 	for (int i = 0; i < learner->n_params; i++)
 	{
 		int max_bin = (int) params->v[i];

@@ -36,6 +36,7 @@ static const Module modules[] = {
 	{ "constant", test_constant },
 	{ "gradient_boosting", test_gradient_boosting },
 	{ "boosting", test_boosting },
+	{ "constraints", test_constraints },
 	{ "tree_shap", test_tree_shap },
 	{ "forest", test_forest },
 	{ "oblivious", test_oblivious },

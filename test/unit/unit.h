@@ -26,6 +26,7 @@ extern int test_linear(void);
 extern int test_constant(void);
 extern int test_gradient_boosting(void);
 extern int test_boosting(void);
+extern int test_constraints(void);
 extern int test_tree_shap(void);
 extern int test_forest(void);
 extern int test_oblivious(void);
