@@ -349,6 +349,7 @@ const PgmlLearner pgml_learner_random_forest = {
 	.predict = pgml_forest_predict,
 	.prepare = pgml_forest_prepare,
 	.prepared_size = pgml_forest_prepared_size,
+	.block_rows = pgml_forest_block_rows,
 	.scratch = pgml_forest_scratch,
 	.predict_block = pgml_forest_predict_block,
 };
@@ -367,6 +368,7 @@ const PgmlLearner pgml_learner_extra_trees = {
 	.predict = pgml_forest_predict,
 	.prepare = pgml_forest_prepare,
 	.prepared_size = pgml_forest_prepared_size,
+	.block_rows = pgml_forest_block_rows,
 	.scratch = pgml_forest_scratch,
 	.predict_block = pgml_forest_predict_block,
 };
@@ -384,6 +386,7 @@ const PgmlLearner pgml_learner_decision_tree = {
 	.predict = pgml_forest_predict,
 	.prepare = pgml_forest_prepare,
 	.prepared_size = pgml_forest_prepared_size,
+	.block_rows = pgml_forest_block_rows,
 	.scratch = pgml_forest_scratch,
 	.predict_block = pgml_forest_predict_block,
 };

@@ -154,7 +154,7 @@ extern PgmlStatus pgml_forest_write_end(const PgmlEnv *env, PgmlForestWriter *wr
 										const PgmlForestLines *lines, PgmlForestHeader header,
 										const double *prior);
 
-/* The learner's verify(), predict(), prepare(), prepared_size(), scratch() and predict_block(). */
+/* The learner's verify(), predict(), prepare(), prepared_size(), block_rows(), scratch() and predict_block(). */
 extern PgmlStatus pgml_forest_verify(const uint8_t *payload, size_t len, const PgmlShape *shape,
 									 PgmlError *err);
 extern void pgml_forest_predict(const uint8_t *payload, const PgmlShape *shape, const float *x,
@@ -163,6 +163,7 @@ extern PgmlStatus pgml_forest_prepare(const PgmlEnv *env, PgmlArena *arena, cons
 									  const PgmlShape *shape, const void **prepared);
 extern size_t pgml_forest_prepared_size(const void *prepared);
 extern size_t pgml_forest_scratch(const void *prepared);
+extern int64_t pgml_forest_block_rows(const void *prepared);
 extern void pgml_forest_predict_block(const void *prepared, const uint8_t *payload,
 									  const PgmlShape *shape, const PgmlBlock *block, double *out,
 									  void *scratch);

@@ -4,7 +4,7 @@
  * Rows become bytes first, one for each line.  Then a step down a tree is a comparison of two bytes, and some rows, or of one row
  * some trees, go down in step, so that the processor works on one while it waits for the memory of the others.
  */
-#include "learner/forest_payload.h"
+#include "learner/forest_block.h"
 
 #include <math.h>
 #include <string.h>
@@ -90,11 +90,17 @@ make_lines(const PgmlForestView *v, uint32_t l, const PgmlShape *shape, const fl
 	return 1 + two;
 }
 
-/* Bytes from row to row. */
-static size_t
-row_bytes(const PgmlForestView *v)
+void
+pgml_forest_make_bytes(const PgmlForestView *v, const PgmlShape *shape, const float *x,
+					   size_t feature_step, size_t row_step, int64_t n, uint8_t *bytes)
 {
-	return v->header->n_lines > 0 ? v->header->n_lines : 1;
+	size_t stride = pgml_forest_row_bytes(v);
+
+	if (v->header->n_lines == 0)
+		memset(bytes, 0, (size_t) n);
+	for (uint32_t l = 0; l < v->header->n_lines;)
+		l += (uint32_t) make_lines(v, l, shape, x + v->line[l].feature * feature_step, row_step, n,
+								   bytes + l, stride);
 }
 
 /* ---- walks --------------------------------------------------------------------------------------- */
@@ -133,7 +139,6 @@ static inline __attribute__((always_inline)) void
 add_leaf(const PgmlForestView *v, uint32_t t, const PgmlForestNode *leaf, bool several, double *out,
 		 double *base)
 {
-	const uint32_t *word;
 	float value;
 
 	if (!several)
@@ -147,14 +152,7 @@ add_leaf(const PgmlForestView *v, uint32_t t, const PgmlForestNode *leaf, bool s
 		out[leaf->link] += 1;
 		return;
 	}
-	word = v->word + v->start[2 * (uint64_t) t + 1] + leaf->link;
-	memcpy(&value, &word[1], sizeof(value));
-	*base += value;
-	for (const uint32_t *pair = word + 2; pair < word + 2 + 2 * (size_t) word[0]; pair += 2)
-	{
-		memcpy(&value, &pair[1], sizeof(value));
-		out[pair[0]] += value;
-	}
+	pgml_forest_add_distribution(v, t, leaf->link, out, base);
 }
 
 /* Add all trees to the sums of one row, ABREAST at a time, in their order. */
@@ -224,7 +222,7 @@ static inline __attribute__((always_inline)) void
 add_trees(const PgmlForestView *v, const uint8_t *bytes, int64_t n, bool several, double *out,
 		  double *base)
 {
-	size_t stride = row_bytes(v);
+	size_t stride = pgml_forest_row_bytes(v);
 	size_t outputs = v->header->n_outputs;
 	uint32_t at[PGML_BLOCK_ROWS];
 
@@ -240,9 +238,9 @@ add_trees(const PgmlForestView *v, const uint8_t *bytes, int64_t n, bool several
 	}
 }
 
-/* Turn the sums of n rows into predictions. */
-static void
-finish(const PgmlForestView *v, PgmlTask task, int64_t n, const double *base, double *out)
+void
+pgml_forest_finish(const PgmlForestView *v, PgmlTask task, int64_t n, const double *base,
+				   double *out)
 {
 	const PgmlForestHeader *h = v->header;
 
@@ -271,10 +269,9 @@ finish(const PgmlForestView *v, PgmlTask task, int64_t n, const double *base, do
 	}
 }
 
-/* Predict n <= PGML_BLOCK_ROWS rows from their bytes. */
-static void
-predict_bytes(const PgmlForestView *v, const PgmlShape *shape, const uint8_t *bytes, int64_t n,
-			  double *out)
+void
+pgml_forest_predict_bytes(const PgmlForestView *v, const PgmlShape *shape, const uint8_t *bytes,
+						  int64_t n, double *out)
 {
 	double base[PGML_BLOCK_ROWS];
 
@@ -284,7 +281,7 @@ predict_bytes(const PgmlForestView *v, const PgmlShape *shape, const uint8_t *by
 		add_trees(v, bytes, n, true, out, base);
 	else
 		add_trees(v, bytes, n, false, out, base);
-	finish(v, shape->task, n, base, out);
+	pgml_forest_finish(v, shape->task, n, base, out);
 }
 
 void
@@ -292,64 +289,16 @@ pgml_forest_predict(const uint8_t *payload, const PgmlShape *shape, const float 
 					double *out)
 {
 	PgmlForestView v = pgml_forest_view(payload);
-	size_t stride = row_bytes(&v);
 	size_t nf = (size_t) shape->nfeatures;
-	int64_t most = STACK_BYTES / (int64_t) stride;
+	int64_t most = STACK_BYTES / (int64_t) pgml_forest_row_bytes(&v);
 	uint8_t bytes[STACK_BYTES];
 
 	most = most < PGML_BLOCK_ROWS ? most : PGML_BLOCK_ROWS;
-	if (v.header->n_lines == 0)
-		memset(bytes, 0, PGML_BLOCK_ROWS);
 	for (int64_t from = 0; from < n; from += most)
 	{
 		int64_t size = n - from < most ? n - from : most;
 
-		for (uint32_t l = 0; l < v.header->n_lines;)
-			l += (uint32_t) make_lines(&v, l, shape, x + (size_t) from * nf + v.line[l].feature, nf,
-									   size, bytes + l, stride);
-		predict_bytes(&v, shape, bytes, size, out + from * v.header->n_outputs);
+		pgml_forest_make_bytes(&v, shape, x + (size_t) from * nf, 1, nf, size, bytes);
+		pgml_forest_predict_bytes(&v, shape, bytes, size, out + from * v.header->n_outputs);
 	}
-}
-
-PgmlStatus
-pgml_forest_prepare(const PgmlEnv *env, PgmlArena *arena, const uint8_t *payload,
-					const PgmlShape *shape, const void **prepared)
-{
-	size_t *stride = pgml_alloc(arena, sizeof(*stride));
-	PgmlForestView v = pgml_forest_view(payload);
-
-	(void) shape;
-	*prepared = stride;
-	if (stride == NULL)
-		return pgml_fail_nomem(env, "a prepared model");
-	*stride = row_bytes(&v);
-	return PGML_OK;
-}
-
-size_t
-pgml_forest_prepared_size(const void *prepared)
-{
-	(void) prepared;
-	return sizeof(size_t);
-}
-
-size_t
-pgml_forest_scratch(const void *prepared)
-{
-	return *(const size_t *) prepared * PGML_BLOCK_ROWS;
-}
-
-void
-pgml_forest_predict_block(const void *prepared, const uint8_t *payload, const PgmlShape *shape,
-						  const PgmlBlock *block, double *out, void *scratch)
-{
-	size_t stride = *(const size_t *) prepared;
-	PgmlForestView v = pgml_forest_view(payload);
-
-	if (v.header->n_lines == 0)
-		memset(scratch, 0, (size_t) block->n);
-	for (uint32_t l = 0; l < v.header->n_lines;)
-		l += (uint32_t) make_lines(&v, l, shape, block->x + v.line[l].feature * block->stride, 1,
-								   block->n, (uint8_t *) scratch + l, stride);
-	predict_bytes(&v, shape, scratch, block->n, out);
 }

@@ -109,7 +109,7 @@ typedef struct PgmlShape
 	const int32_t *n_levels; /* per feature */
 } PgmlShape;
 
-/* Rows that predict_block() takes: their bins in all features stay in the first cache. */
+/* Rows that predict_block() takes unless it says otherwise: their bins in all features stay in the first cache. */
 #define PGML_BLOCK_ROWS 256
 
 typedef struct PgmlLearner
@@ -161,11 +161,14 @@ typedef struct PgmlLearner
 						  const PgmlShape *shape, const void **prepared);
 	size_t (*prepared_size)(const void *prepared);
 
+	/* Rows that predict_block() takes, a multiple of PGML_BLOCK_ROWS; NULL: PGML_BLOCK_ROWS. */
+	int64_t (*block_rows)(const void *prepared);
+
 	/* Bytes that predict_block() needs as scratch memory. */
 	size_t (*scratch)(const void *prepared);
 
 	/*
-     * Predict at most PGML_BLOCK_ROWS rows: to the last bit what predict() says of each.  prepared is of this payload and
+     * Predict at most block_rows() rows: to the last bit what predict() says of each.  prepared is of this payload and
      * shape; scratch is aligned to 64 bytes.  No allocation, no failure.
      */
 	void (*predict_block)(const void *prepared, const uint8_t *payload, const PgmlShape *shape,

@@ -16,6 +16,7 @@ struct PgmlScorer
 {
 	const PgmlImage *image;
 	int outputs;
+	int64_t rows;          /* that pass all members before the next ones do */
 	size_t member_scratch; /* the largest that a member needs; a multiple of 64 */
 	Part parts[];
 };
@@ -35,6 +36,17 @@ part_scratch(const Part *part, int32_t nfeatures)
 	if (part->prepared == NULL)
 		return PGML_BLOCK_ROWS * (size_t) nfeatures * sizeof(float);
 	return part->member->learner->scratch(part->prepared);
+}
+
+/* Rows that a part takes at once. */
+static int64_t
+part_rows(const Part *part)
+{
+	const PgmlLearner *learner = part->member->learner;
+
+	if (part->prepared == NULL || learner->block_rows == NULL)
+		return PGML_BLOCK_ROWS;
+	return learner->block_rows(part->prepared);
 }
 
 /* Prepare a member, unless memory is short: then it is predicted as it is stored. */
@@ -65,15 +77,16 @@ create_empty(PgmlArena *arena, const PgmlImage *image)
 		return NULL;
 	scorer->image = image;
 	scorer->outputs = pgml_image_outputs(image);
+	scorer->rows = PGML_BLOCK_ROWS;
 	scorer->member_scratch = 0;
 	for (int i = 0; i < image->n_members; i++)
 		scorer->parts[i] = (Part){ &image->members[i], NULL };
 	return scorer;
 }
 
-/* Find out the scratch memory that the parts need. */
+/* Find out the rows and the scratch memory that the parts need. */
 static void
-measure_scratch(PgmlScorer *scorer)
+measure_parts(PgmlScorer *scorer)
 {
 	const PgmlImage *image = scorer->image;
 
@@ -83,6 +96,8 @@ measure_scratch(PgmlScorer *scorer)
 
 		if (size > scorer->member_scratch)
 			scorer->member_scratch = size;
+		if (part_rows(&scorer->parts[i]) > scorer->rows)
+			scorer->rows = part_rows(&scorer->parts[i]);
 	}
 }
 
@@ -96,7 +111,7 @@ pgml_scorer_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *image,
 		return pgml_fail_nomem(env, "a prepared model");
 	for (int i = 0; i < image->n_members; i++)
 		PGML_TRY(prepare_part(env, arena, &image->shape, &scorer->parts[i]));
-	measure_scratch(scorer);
+	measure_parts(scorer);
 	*out = scorer;
 	return PGML_OK;
 }
@@ -158,17 +173,23 @@ pgml_scorer_attach(PgmlArena *arena, const PgmlImage *image, const uint8_t *form
 	for (int i = 0; i < image->n_members; i++)
 		if (start[i] != 0)
 			scorer->parts[i].prepared = form + start[i];
-	measure_scratch(scorer);
+	measure_parts(scorer);
 	return scorer;
 }
 
 /* ---- predicting ----------------------------------------------------------------------------- */
 
+int64_t
+pgml_scorer_rows(const PgmlScorer *scorer)
+{
+	return scorer->rows;
+}
+
 size_t
 pgml_scorer_scratch(const PgmlScorer *scorer)
 {
 	size_t outputs = scorer->image->n_members > 1 ?
-						 PGML_BLOCK_ROWS * (size_t) scorer->outputs * sizeof(double) :
+						 (size_t) scorer->rows * (size_t) scorer->outputs * sizeof(double) :
 						 0;
 
 	return scorer->member_scratch + outputs;
@@ -183,24 +204,34 @@ transpose(const PgmlBlock *block, int32_t nfeatures, float *rows)
 			rows[i * nfeatures + f] = block->x[f * block->stride + i];
 }
 
-/* Predict with one member. */
+/* Predict with one member, as many rows at once as it takes. */
 static void
 predict_part(const PgmlScorer *scorer, const Part *part, const PgmlBlock *block, double *out,
 			 void *scratch)
 {
 	const PgmlLearner *learner = part->member->learner;
 	const PgmlShape *shape = &scorer->image->shape;
+	int64_t most = part_rows(part);
 
-	if (part->prepared != NULL)
+	for (int64_t from = 0; from < block->n; from += most)
 	{
-		learner->predict_block(part->prepared, part->member->payload, shape, block, out, scratch);
-		return;
+		PgmlBlock rows = { block->x + from, block->stride, block->n - from };
+		double *to = out + from * scorer->outputs;
+
+		if (rows.n > most)
+			rows.n = most;
+		if (part->prepared != NULL)
+		{
+			learner->predict_block(part->prepared, part->member->payload, shape, &rows, to,
+								   scratch);
+			continue;
+		}
+		transpose(&rows, shape->nfeatures, scratch);
+		learner->predict(part->member->payload, shape, scratch, rows.n, to);
 	}
-	transpose(block, shape->nfeatures, scratch);
-	learner->predict(part->member->payload, shape, scratch, block->n, out);
 }
 
-/* Predict at most PGML_BLOCK_ROWS rows: in the order of pgml_image_predict(), so that the bits are the same. */
+/* Predict at most scorer->rows rows: in the order of pgml_image_predict(), so that the bits are the same. */
 static void
 predict_rows(const PgmlScorer *scorer, const PgmlBlock *block, double *out, void *scratch)
 {
@@ -225,12 +256,12 @@ predict_rows(const PgmlScorer *scorer, const PgmlBlock *block, double *out, void
 void
 pgml_scorer_predict(const PgmlScorer *scorer, const PgmlBlock *block, double *out, void *scratch)
 {
-	for (int64_t from = 0; from < block->n; from += PGML_BLOCK_ROWS)
+	for (int64_t from = 0; from < block->n; from += scorer->rows)
 	{
 		PgmlBlock rows = { block->x + from, block->stride, block->n - from };
 
-		if (rows.n > PGML_BLOCK_ROWS)
-			rows.n = PGML_BLOCK_ROWS;
+		if (rows.n > scorer->rows)
+			rows.n = scorer->rows;
 		predict_rows(scorer, &rows, out + from * scorer->outputs, scratch);
 	}
 }

@@ -38,13 +38,15 @@ extern void pgml_scorer_form_write(const PgmlScorer *scorer, uint8_t *form);
 extern const PgmlScorer *pgml_scorer_attach(PgmlArena *arena, const PgmlImage *image,
 											const uint8_t *form);
 
+/* Rows, a multiple of PGML_BLOCK_ROWS, of which the scorer makes the best use when it is given so many at once. */
+extern int64_t pgml_scorer_rows(const PgmlScorer *scorer);
+
 /* Bytes of scratch memory that one call of pgml_scorer_predict() uses, whatever the number of rows. */
 extern size_t pgml_scorer_scratch(const PgmlScorer *scorer);
 
 /*
  * Predict block->n >= 0 rows of image->recipe.n_features features each; out is n x pgml_image_outputs(), row after row, as
- * pgml_image_predict() gives them.  Not interruptible: a caller who must be passes some hundred rows at a time, best a
- * multiple of PGML_BLOCK_ROWS.
+ * pgml_image_predict() gives them.  Not interruptible: a caller who must be passes pgml_scorer_rows() at a time.
  */
 extern void pgml_scorer_predict(const PgmlScorer *scorer, const PgmlBlock *block, double *out,
 								void *scratch);

@@ -16,7 +16,6 @@
 
 #define MIN_ROWS      64
 #define FEATURE_BYTES (8 * 1024 * 1024) /* of a block, where MIN_ROWS allow it */
-#define STEP_ROWS     256               /* between two looks for interrupts */
 #define ALIGNMENT     64
 
 /* How the values of an input are read. */
@@ -107,7 +106,9 @@ predict_block_limit(const PgmlInputs *inputs)
 {
 	Size row = Max(inputs->model->image.recipe.n_features, 1) * sizeof(float);
 
-	return (int) Max(Min(FEATURE_BYTES / row, PREDICT_BLOCK_ROWS), MIN_ROWS);
+	int64 most = Max(pgml_scorer_rows(pgml_model_scorer(inputs->model)), PREDICT_BLOCK_ROWS);
+
+	return (int) Max(Min(FEATURE_BYTES / row, most), MIN_ROWS);
 }
 
 PredictBlock *
@@ -323,11 +324,12 @@ convert_numbers(PredictBlock *block)
 void
 predict_block_score(PredictBlock *block)
 {
+	int most = (int) pgml_scorer_rows(block->scorer);
+
 	convert_numbers(block);
-	for (int from = 0; from < block->rows; from += STEP_ROWS)
+	for (int from = 0; from < block->rows; from += most)
 	{
-		PgmlBlock step = { block->features + from, block->room,
-						   Min(STEP_ROWS, block->rows - from) };
+		PgmlBlock step = { block->features + from, block->room, Min(most, block->rows - from) };
 
 		CHECK_FOR_INTERRUPTS();
 		pgml_scorer_predict(block->scorer, &step, block->out + (Size) from * block->outputs,

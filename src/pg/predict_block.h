@@ -12,11 +12,13 @@
 
 #include "pg/predict_input.h"
 
-#define PREDICT_BLOCK_ROWS 1024
+#define PREDICT_BLOCK_ROWS                                                                         \
+	1024 /* unless a model makes better use of more: MAX_BLOCK_ROWS at most */
+#define MAX_BLOCK_ROWS 4096
 
 typedef struct PredictBlock PredictBlock;
 
-/* Rows that a block may have at most: PREDICT_BLOCK_ROWS, or fewer of very many features. */
+/* Rows that a block may have at most: as suits the model, or fewer of very many features. */
 extern int predict_block_limit(const PgmlInputs *inputs);
 
 /*

@@ -114,7 +114,7 @@ next_size(PredictScan *self)
 	for (int i = 0; i < open_jobs(self, self->phase); i++)
 		rows = Min(rows, scan_job_room(self->jobs[i]));
 	rows = Min(rows, Max((int) (MAX_ROW_BYTES / (Max(self->last_column, 1) * sizeof(Datum))), 1));
-	self->size = Min(2 * self->size, PREDICT_BLOCK_ROWS);
+	self->size = Min(2 * self->size, MAX_BLOCK_ROWS);
 	if (rows > self->room)
 		make_room(self, rows);
 	return rows;

@@ -90,37 +90,39 @@ static double
 time_blocks(const PgmlLearner *learner, const Bench *b, const PgmlShape *shape, const PgmlFit *fit,
 			const PgmlEnv *env, const double *expected)
 {
-	int64_t n = b->head[1], nf = b->head[2];
+	int64_t n = b->head[1], nf = b->head[2], most = PGML_BLOCK_ROWS;
 	size_t outputs = b->head[3] > 2 ? (size_t) b->head[3] : 1;
 	PgmlArena *arena = pgml_arena_create(env->budget);
-	float *x = malloc((size_t) (PGML_BLOCK_ROWS * nf) * sizeof(float) + 1);
-	double *out = malloc(PGML_BLOCK_ROWS * outputs * sizeof(double));
 	const void *prepared;
+	double *out;
+	float *x;
 	void *scratch;
 	double seconds = 0;
 
 	if (learner->prepare == NULL ||
 		learner->prepare(env, arena, fit->payload.data, shape, &prepared) || prepared == NULL)
 		return 0;
-	scratch = pgml_alloc(arena, learner->scratch(prepared));
-	for (int64_t from = 0; from < n; from += PGML_BLOCK_ROWS)
+	if (learner->block_rows != NULL)
+		most = learner->block_rows(prepared);
+	x = pgml_array(arena, (size_t) (most * nf) + 1, sizeof(float));
+	out = pgml_array(arena, (size_t) most * outputs, sizeof(double));
+	scratch = pgml_alloc(arena, learner->scratch(prepared) + 64);
+	scratch = (void *) (((uintptr_t) scratch + 63) / 64 * 64);
+	for (int64_t from = 0; from < n; from += most)
 	{
-		int64_t size = n - from < PGML_BLOCK_ROWS ? n - from : PGML_BLOCK_ROWS;
+		int64_t size = n - from < most ? n - from : most;
 		double start;
 
 		for (int64_t f = 0; f < nf; f++)
-			memcpy(x + f * PGML_BLOCK_ROWS, b->col[f] + b->head[0] + from,
-				   (size_t) size * sizeof(float));
+			memcpy(x + f * most, b->col[f] + b->head[0] + from, (size_t) size * sizeof(float));
 		start = pgml_thread_cpu();
-		learner->predict_block(prepared, fit->payload.data, shape,
-							   &(PgmlBlock){ x, PGML_BLOCK_ROWS, size }, out, scratch);
+		learner->predict_block(prepared, fit->payload.data, shape, &(PgmlBlock){ x, most, size },
+							   out, scratch);
 		seconds += pgml_thread_cpu() - start;
 		if (memcmp(out, expected + from * (int64_t) outputs,
 				   (size_t) size * outputs * sizeof(double)))
 			give_up("a block is predicted differently");
 	}
-	free(x);
-	free(out);
 	pgml_arena_destroy(arena);
 	return seconds;
 }

@@ -472,7 +472,7 @@ threads_and_given_bins_change_nothing(void **state)
 static void
 blocks_say_the_same(void **state)
 {
-	static const int sizes[] = { 1, 15, 16, 17, 100, PGML_BLOCK_ROWS };
+	static const int sizes[] = { 1, 15, 16, 17, 100, PGML_BLOCK_ROWS, 257, 690 };
 
 	(void) state;
 	for (int l = 0; l < 3; l++)
@@ -504,6 +504,8 @@ blocks_say_the_same(void **state)
 			assert_int_equal(
 				d->learner->prepare(&d->env, arena, d->fit.payload.data, &d->shape, &prepared),
 				PGML_OK);
+			assert_non_null(prepared);
+			assert_true(d->learner->block_rows(prepared) >= 690);
 			scratch = pgml_alloc(arena, d->learner->scratch(prepared));
 			for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++)
 			{
