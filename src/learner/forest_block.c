@@ -9,8 +9,8 @@
 /* Rows whose subtrees are fetched while those of as many before them are followed. */
 #define AHEAD 32
 
-/* Fewer rows follow the payload, some trees at a time. */
-#define FEW_ROWS 16
+/* Fewer rows follow the payload: of a subtree too few of them need what is fetched. */
+#define FEW_ROWS 1024
 
 #define LINE_BYTES 64 /* of a cache */
 
@@ -271,11 +271,14 @@ pgml_forest_predict_block(const void *prepared, const uint8_t *payload, const Pg
 	divide(form, scratch, &job.scratch);
 	pgml_forest_make_bytes(&job.v, shape, block->x, (size_t) block->stride, 1, block->n,
 						   job.scratch.bytes);
-	if (block->n < FEW_ROWS)
+	for (int64_t from = 0, n; block->n < FEW_ROWS && from < block->n; from += n)
 	{
-		pgml_forest_predict_bytes(&job.v, shape, job.scratch.bytes, block->n, out);
-		return;
+		n = block->n - from < PGML_BLOCK_ROWS ? block->n - from : PGML_BLOCK_ROWS;
+		pgml_forest_predict_bytes(&job.v, shape, job.scratch.bytes + (size_t) from * form->stride,
+								  n, out + from * job.v.header->n_outputs);
 	}
+	if (block->n < FEW_ROWS)
+		return;
 	turn_lines(&job);
 	memset(job.scratch.base, 0, (size_t) block->n * sizeof(double));
 	memset(out, 0, (size_t) block->n * job.v.header->n_outputs * sizeof(double));

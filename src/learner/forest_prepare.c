@@ -9,7 +9,7 @@
 #define ALIGNMENT 64
 
 /* Rows times trees of a block: some 50 ms at most, after which a caller looks at its interrupts. */
-#define WALKS 2000000
+#define WALKS 2048000
 
 /* Values that are looked for before another one is added. */
 #define KNOWN 1024
