@@ -23,6 +23,7 @@ typedef struct Slot
 {
 	PgmlBuf node;
 	PgmlBuf word;
+	PgmlBuf cover;
 	bool complete;
 	bool late; /* the deadline came first */
 } Slot;
@@ -77,7 +78,7 @@ memory_of(const PgmlLearner *learner, const PgmlDataset *data, const PgmlParams 
 	if (data->oob_out != NULL)
 		bytes += n * (2 + 4 + (outputs + 1) * 8);
 	/* Of several classes each leaf may have words for each of its rows; growing buffers have room for twice that. */
-	tree = most_nodes * (int64_t) sizeof(PgmlForestNode);
+	tree = most_nodes * (int64_t) sizeof(PgmlForestNode) + pgml_forest_cover_bytes(most_nodes);
 	if (outputs > 1)
 		tree += most_nodes / 2 * 8 + n * 8;
 	bytes += (TREES_A_THREAD + 1) * tree + 2 * nf * 520 + (1 << 16);
@@ -113,6 +114,7 @@ prepare(Fit *f)
 	{
 		pgml_buf_init(&f->slot[i].node, env->budget);
 		pgml_buf_init(&f->slot[i].word, env->budget);
+		pgml_buf_init(&f->slot[i].cover, env->budget);
 	}
 	f->grower = pgml_zalloc(f->arena, threads, sizeof(PgmlForestGrower *));
 	f->error = pgml_zalloc(f->arena, threads, sizeof(PgmlError));
@@ -147,7 +149,8 @@ grow_slot(void *arg, int64_t block, int thread)
 	pgml_buf_put(&slot->node, tree.node, (size_t) tree.n_nodes * sizeof(PgmlForestNode));
 	if (tree.n_words > 0)
 		pgml_buf_put(&slot->word, tree.word, (size_t) tree.n_words * sizeof(uint32_t));
-	slot->complete = !slot->node.failed && !slot->word.failed;
+	pgml_buf_put(&slot->cover, tree.cover, (size_t) tree.cover_bytes);
+	slot->complete = !slot->node.failed && !slot->word.failed && !slot->cover.failed;
 	return PGML_OK;
 }
 
@@ -167,10 +170,10 @@ keep_trees(Fit *f, int n)
 		{
 			int64_t before = pgml_forest_written(&f->writer);
 
-			going = pgml_forest_write_tree(&f->writer, (const PgmlForestNode *) slot->node.data,
-										   slot->node.len / sizeof(PgmlForestNode),
-										   (const uint32_t *) slot->word.data,
-										   slot->word.len / sizeof(uint32_t));
+			going = pgml_forest_write_tree(
+				&f->writer, (const PgmlForestNode *) slot->node.data,
+				slot->node.len / sizeof(PgmlForestNode), (const uint32_t *) slot->word.data,
+				slot->word.len / sizeof(uint32_t), slot->cover.data, slot->cover.len);
 			if (going && most > 0 && pgml_forest_written_bytes(&f->writer) + lines > most)
 			{
 				pgml_forest_write_cut(&f->writer, before);
@@ -186,6 +189,7 @@ keep_trees(Fit *f, int n)
 		}
 		pgml_buf_free(&slot->node);
 		pgml_buf_free(&slot->word);
+		pgml_buf_free(&slot->cover);
 		slot->complete = slot->late = false;
 	}
 }
@@ -291,6 +295,7 @@ fit_forest(const PgmlLearner *learner, const PgmlEnv *env, const PgmlDataset *da
 	{
 		pgml_buf_free(&f.slot[i].node);
 		pgml_buf_free(&f.slot[i].word);
+		pgml_buf_free(&f.slot[i].cover);
 	}
 	pgml_forest_write_free(&f.writer);
 	pgml_arena_destroy(f.arena);
@@ -352,6 +357,7 @@ const PgmlLearner pgml_learner_random_forest = {
 	.block_rows = pgml_forest_block_rows,
 	.scratch = pgml_forest_scratch,
 	.predict_block = pgml_forest_predict_block,
+	.trees = pgml_forest_trees,
 };
 
 const PgmlLearner pgml_learner_extra_trees = {
@@ -371,6 +377,7 @@ const PgmlLearner pgml_learner_extra_trees = {
 	.block_rows = pgml_forest_block_rows,
 	.scratch = pgml_forest_scratch,
 	.predict_block = pgml_forest_predict_block,
+	.trees = pgml_forest_trees,
 };
 
 const PgmlLearner pgml_learner_decision_tree = {
@@ -389,4 +396,5 @@ const PgmlLearner pgml_learner_decision_tree = {
 	.block_rows = pgml_forest_block_rows,
 	.scratch = pgml_forest_scratch,
 	.predict_block = pgml_forest_predict_block,
+	.trees = pgml_forest_trees,
 };

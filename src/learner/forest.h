@@ -108,6 +108,13 @@ extern void pgml_forest_grower_destroy(PgmlForestGrower *grower);
 extern int64_t pgml_forest_grower_size(const PgmlForestConfig *config, const PgmlDataset *dataset,
 									   int64_t *most_nodes);
 
+/* Bytes that the covers of a tree's leaves take at most, in a buffer that has grown. */
+static inline int64_t
+pgml_forest_cover_bytes(int64_t nodes)
+{
+	return nodes / 2 * 10 + 64;
+}
+
 /* A grown tree: nodes in the order of the payload, but with cuts between bins; valid until the next one. */
 typedef struct PgmlForestTree
 {
@@ -115,6 +122,8 @@ typedef struct PgmlForestTree
 	int64_t n_nodes;
 	const uint32_t *word; /* the distributions of its leaves */
 	int64_t n_words;
+	const uint8_t *cover;
+	int64_t cover_bytes;
 } PgmlForestTree;
 
 /*

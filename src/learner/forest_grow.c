@@ -76,8 +76,8 @@ pgml_forest_grower_size(const PgmlForestConfig *config, const PgmlDataset *set, 
 
 	*most_nodes = most_nodes_of(config, n);
 	return n * (2 * (int64_t) sizeof(uint32_t) + (config->bootstrap ? 2 : 0)) +
-		   *most_nodes * (int64_t) sizeof(PgmlForestNode) + FEW_BYTES +
-		   FEW_ITEMS * (int64_t) sizeof(PgmlForestMoments) +
+		   *most_nodes * (int64_t) sizeof(PgmlForestNode) + pgml_forest_cover_bytes(*most_nodes) +
+		   FEW_BYTES + FEW_ITEMS * (int64_t) sizeof(PgmlForestMoments) +
 		   PGML_FOREST_GROUP * 256 * (int64_t) sizeof(PgmlForestMoments) +
 		   (several ?
 				256 * k * 8 + most_entries_of(n, (int) k) * (int64_t) sizeof(PgmlForestEntry) :
@@ -121,6 +121,7 @@ pgml_forest_grower_create(const PgmlEnv *env, PgmlArena *arena, const PgmlForest
 	g->pending = pgml_array(arena, PGML_FOREST_DEPTH + 1, sizeof(PgmlForestPending));
 	g->whole = (PgmlForestRecords){ data->record, data->class_start, data->value };
 	pgml_buf_init(&g->word, env->budget);
+	pgml_buf_init(&g->cover, env->budget);
 	if (!g->item || !g->other || (config->bootstrap && !g->drawn) || !g->few_record ||
 		!g->few_class_start || (data->value && !g->few_value) || !g->segment || !g->permutation ||
 		!g->cell || (several && (!g->class_cell || !g->entry)) || !g->class_left ||
@@ -132,8 +133,10 @@ pgml_forest_grower_create(const PgmlEnv *env, PgmlArena *arena, const PgmlForest
 void
 pgml_forest_grower_destroy(PgmlForestGrower *grower)
 {
-	if (grower != NULL)
-		pgml_buf_free(&grower->word);
+	if (grower == NULL)
+		return;
+	pgml_buf_free(&grower->word);
+	pgml_buf_free(&grower->cover);
 }
 
 bool
@@ -362,6 +365,7 @@ make_leaf(PgmlForestGrower *g, PgmlForestNode *node)
 	float value;
 
 	*node = (PgmlForestNode){ 0 };
+	pgml_forest_put_cover(&g->cover, g->total.n);
 	if (d->task == PGML_TASK_MULTICLASS)
 	{
 		put_distribution(g, node);
@@ -565,7 +569,7 @@ pgml_forest_grow(PgmlForestGrower *g, const PgmlEnv *env, int64_t number, bool f
 	g->n_pending = 0;
 	g->n_shared = 0;
 	memset(g->known, 0, sizeof(g->known));
-	g->word.len = 0;
+	g->word.len = g->cover.len = 0;
 	g->at = g->whole;
 	for (int32_t f = 0; f < g->data->n_features; f++)
 		g->permutation[f] = f;
@@ -573,10 +577,14 @@ pgml_forest_grow(PgmlForestGrower *g, const PgmlEnv *env, int64_t number, bool f
 	if (n == 0 || !grow_subtree(g, 0, n, 0, NO_PARENT))
 		return pgml_fail_cancelled(env);
 	place_shared(g);
-	if (g->word.failed)
+	if (g->word.failed || g->cover.failed)
 		return pgml_fail_nomem(env, "trees");
 	*complete = finish || !g->late;
-	*tree = (PgmlForestTree){ g->node, g->n_nodes, (const uint32_t *) g->word.data,
-							  (int64_t) (g->word.len / sizeof(uint32_t)) };
+	*tree = (PgmlForestTree){ g->node,
+							  g->n_nodes,
+							  (const uint32_t *) g->word.data,
+							  (int64_t) (g->word.len / sizeof(uint32_t)),
+							  g->cover.data,
+							  (int64_t) g->cover.len };
 	return PGML_OK;
 }

@@ -114,6 +114,7 @@ struct PgmlForestGrower
 	PgmlForestNode *node;
 	int64_t n_nodes;
 	PgmlBuf word;
+	PgmlBuf cover; /* of the leaves, in the order in which they are made: see forest_payload.h */
 	PgmlForestPending *pending;
 	int32_t n_pending;
 	PgmlForestNode shared[PGML_FOREST_SHARED];

@@ -3,6 +3,7 @@
  */
 #include "learner/forest_payload.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -17,6 +18,8 @@ pgml_forest_write_begin(PgmlForestWriter *writer, PgmlBuf *out)
 	writer->out = out;
 	pgml_buf_init(&writer->word, out->budget);
 	pgml_buf_init(&writer->start, out->budget);
+	pgml_buf_init(&writer->cover, out->budget);
+	pgml_buf_init(&writer->cover_end, out->budget);
 	pgml_buf_put(out, NULL, sizeof(PgmlForestHeader));
 	pgml_buf_put(&writer->start, NULL, 2 * sizeof(uint64_t));
 }
@@ -26,6 +29,8 @@ pgml_forest_write_free(PgmlForestWriter *writer)
 {
 	pgml_buf_free(&writer->word);
 	pgml_buf_free(&writer->start);
+	pgml_buf_free(&writer->cover);
+	pgml_buf_free(&writer->cover_end);
 }
 
 int64_t
@@ -37,7 +42,7 @@ pgml_forest_written(const PgmlForestWriter *writer)
 int64_t
 pgml_forest_written_bytes(const PgmlForestWriter *writer)
 {
-	return (int64_t) (writer->out->len + writer->word.len + writer->start.len);
+	return (int64_t) (writer->out->len + writer->word.len + writer->start.len + writer->cover.len);
 }
 
 void
@@ -48,12 +53,30 @@ pgml_forest_write_cut(PgmlForestWriter *writer, int64_t n)
 	writer->out->len = sizeof(PgmlForestHeader) + start[2 * n] * sizeof(PgmlForestNode);
 	writer->word.len = start[2 * n + 1] * sizeof(uint32_t);
 	writer->start.len = ((size_t) n + 1) * 2 * sizeof(uint64_t);
+	writer->cover_end.len = (size_t) n * sizeof(uint64_t);
+	writer->cover.len = n > 0 ? ((const uint64_t *) writer->cover_end.data)[n - 1] : 0;
 	writer->out->failed = writer->word.failed = writer->start.failed = false;
+	writer->cover.failed = writer->cover_end.failed = false;
+}
+
+void
+pgml_forest_put_cover(PgmlBuf *cover, double weight)
+{
+	float value = (float) fmax(fmin(weight, FLT_MAX), FLT_MIN);
+
+	if (weight >= 1 && weight < PGML_FOREST_COVER && weight == floor(weight))
+	{
+		pgml_buf_put_u8(cover, (uint8_t) weight);
+		return;
+	}
+	pgml_buf_put_u8(cover, PGML_FOREST_COVER);
+	pgml_buf_put(cover, &value, sizeof(value));
 }
 
 bool
 pgml_forest_write_tree(PgmlForestWriter *writer, const PgmlForestNode *node, size_t n_nodes,
-					   const uint32_t *word, size_t n_words)
+					   const uint32_t *word, size_t n_words, const uint8_t *cover,
+					   size_t cover_bytes)
 {
 	int64_t before = pgml_forest_written(writer);
 
@@ -63,7 +86,10 @@ pgml_forest_write_tree(PgmlForestWriter *writer, const PgmlForestNode *node, siz
 	pgml_buf_put_u64(&writer->start,
 					 (writer->out->len - sizeof(PgmlForestHeader)) / sizeof(PgmlForestNode));
 	pgml_buf_put_u64(&writer->start, writer->word.len / sizeof(uint32_t));
-	if (!writer->out->failed && !writer->word.failed && !writer->start.failed)
+	pgml_buf_put(&writer->cover, cover, cover_bytes);
+	pgml_buf_put_u64(&writer->cover_end, writer->cover.len);
+	if (!writer->out->failed && !writer->word.failed && !writer->start.failed &&
+		!writer->cover.failed && !writer->cover_end.failed)
 		return true;
 	pgml_forest_write_cut(writer, before);
 	return false;
@@ -171,7 +197,7 @@ put_rest(const PgmlEnv *env, PgmlForestWriter *w, const LineMap *map, PgmlForest
 	PgmlForestNode *node;
 
 	pgml_buf_reserve(out, w->word.len + w->start.len + header->n_outputs * sizeof(double) +
-							  rest[0]->len + rest[1]->len + rest[2]->len + 64);
+							  rest[0]->len + rest[1]->len + rest[2]->len + w->cover.len + 64);
 	if (out->failed)
 		return pgml_fail_nomem(env, "the model");
 	node = (PgmlForestNode *) (out->data + sizeof(*header));
@@ -196,6 +222,8 @@ put_rest(const PgmlEnv *env, PgmlForestWriter *w, const LineMap *map, PgmlForest
 			pgml_buf_put(out, rest[i]->data, rest[i]->len);
 		pgml_buf_align(out, 8);
 	}
+	pgml_buf_put(out, w->cover.data, w->cover.len);
+	pgml_buf_align(out, 8);
 	memcpy(out->data, header, sizeof(*header));
 	return PGML_OK;
 }
@@ -228,8 +256,11 @@ pgml_forest_write_end(const PgmlEnv *env, PgmlForestWriter *w, const PgmlForestL
 		header.n_lines = (uint32_t) (line.len / sizeof(PgmlForestLine));
 		header.n_cuts = (uint32_t) (cuts.len / sizeof(float));
 		header.n_bytes = (uint32_t) table.len;
+		header.cover_words = (uint32_t) ((w->cover.len + 7) / 8);
 		if (line.failed || cuts.failed || table.failed)
 			status = pgml_fail_nomem(env, "the model");
+		else if ((w->cover.len + 7) / 8 > UINT32_MAX)
+			status = pgml_fail(env->error, PGML_ERR_LIMIT, "the trees have too many leaves");
 		else
 			status = put_rest(env, w, map, &header, prior, (PgmlBuf *[]){ &line, &cuts, &table });
 	}
@@ -272,7 +303,13 @@ pgml_forest_view(const uint8_t *payload)
 	v.cut = (const float *) (payload + at);
 	at += align8((uint64_t) h->n_cuts * sizeof(float));
 	v.table = payload + at;
-	v.len = at + align8(h->n_bytes);
+	at += align8(h->n_bytes);
+	if (h->format != PGML_FOREST_FORMAT_NO_COVERS)
+	{
+		v.cover = payload + at;
+		at += (uint64_t) h->cover_words * 8;
+	}
+	v.len = at;
 	return v;
 }
 
@@ -382,7 +419,7 @@ verify_frame(const PgmlForestView *v, size_t len, const PgmlShape *shape, PgmlEr
 	const PgmlForestHeader *h = v->header;
 	double sum = 0;
 
-	if (h->format != PGML_FOREST_FORMAT)
+	if (h->format != PGML_FOREST_FORMAT && h->format != PGML_FOREST_FORMAT_NO_COVERS)
 		return corrupt(err, "the format is of another version");
 	if (h->n_outputs != (uint32_t) pgml_task_outputs(shape->task, shape->n_classes) ||
 		h->n_trees < 1 || h->n_lines > PGML_FOREST_MAX_LINES || h->max_bin < 2 ||

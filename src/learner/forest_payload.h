@@ -9,11 +9,16 @@
  *   PgmlForestLine line[n_lines]
  *   f32 cut[n_cuts]                   of the numeric lines, ascending in each; padded to a multiple of 8
  *   u8  table[n_bytes]                of the categorical lines; padded to a multiple of 8
+ *   u8  cover[8 * cover_words]        covers of the leaves, see below; not in format 1
  *
  * A line makes a byte of a feature.  Of a number: how many of its cuts are less; of a category: the table's byte for its bin.
  * Missing values are the least byte in some lines and the greatest in others, so that every split is one comparison with its cut.
  *
  * The prediction is the mean over the trees; of numbers it is scaled and shifted back.
+ *
+ * A leaf's cover is the weight of the rows that it was grown from: drawn rows as often as they were drawn, class weights not counted in.  Covers
+ * come tree after tree, in the order in which a walk arrives that goes to the next node first; a leaf that several nodes share has one for
+ * each of them.  Whole numbers below PGML_FOREST_COVER are a byte, all others that byte and a float; zeros fill up the end.
  */
 #ifndef PGML_LEARNER_FOREST_PAYLOAD_H
 #define PGML_LEARNER_FOREST_PAYLOAD_H
@@ -22,7 +27,10 @@
 #include "data/bins.h"
 #include "learner/learner.h"
 
-#define PGML_FOREST_FORMAT 1
+#define PGML_FOREST_FORMAT           2
+#define PGML_FOREST_FORMAT_NO_COVERS 1 /* still read; explanations need the covers */
+
+#define PGML_FOREST_COVER 255
 
 typedef struct PgmlForestHeader
 {
@@ -34,8 +42,8 @@ typedef struct PgmlForestHeader
 	uint64_t n_words;
 	uint32_t n_cuts;
 	uint32_t n_bytes;
-	uint32_t max_bin; /* levels from max_bin - 1 on are one */
-	uint32_t reserved;
+	uint32_t max_bin;     /* levels from max_bin - 1 on are one */
+	uint32_t cover_words; /* of 8 bytes */
 	double center, scale;
 } PgmlForestHeader;
 
@@ -92,7 +100,8 @@ typedef struct PgmlForestView
 	const PgmlForestLine *line;
 	const float *cut;
 	const uint8_t *table;
-	uint64_t len; /* that the header asks for; UINT64_MAX when no payload can be so long */
+	const uint8_t *cover; /* NULL in format 1 */
+	uint64_t len;         /* that the header asks for; UINT64_MAX when no payload can be so long */
 } PgmlForestView;
 
 /* Bin of a categorical value, as in data/bins.h: 0 for what is missing or no level. */
@@ -120,6 +129,8 @@ typedef struct PgmlForestWriter
 	PgmlBuf *out;
 	PgmlBuf word;
 	PgmlBuf start; /* u64 pairs: first node and word of each tree, and the ends */
+	PgmlBuf cover;
+	PgmlBuf cover_end; /* u64: of each tree */
 } PgmlForestWriter;
 
 /* What the writer must know of the features that trees were grown on; line 2 j and 2 j + 1 are of the j-th. */
@@ -135,9 +146,13 @@ typedef struct PgmlForestLines
 extern void pgml_forest_write_begin(PgmlForestWriter *writer, PgmlBuf *out);
 extern void pgml_forest_write_free(PgmlForestWriter *writer);
 
-/* Append a tree's nodes and words; false when memory is short: the trees before it are still there. */
+/* Append a cover to those of a tree. */
+extern void pgml_forest_put_cover(PgmlBuf *cover, double weight);
+
+/* Append a tree's nodes, words and covers; false when memory is short: the trees before it are still there. */
 extern bool pgml_forest_write_tree(PgmlForestWriter *writer, const PgmlForestNode *node,
-								   size_t n_nodes, const uint32_t *word, size_t n_words);
+								   size_t n_nodes, const uint32_t *word, size_t n_words,
+								   const uint8_t *cover, size_t cover_bytes);
 
 /* Trees, and bytes of the payload that they would make, tables of the lines excepted. */
 extern int64_t pgml_forest_written(const PgmlForestWriter *writer);
@@ -154,7 +169,9 @@ extern PgmlStatus pgml_forest_write_end(const PgmlEnv *env, PgmlForestWriter *wr
 										const PgmlForestLines *lines, PgmlForestHeader header,
 										const double *prior);
 
-/* The learner's verify(), predict(), prepare(), prepared_size(), block_rows(), scratch() and predict_block(). */
+/* The learner's trees(), verify(), predict(), prepare(), prepared_size(), block_rows(), scratch() and predict_block(). */
+extern PgmlStatus pgml_forest_trees(const PgmlEnv *env, PgmlArena *arena, const uint8_t *payload,
+									const PgmlShape *shape, PgmlTrees *out);
 extern PgmlStatus pgml_forest_verify(const uint8_t *payload, size_t len, const PgmlShape *shape,
 									 PgmlError *err);
 extern void pgml_forest_predict(const uint8_t *payload, const PgmlShape *shape, const float *x,

@@ -202,7 +202,8 @@ payload_bytes(const PgmlOblConfig *config, int64_t outputs)
 {
 	int64_t rounds = config->n_estimators < FEW_ROUNDS ? config->n_estimators : FEW_ROUNDS;
 
-	return ((int64_t) 1 << config->depth) * (8 * outputs + (config->depthwise ? 8 : 1)) * rounds +
+	return ((int64_t) 1 << config->depth) * (8 * outputs + 4 + (config->depthwise ? 8 : 1)) *
+			   rounds +
 		   1024;
 }
 
@@ -229,7 +230,7 @@ memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 			pgml_obl_sample_size(&config, data->n, (int) outputs, data->w != NULL) +
 			pgml_obl_leaves_size(&config, data->n, (int) outputs) + data->n_valid * 2 +
 			pgml_obl_grower_size(&config, entries, data->x->nfeatures, data->n) + ctr_bytes +
-			leaves * (int64_t) (sizeof(PgmlOblColumn) + sizeof(PgmlOblSplit) + 8 * outputs);
+			leaves * (int64_t) (sizeof(PgmlOblColumn) + sizeof(PgmlOblSplit) + 4 + 8 * outputs);
 	if (bins == NULL)
 		bytes += nf * data->x->nrows;
 	*payload = payload_bytes(&config, outputs);
@@ -290,8 +291,9 @@ prepare_tree(Fit *b, size_t outputs)
 
 	b->tree.split = pgml_array(b->arena, leaves, sizeof(PgmlOblSplit));
 	b->tree.value = pgml_array(b->arena, leaves * outputs, sizeof(double));
+	b->tree.cover = pgml_array(b->arena, leaves, sizeof(float));
 	b->column = pgml_array(b->arena, leaves, sizeof(PgmlOblColumn));
-	if (!b->tree.split || !b->tree.value || !b->column)
+	if (!b->tree.split || !b->tree.value || !b->tree.cover || !b->column)
 		return pgml_fail_nomem(b->env, "trees");
 	return PGML_OK;
 }
@@ -390,6 +392,8 @@ add_tree(Fit *b)
 		PGML_TRY(pgml_obl_set_values(env, &b->config, target, &b->leaves, &b->tree));
 		PGML_TRY(pgml_obl_add_values(env, &b->tree, b->leaves.leaf, target));
 	}
+	/* Found last: the leaves in the order that is the model's. */
+	PGML_TRY(pgml_obl_set_covers(env, &b->target[0], &b->leaves, &b->tree));
 	if (b->valid.n > 0)
 	{
 		pgml_obl_columns(b->grower, &b->tree, -1, &b->valid_rows, b->column);
@@ -551,4 +555,6 @@ const PgmlLearner pgml_learner_oblivious_boosting = {
 	.prepared_size = pgml_obl_prepared_size,
 	.scratch = pgml_obl_scratch,
 	.predict_block = pgml_obl_predict_block,
+	.explains_scores = true,
+	.trees = pgml_obl_trees,
 };

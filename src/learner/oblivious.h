@@ -9,6 +9,7 @@
  *   oblivious_search.c   the best question on a level
  *   oblivious_ctr.c      statistics of the target per category; oblivious_bucket.c, oblivious_combine.c
  *   oblivious_payload.c  the stored form: encode, verify;  oblivious_score.c: predict
+ *   oblivious_trees.c    the form for explanations
  *   oblivious_prepare.c  the form for blocks of rows;  oblivious_block.c: predict them, by oblivious_kernel.c
  *
  * In an oblivious tree all nodes of a level ask the same question (Kohavi 1994; Prokhorenkova et al. 2018): the leaf's
@@ -108,6 +109,7 @@ typedef struct PgmlOblTree
 	bool depthwise;
 	PgmlOblSplit *split; /* room for 2^PGML_OBL_MAX_DEPTH */
 	double *value;       /* [leaf * n_outputs + output], shrunk by the learning rate */
+	float *cover;        /* of each leaf: rows by their weight */
 } PgmlOblTree;
 
 static inline int32_t

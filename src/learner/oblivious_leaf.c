@@ -5,6 +5,7 @@
  */
 #include "learner/oblivious_leaf.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -251,6 +252,66 @@ pgml_obl_set_values(const PgmlEnv *env, const PgmlOblConfig *config, const PgmlG
 	}
 	for (size_t i = 0; i < sums; i++)
 		tree->value[i] = config->learning_rate * leaves->step[i];
+	return PGML_OK;
+}
+
+/* ---- covers ---- */
+
+typedef struct CoverJob
+{
+	const PgmlEnv *env;
+	const PgmlGbmTarget *target;
+	const PgmlOblLeaves *leaves;
+	int64_t chunk_rows;
+	int32_t n_leaves;
+} CoverJob;
+
+/* Weights of one chunk. */
+static PgmlStatus
+cover_chunk(void *arg, int64_t chunk, int thread)
+{
+	const CoverJob *job = arg;
+	const PgmlGbmTarget *t = job->target;
+	const uint16_t *leaf = job->leaves->leaf;
+	double *sum = job->leaves->g + chunk * job->n_leaves;
+	int64_t upto = (chunk + 1) * job->chunk_rows;
+
+	(void) thread;
+	memset(sum, 0, (size_t) job->n_leaves * sizeof(double));
+	upto = upto < t->n ? upto : t->n;
+	for (int64_t from = chunk * job->chunk_rows; from < upto; from += PGML_OBL_BLOCK)
+	{
+		int64_t end = from + PGML_OBL_BLOCK < upto ? from + PGML_OBL_BLOCK : upto;
+
+		if (pgml_stopped(job->env))
+			return PGML_ERR_CANCELLED;
+		for (int64_t i = from; i < end; i++)
+			sum[leaf[i]] += t->w ? t->w[i] : 1;
+	}
+	return PGML_OK;
+}
+
+PgmlStatus
+pgml_obl_set_covers(const PgmlEnv *env, const PgmlGbmTarget *target, const PgmlOblLeaves *leaves,
+					PgmlOblTree *tree)
+{
+	int64_t per_chunk = (pgml_obl_blocks(target->n) + CHUNKS - 1) / CHUNKS;
+	CoverJob job = { .env = env,
+					 .target = target,
+					 .leaves = leaves,
+					 .chunk_rows = per_chunk * PGML_OBL_BLOCK,
+					 .n_leaves = 1 << tree->depth };
+	int64_t chunks = (target->n + job.chunk_rows - 1) / job.chunk_rows;
+
+	PGML_TRY(pgml_par_for(env, chunks, cover_chunk, &job));
+	for (int32_t leaf = 0; leaf < job.n_leaves; leaf++)
+	{
+		double sum = 0;
+
+		for (int64_t c = 0; c < chunks; c++)
+			sum += leaves->g[c * job.n_leaves + leaf];
+		tree->cover[leaf] = (float) fmin(sum, FLT_MAX);
+	}
 	return PGML_OK;
 }
 

@@ -33,6 +33,10 @@ extern PgmlStatus pgml_obl_set_values(const PgmlEnv *env, const PgmlOblConfig *c
 									  const PgmlGbmTarget *target, PgmlOblLeaves *leaves,
 									  PgmlOblTree *tree);
 
+/* Weights of the rows in each leaf become the tree's covers; leaves' sums are used as room. */
+extern PgmlStatus pgml_obl_set_covers(const PgmlEnv *env, const PgmlGbmTarget *target,
+									  const PgmlOblLeaves *leaves, PgmlOblTree *tree);
+
 /* Add the values of the rows' leaves to the scores. */
 extern PgmlStatus pgml_obl_add_values(const PgmlEnv *env, const PgmlOblTree *tree,
 									  const uint16_t *leaf, PgmlGbmTarget *target);

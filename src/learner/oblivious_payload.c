@@ -22,6 +22,7 @@ pgml_obl_forest_init(PgmlOblForest *forest, PgmlBudget *budget)
 	pgml_buf_init(&forest->init, budget);
 	pgml_buf_init(&forest->split, budget);
 	pgml_buf_init(&forest->value, budget);
+	pgml_buf_init(&forest->cover, budget);
 	pgml_buf_init(&forest->table, budget);
 	pgml_buf_init(&forest->slots, budget);
 	pgml_buf_init(&forest->end, budget);
@@ -34,6 +35,7 @@ pgml_obl_forest_free(PgmlOblForest *forest)
 	pgml_buf_free(&forest->init);
 	pgml_buf_free(&forest->split);
 	pgml_buf_free(&forest->value);
+	pgml_buf_free(&forest->cover);
 	pgml_buf_free(&forest->table);
 	pgml_buf_free(&forest->slots);
 	pgml_buf_free(&forest->end);
@@ -44,7 +46,7 @@ pgml_obl_forest_bytes(const PgmlOblForest *forest)
 {
 	return (int64_t) (sizeof(PgmlOblHeader) + forest->init.len + forest->table.len +
 					  (forest->end.len / sizeof(End) + 1) * 8 + forest->split.len +
-					  forest->value.len + forest->slots.len) +
+					  forest->value.len + forest->cover.len + forest->slots.len) +
 		   PGML_OBL_CTR_BINS;
 }
 
@@ -127,6 +129,7 @@ pgml_obl_forest_add(const PgmlEnv *env, PgmlOblForest *forest, const PgmlOblTree
 		pgml_buf_put(&forest->split, &stored, sizeof(stored));
 	}
 	pgml_buf_put(&forest->value, tree->value, values * sizeof(double));
+	pgml_buf_put(&forest->cover, tree->cover, ((size_t) 1 << tree->depth) * sizeof(float));
 	if (forest->value.len / sizeof(double) > INT32_MAX ||
 		forest->split.len / sizeof(PgmlOblStored) > INT32_MAX)
 		return pgml_fail(env->error, PGML_ERR_LIMIT, "the trees have too many leaves");
@@ -135,7 +138,7 @@ pgml_obl_forest_add(const PgmlEnv *env, PgmlOblForest *forest, const PgmlOblTree
 	end.tables = (uint32_t) (forest->table.len / sizeof(PgmlOblTableHead));
 	end.slots = forest->slots.len;
 	pgml_buf_put(&forest->end, &end, sizeof(end));
-	if (forest->split.failed || forest->value.failed || forest->end.failed)
+	if (forest->split.failed || forest->value.failed || forest->cover.failed || forest->end.failed)
 		return pgml_fail_nomem(env, "trees");
 	return PGML_OK;
 }
@@ -147,6 +150,7 @@ pgml_obl_encode(const PgmlEnv *env, const PgmlOblForest *forest, int64_t n_trees
 	static const End none = { 0 };
 	const End *ends = (const End *) forest->end.data;
 	const End *end = n_trees > 0 ? &ends[n_trees - 1] : &none;
+	size_t leaves = end->values / header->n_outputs;
 	PgmlOblHeader h = *header;
 
 	h.format = PGML_OBL_FORMAT;
@@ -157,7 +161,8 @@ pgml_obl_encode(const PgmlEnv *env, const PgmlOblForest *forest, int64_t n_trees
 	h.table_bytes = end->slots;
 	pgml_buf_reserve(out, sizeof(h) + forest->init.len + end->tables * sizeof(PgmlOblTableHead) +
 							  ((size_t) n_trees + 1) * 8 + end->splits * sizeof(PgmlOblStored) +
-							  end->values * sizeof(double) + (h.width + 7) / 8 * 8 + end->slots);
+							  end->values * sizeof(double) + (h.width + 7) / 8 * 8 +
+							  (leaves + 1) * sizeof(float) + end->slots);
 	pgml_buf_put(out, &h, sizeof(h));
 	pgml_buf_put(out, forest->init.data, forest->init.len);
 	pgml_buf_put(out, forest->table.data, end->tables * sizeof(PgmlOblTableHead));
@@ -170,8 +175,17 @@ pgml_obl_encode(const PgmlEnv *env, const PgmlOblForest *forest, int64_t n_trees
 	pgml_buf_put(out, forest->value.data, end->values * sizeof(double));
 	pgml_buf_put(out, unseen, h.width);
 	pgml_buf_align(out, 8);
+	pgml_buf_put(out, forest->cover.data, leaves * sizeof(float));
+	pgml_buf_align(out, 8);
 	pgml_buf_put(out, forest->slots.data, end->slots);
 	return out->failed ? pgml_fail_nomem(env, "the model") : PGML_OK;
+}
+
+/* Leaves of all trees. */
+static uint64_t
+n_leaves(const PgmlOblHeader *h)
+{
+	return h->n_outputs > 0 ? h->n_values / h->n_outputs : 0;
 }
 
 /* Follow the header's counts: 32 bits each, so that only table_bytes could overflow the sum. */
@@ -194,6 +208,11 @@ pgml_obl_view(const uint8_t *payload)
 	at += h->n_values * sizeof(double);
 	v.unseen = payload + at;
 	at += ((uint64_t) h->width + 7) / 8 * 8;
+	if (h->format != PGML_OBL_FORMAT_NO_COVERS)
+	{
+		v.cover = (const float *) (payload + at);
+		at += (n_leaves(h) * sizeof(float) + 7) / 8 * 8;
+	}
 	v.slots = payload + at;
 	v.len = h->table_bytes > UINT64_MAX / 2 ? UINT64_MAX : at + h->table_bytes;
 	return v;
@@ -214,7 +233,7 @@ verify_frame(const PgmlOblView *v, size_t len, const PgmlShape *shape, PgmlError
 {
 	const PgmlOblHeader *h = v->header;
 
-	if (h->format != PGML_OBL_FORMAT)
+	if (h->format != PGML_OBL_FORMAT && h->format != PGML_OBL_FORMAT_NO_COVERS)
 		return corrupt(err, "the format is of another version");
 	if (h->n_outputs != (uint32_t) pgml_task_outputs(shape->task, shape->n_classes) ||
 		h->depthwise > 1 || h->max_bin < 2 || h->max_bin > 255 || h->width < 1 ||
@@ -228,6 +247,9 @@ verify_frame(const PgmlOblView *v, size_t len, const PgmlShape *shape, PgmlError
 	for (uint32_t i = 0; i < h->n_values; i++)
 		if (!isfinite(v->value[i]))
 			return corrupt(err, "a leaf value is not finite");
+	for (uint64_t i = 0; v->cover && i < n_leaves(h); i++)
+		if (!(v->cover[i] >= 0) || !isfinite(v->cover[i]))
+			return corrupt(err, "the cover of a leaf is no number");
 	return PGML_OK;
 }
 

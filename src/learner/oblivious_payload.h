@@ -8,6 +8,7 @@
  *   PgmlOblStored split[n_splits]
  *   f64 value[n_values]               [leaf * n_outputs + output] of each tree
  *   u8 unseen[width]                  statistics of buckets that are in no table; padded to a multiple of 8
+ *   f32 cover[n_values / n_outputs]   of each leaf, rows by their weight; padded to a multiple of 8; not in format 1
  *   u8 slots[table_bytes]             of the tables: keys of hashed ones (u64), then width bytes a slot
  *
  * An oblivious tree of n splits has 2^n leaves, a depth-wise one of 2^n - 1 as well.  Key of a bucket: the levels' digits
@@ -19,7 +20,8 @@
 #include "learner/oblivious.h"
 #include "learner/oblivious_ctr.h"
 
-#define PGML_OBL_FORMAT 1
+#define PGML_OBL_FORMAT           2
+#define PGML_OBL_FORMAT_NO_COVERS 1 /* still read; explanations need the covers */
 
 /* Statistics that a model has at most: a row's are kept on the stack. */
 #define PGML_OBL_MAX_LINES 4096
@@ -66,6 +68,7 @@ typedef struct PgmlOblView
 	const PgmlOblStored *split;
 	const double *value;
 	const uint8_t *unseen;
+	const float *cover; /* NULL in format 1 */
 	const uint8_t *slots;
 	uint64_t len; /* that the header asks for; UINT64_MAX: too much */
 } PgmlOblView;
@@ -92,6 +95,7 @@ typedef struct PgmlOblForest
 	PgmlBuf init;
 	PgmlBuf split;
 	PgmlBuf value;
+	PgmlBuf cover;
 	PgmlBuf table;
 	PgmlBuf slots;
 	PgmlBuf end;    /* PgmlOblEnd per tree */
@@ -118,7 +122,9 @@ extern PgmlStatus pgml_obl_forest_add(const PgmlEnv *env, PgmlOblForest *forest,
 extern PgmlStatus pgml_obl_encode(const PgmlEnv *env, const PgmlOblForest *forest, int64_t n_trees,
 								  const PgmlOblHeader *header, const uint8_t *unseen, PgmlBuf *out);
 
-/* The learner's verify() and predict(). */
+/* The learner's trees(), verify() and predict(). */
+extern PgmlStatus pgml_obl_trees(const PgmlEnv *env, PgmlArena *arena, const uint8_t *payload,
+								 const PgmlShape *shape, PgmlTrees *out);
 extern PgmlStatus pgml_obl_verify(const uint8_t *payload, size_t len, const PgmlShape *shape,
 								  PgmlError *err);
 extern void pgml_obl_predict(const uint8_t *payload, const PgmlShape *shape, const float *x,

@@ -51,11 +51,12 @@ make_rule(const PgmlEnv *env, PgmlArena *arena, int32_t n, PgmlShapRule *rule)
 typedef struct Lister
 {
 	const PgmlEnv *env;
+	const PgmlTrees *trees;
 	int32_t nfeatures;
 	double *cover;    /* per node */
 	int32_t *parents; /* per node and leaf: times that it is a child */
 	int32_t *open;    /* edges on the path, by depth */
-	int32_t *last;    /* per feature: depth of its last edge on the path, 0: none */
+	int32_t *last;    /* per player: depth of its last edge on the path, 0: none */
 } Lister;
 
 /* Refuse trees, saying why. */
@@ -93,7 +94,7 @@ check_tree(Lister *l, const PgmlTree *tree)
 		const PgmlTreeNode *node = &tree->node[i];
 
 		if (!child_exists(tree, node->left, i) || !child_exists(tree, node->right, i) ||
-			node->feature < 0 || node->feature >= l->nfeatures)
+			node->feature < 0 || node->feature >= pgml_trees_tested(l->trees, l->nfeatures))
 			return corrupt(l->env, "a node has a child or a feature out of bounds");
 		for (int c = 0; c < 2; c++)
 		{
@@ -109,13 +110,13 @@ check_tree(Lister *l, const PgmlTree *tree)
 
 /* Go back until the path ends at this depth. */
 static void
-close_edges(Lister *l, const PgmlTree *tree, const PgmlShapEdge *edge, int32_t *depth, int32_t to)
+close_edges(Lister *l, const PgmlShapEdge *edge, int32_t *depth, int32_t to)
 {
 	for (; *depth > to; --*depth)
 	{
 		const PgmlShapEdge *e = &edge[l->open[*depth]];
 
-		l->last[tree->node[e->node].feature] = e->before;
+		l->last[e->player] = e->before;
 	}
 }
 
@@ -141,28 +142,29 @@ list_edges(Lister *l, const PgmlTree *tree, PgmlShapEdge *edge, PgmlShapTree *ou
 			while (!edge[l->open[depth]].left)
 			{
 				features -= edge[l->open[depth]].before == 0;
-				close_edges(l, tree, edge, &depth, depth - 1);
+				close_edges(l, edge, &depth, depth - 1);
 			}
 			at = edge[l->open[depth]].node;
 			features -= edge[l->open[depth]].before == 0;
-			close_edges(l, tree, edge, &depth, depth - 1);
+			close_edges(l, edge, &depth, depth - 1);
 		}
 		node = &tree->node[at];
 		child = left ? node->left : node->right;
 		*e = (PgmlShapEdge){
 			.node = at, .leaf = child >= 0 ? -1 : ~child, .depth = ++depth, .left = left
 		};
-		e->before = l->last[node->feature];
+		e->player = pgml_trees_player(l->trees, l->nfeatures, node->feature);
+		e->before = l->last[e->player];
 		e->z = (e->before > 0 ? edge[l->open[e->before]].z : 1) *
 			   (cover_of(l, tree, child) / l->cover[at]);
-		l->last[node->feature] = depth;
+		l->last[e->player] = depth;
 		l->open[depth] = n++;
 		features += e->before == 0;
 		most = features > most ? features : most;
 		out->depth = depth > out->depth ? depth : out->depth;
 		at = child;
 	}
-	close_edges(l, tree, edge, &depth, 0);
+	close_edges(l, edge, &depth, 0);
 	out->order = (most + 1) / 2;
 }
 
@@ -238,7 +240,8 @@ pgml_tree_shap_create(const PgmlEnv *env, PgmlArena *arena, const PgmlTrees *tre
 	PgmlTreeShap *shap = pgml_zalloc(arena, 1, sizeof(*shap));
 	PgmlShapTree *tree = pgml_array(arena, (size_t) trees->n_trees + 1, sizeof(PgmlShapTree));
 	double *base = pgml_zalloc(arena, (size_t) trees->n_outputs + 1, sizeof(double));
-	Lister l = { .env = env, .nfeatures = shape->nfeatures };
+	Lister l = { .env = env, .trees = trees, .nfeatures = shape->nfeatures };
+	int32_t players = pgml_trees_players(trees, shape->nfeatures);
 	size_t most = 0;
 
 	for (int64_t i = 0; i < trees->n_trees; i++)
@@ -247,10 +250,15 @@ pgml_tree_shap_create(const PgmlEnv *env, PgmlArena *arena, const PgmlTrees *tre
 	l.cover = pgml_array(arena, most + 1, sizeof(double));
 	l.parents = pgml_array(arena, 2 * most + 1, sizeof(int32_t));
 	l.open = pgml_array(arena, most + 2, sizeof(int32_t));
-	l.last = pgml_zalloc(arena, (size_t) shape->nfeatures + 1, sizeof(int32_t));
+	l.last = pgml_zalloc(arena, (size_t) players + 1, sizeof(int32_t));
 	if (!shap || !tree || !base || !l.cover || !l.parents || !l.open || !l.last)
 		return pgml_fail_nomem(env, "an explanation");
-	*shap = (PgmlTreeShap){ .trees = trees, .shape = shape, .tree = tree, .base = base };
+	*shap = (PgmlTreeShap){ .trees = trees,
+							.shape = shape,
+							.n_tested = pgml_trees_tested(trees, shape->nfeatures),
+							.n_players = players,
+							.tree = tree,
+							.base = base };
 	memcpy(base, trees->offset, (size_t) trees->n_outputs * sizeof(double));
 	PGML_TRY(list_trees(&l, arena, trees, shap, tree, base));
 	PGML_TRY(make_rules(env, arena, trees, tree, shap));

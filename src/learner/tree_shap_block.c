@@ -25,8 +25,8 @@ typedef struct Walk
 	int64_t rows;  /* a multiple of LANES */
 	double factor; /* of the leaf values */
 	int output;
-	float *x;      /* feature by feature */
-	double *phi;   /* the same */
+	float *x;      /* number by number that is tested */
+	double *phi;   /* player by player */
 	Frame *frame;  /* by depth; 0: the root */
 	double *given; /* room for the three factors of an edge, by quadrature node */
 } Walk;
@@ -51,10 +51,10 @@ size_t
 pgml_shap_rows_scratch(const PgmlTreeShap *shap)
 {
 	size_t frames = (size_t) shap->max_depth + 1;
-	size_t features = (size_t) shap->shape->nfeatures;
 
 	return aligned(frames * sizeof(Frame)) + frames * frame_size(shap) * sizeof(double) +
-		   features * PGML_SHAP_ROWS * (sizeof(float) + sizeof(double)) +
+		   (size_t) shap->n_tested * PGML_SHAP_ROWS * sizeof(float) +
+		   (size_t) shap->n_players * PGML_SHAP_ROWS * sizeof(double) +
 		   aligned(3 * ((size_t) shap->max_order + 1) * sizeof(double));
 }
 
@@ -65,7 +65,6 @@ lay_out(Walk *w, void *scratch)
 	const PgmlTreeShap *shap = w->shap;
 	size_t order = (size_t) shap->max_order;
 	size_t frames = (size_t) shap->max_depth + 1;
-	size_t features = (size_t) shap->shape->nfeatures;
 	double *at;
 
 	w->frame = scratch;
@@ -81,7 +80,7 @@ lay_out(Walk *w, void *scratch)
 	}
 	w->given = at;
 	w->phi = at + aligned(3 * (order + 1) * sizeof(double)) / sizeof(double);
-	w->x = (float *) (w->phi + features * PGML_SHAP_ROWS);
+	w->x = (float *) (w->phi + (size_t) shap->n_players * PGML_SHAP_ROWS);
 }
 
 /* Which rows go along the edge? */
@@ -198,7 +197,6 @@ leave(Walk *w, const PgmlShapTree *t, int32_t depth)
 	const PgmlShapEdge *e = f->edge;
 	const Frame *before = e->before > 0 ? &w->frame[e->before] : NULL;
 	double *yes = w->given, *no = yes + t->order;
-	int32_t feature = t->tree->node[e->node].feature;
 
 	for (int32_t k = 0; k < t->order; k++)
 	{
@@ -208,7 +206,7 @@ leave(Walk *w, const PgmlShapTree *t, int32_t depth)
 		no[k] = -1 / (1 - rule->t[k]) - above;
 	}
 	contribute(f->sum, yes, no, f->fulfils, before ? before->fulfils : NULL, t->order, w->rows,
-			   w->phi + feature * w->rows);
+			   w->phi + e->player * w->rows);
 	pass_on(f->sum, e->left, t->order * w->rows, w->frame[depth - 1].sum);
 }
 
@@ -256,15 +254,18 @@ pgml_shap_rows(const PgmlEnv *env, const PgmlTreeShap *shap, const PgmlBlock *bl
 	lay_out(&w, scratch);
 	for (int64_t f = 0; f < nf; f++)
 		for (int64_t i = 0; i < w.rows; i++)
-		{
 			w.x[f * w.rows + i] = i < block->n ? block->x[f * block->stride + i] : 0;
-			w.phi[f * w.rows + i] = 0;
-		}
+	for (int64_t i = 0; trees->statistics.n > 0 && i < w.rows; i++)
+		trees->statistics.compute(trees->statistics.arg, w.x + i, w.rows, w.x + nf * w.rows + i,
+								  w.rows);
+	memset(w.phi, 0, (size_t) shap->n_players * (size_t) w.rows * sizeof(double));
 	for (int64_t t = 0; t < trees->n_trees; t++)
 	{
 		if (pgml_shap_has_output(&trees->tree[t], output))
 			PGML_TRY(walk(env, &w, &shap->tree[t], &work));
 	}
+	for (int64_t i = 0; i < block->n; i++)
+		pgml_trees_share(trees, shap->shape->nfeatures, w.phi + i, w.rows);
 	for (int64_t f = 0; f < nf; f++)
 		for (int64_t i = 0; i < block->n; i++)
 			phi[f * stride + i] += w.phi[f * w.rows + i];

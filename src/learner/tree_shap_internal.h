@@ -23,7 +23,8 @@ typedef struct PgmlShapEdge
 	int32_t node;   /* that it leaves */
 	int32_t leaf;   /* that it ends in; -1: a node */
 	int32_t depth;  /* of its lower end, from 1 */
-	int32_t before; /* depth of the next edge above of the same feature; 0: none */
+	int32_t before; /* depth of the next edge above of the same player; 0: none */
+	int32_t player; /* whose number is tested: see trees.h */
 	bool left;
 } PgmlShapEdge;
 
@@ -59,6 +60,8 @@ struct PgmlTreeShap
 {
 	const PgmlTrees *trees;
 	const PgmlShape *shape;
+	int32_t n_tested; /* features and statistics */
+	int32_t n_players;
 	const PgmlShapTree *tree;
 	const double *base;       /* per output */
 	const PgmlShapRule *rule; /* by order */

@@ -3,6 +3,8 @@
  */
 #include "learner/tree_shap_internal.h"
 
+#include <string.h>
+
 /* An edge that the walk is below of; products and sums are a four for each four of the rule. */
 typedef struct Frame
 {
@@ -42,11 +44,12 @@ pgml_shap_row_scratch(const PgmlTreeShap *shap)
 {
 	size_t fours = (size_t) pgml_shap_fours(shap->max_order);
 
-	return frames_size(shap) + 3 * ((size_t) shap->max_depth + 1) * fours * sizeof(PgmlShapFour);
+	return frames_size(shap) + 3 * ((size_t) shap->max_depth + 1) * fours * sizeof(PgmlShapFour) +
+		   (size_t) shap->n_players * sizeof(double) + (size_t) shap->n_tested * sizeof(float);
 }
 
-/* Lay the scratch memory out. */
-static void
+/* Lay the scratch memory out; what is behind the frames is for statistics. */
+static double *
 lay_out(Walk *w, char *scratch)
 {
 	size_t fours = (size_t) pgml_shap_fours(w->shap->max_order);
@@ -55,6 +58,7 @@ lay_out(Walk *w, char *scratch)
 	w->frame = (Frame *) scratch;
 	for (int32_t d = 0; d <= w->shap->max_depth; d++, at += 3 * fours)
 		w->frame[d] = (Frame){ .product = at, .sum = at + fours, .inverse = at + 2 * fours };
+	return (double *) at;
 }
 
 /* Go along an edge: products below it, and in a leaf its sum. */
@@ -126,7 +130,7 @@ leave(Walk *w)
 	PgmlShapFour *to = w->frame[w->depth - 1].sum;
 
 	if (before == NULL || before->fulfils)
-		w->phi[w->tree->node[f->edge->node].feature * w->phi_stride] += contribution(w, f, before);
+		w->phi[f->edge->player * w->phi_stride] += contribution(w, f, before);
 	for (int32_t q = 0; q < w->fours; q++)
 		to[q] = f->edge->left ? f->sum[q] : to[q] + f->sum[q];
 	w->depth--;
@@ -186,10 +190,25 @@ walk(const PgmlEnv *env, Walk *w, const PgmlShapTree *t, int64_t *work)
 	return PGML_OK;
 }
 
+/* Walk all trees that have the output. */
+static PgmlStatus
+walk_trees(const PgmlEnv *env, Walk *w)
+{
+	const PgmlTreeShap *shap = w->shap;
+	int64_t work = 0;
+
+	for (int64_t t = 0; t < shap->trees->n_trees; t++)
+		if (shap->tree[t].order > 0 && pgml_shap_has_output(&shap->trees->tree[t], w->output))
+			PGML_TRY(walk(env, w, &shap->tree[t], &work));
+	return PGML_OK;
+}
+
 PgmlStatus
 pgml_shap_row(const PgmlEnv *env, const PgmlTreeShap *shap, const PgmlBlock *block, int output,
 			  double factor, double *phi, int64_t stride, void *scratch)
 {
+	const PgmlTreeStatistics *statistics = &shap->trees->statistics;
+	int32_t nf = shap->shape->nfeatures;
 	Walk w = { .shap = shap,
 			   .output = output,
 			   .factor = factor,
@@ -197,11 +216,22 @@ pgml_shap_row(const PgmlEnv *env, const PgmlTreeShap *shap, const PgmlBlock *blo
 			   .x_stride = block->stride,
 			   .phi = phi,
 			   .phi_stride = stride };
-	int64_t work = 0;
+	double *own = lay_out(&w, scratch);
+	float *x = (float *) (own + shap->n_players);
 
-	lay_out(&w, scratch);
-	for (int64_t t = 0; t < shap->trees->n_trees; t++)
-		if (shap->tree[t].order > 0 && pgml_shap_has_output(&shap->trees->tree[t], output))
-			PGML_TRY(walk(env, &w, &shap->tree[t], &work));
+	if (statistics->n == 0)
+		return walk_trees(env, &w);
+	for (int32_t f = 0; f < nf; f++)
+		x[f] = block->x[f * block->stride];
+	statistics->compute(statistics->arg, x, 1, x + nf, 1);
+	memset(own, 0, (size_t) shap->n_players * sizeof(double));
+	w.x = x;
+	w.x_stride = 1;
+	w.phi = own;
+	w.phi_stride = 1;
+	PGML_TRY(walk_trees(env, &w));
+	pgml_trees_share(shap->trees, nf, own, 1);
+	for (int32_t f = 0; f < nf; f++)
+		phi[f * stride] += own[f];
 	return PGML_OK;
 }

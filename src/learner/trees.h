@@ -7,6 +7,7 @@
 #define PGML_LEARNER_TREES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* An inner node.  A child >= 0 is a node (always after its parent), else leaf ~child; every one but the root has one parent. */
@@ -32,6 +33,25 @@ typedef struct PgmlTree
 	const double *value; /* leaves x n_values */
 } PgmlTree;
 
+/*
+ * Numbers made of several features of a row, which nodes test as features nfeatures .. nfeatures + n - 1.  What counts as one feature
+ * in an explanation is a player: of a number made of one feature that feature, of one made of several their set.  The players
+ * are the features, then the sets.
+ */
+typedef struct PgmlTreeStatistics
+{
+	int32_t n;
+	const int32_t *player; /* of each number */
+	int32_t n_sets;
+	const int32_t *
+		first; /* n_sets + 1: the features of set s are member[first[s]] .. member[first[s + 1] - 1] */
+	const int32_t *member;
+
+	/* out[i * step]: number i of the row whose feature f is x[f * stride]; never NaN. */
+	void (*compute)(const void *arg, const float *x, int64_t stride, float *out, int64_t step);
+	const void *arg;
+} PgmlTreeStatistics;
+
 typedef struct PgmlTrees
 {
 	int64_t n_trees;
@@ -40,6 +60,34 @@ typedef struct PgmlTrees
 	const double *offset; /* per output */
 	double scale;         /* e.g. 1 / n_trees for a forest */
 	uint32_t max_bin;     /* bins of levels in sets: those of data/bins.h with so many bins */
+	bool log_link;        /* outputs are logarithms of the predicted numbers */
+	PgmlTreeStatistics statistics; /* n = 0: nodes test features only */
 } PgmlTrees;
+
+/* Numbers that nodes can test. */
+static inline int32_t
+pgml_trees_tested(const PgmlTrees *trees, int32_t nfeatures)
+{
+	return nfeatures + trees->statistics.n;
+}
+
+/* Players, and the one whose move a tested number is. */
+static inline int32_t
+pgml_trees_players(const PgmlTrees *trees, int32_t nfeatures)
+{
+	return nfeatures + trees->statistics.n_sets;
+}
+
+static inline int32_t
+pgml_trees_player(const PgmlTrees *trees, int32_t nfeatures, int32_t tested)
+{
+	return tested < nfeatures ? tested : trees->statistics.player[tested - nfeatures];
+}
+
+/*
+ * Give what the sets have to their features, in equal parts: value[i * stride] is of player i.
+ */
+extern void pgml_trees_share(const PgmlTrees *trees, int32_t nfeatures, double *value,
+							 int64_t stride);
 
 #endif

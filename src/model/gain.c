@@ -22,9 +22,10 @@ look_up(const PgmlTree *tree, const Nodes *nodes, int32_t child, double *cover)
 						tree->value + (int64_t) ~child * tree->n_values;
 }
 
-/* Add the gains of a tree to those of the features; children come after their parents. */
+/* Add the gains of a tree to those of the players; children come after their parents. */
 static void
-add_tree(const PgmlTree *tree, const Nodes *nodes, double *gain)
+add_tree(const PgmlTrees *trees, const PgmlTree *tree, int32_t nfeatures, const Nodes *nodes,
+		 double *gain)
 {
 	for (int32_t i = tree->n_nodes - 1; i >= 0; i--)
 	{
@@ -34,22 +35,24 @@ add_tree(const PgmlTree *tree, const Nodes *nodes, double *gain)
 		const double *a = look_up(tree, nodes, node->left, &left);
 		const double *b = look_up(tree, nodes, node->right, &right);
 		double share = left / (left + right);
+		int32_t player = pgml_trees_player(trees, nfeatures, node->feature);
 
 		nodes->cover[i] = left + right;
 		for (int32_t k = 0; k < tree->n_values; k++)
 		{
 			mean[k] = b[k] + share * (a[k] - b[k]);
-			gain[node->feature] += left * (1 - share) * (a[k] - b[k]) * (a[k] - b[k]);
+			gain[player] += left * (1 - share) * (a[k] - b[k]) * (a[k] - b[k]);
 		}
 	}
 }
 
-/* Gains of the features in one member's trees. */
+/* Gains of the features in one member's trees; a set's are shared by its features. */
 static PgmlStatus
 member_gain(const PgmlEnv *env, PgmlArena *arena, const PgmlMember *member, const PgmlShape *shape,
 			double *gain)
 {
-	size_t nodes = 0, means = 0;
+	size_t nodes = 0, means = 0, players;
+	double *of_player;
 	PgmlTrees trees;
 	PgmlStatus status;
 	Nodes room;
@@ -67,14 +70,18 @@ member_gain(const PgmlEnv *env, PgmlArena *arena, const PgmlMember *member, cons
 	}
 	room.cover = pgml_array(arena, nodes + 1, sizeof(double));
 	room.mean = pgml_array(arena, means + 1, sizeof(double));
-	if (!room.cover || !room.mean)
+	players = (size_t) pgml_trees_players(&trees, shape->nfeatures);
+	of_player = pgml_zalloc(arena, players + 1, sizeof(double));
+	if (!room.cover || !room.mean || !of_player)
 		return pgml_fail_nomem(env, "the importance of columns");
 	for (int64_t t = 0; t < trees.n_trees; t++)
 	{
 		if (pgml_stopped(env))
 			return pgml_fail_cancelled(env);
-		add_tree(&trees.tree[t], &room, gain);
+		add_tree(&trees, &trees.tree[t], shape->nfeatures, &room, of_player);
 	}
+	pgml_trees_share(&trees, shape->nfeatures, of_player, 1);
+	memcpy(gain, of_player, (size_t) shape->nfeatures * sizeof(double));
 	return PGML_OK;
 }
 

@@ -45,6 +45,7 @@ static const Module modules[] = {
 	{ "image", test_image },
 	{ "scoring", test_scoring },
 	{ "explain", test_explain },
+	{ "explain_trees", test_explain_trees },
 	{ "automl", test_automl },
 	{ "calibrate", test_calibrate },
 	{ "automl_errors", test_automl_errors },

@@ -229,7 +229,9 @@ leaves_may_hold_several_values(void **state)
 	static const double value[] = { 1, 10, 2, 20, 3, 30 };
 	static const double offset[] = { 0, 0, 7 };
 	static const PgmlTree tree = { 2, 1, 2, node, rows, value };
-	PgmlTrees trees = { 1, &tree, 3, offset, 0.5, 255 };
+	PgmlTrees trees = {
+		.n_trees = 1, .tree = &tree, .n_outputs = 3, .offset = offset, .scale = 0.5, .max_bin = 255
+	};
 	bool categorical[2] = { false };
 	int32_t n_levels[2] = { 0 };
 	PgmlShape shape = { PGML_TASK_MULTICLASS, 3, 2, categorical, n_levels };
