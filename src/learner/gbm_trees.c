@@ -30,14 +30,6 @@ pgml_gbm_trees(const PgmlEnv *env, PgmlArena *arena, const uint8_t *payload, con
 	(void) shape;
 	if (v.cover == NULL)
 		return pgml_fail_unexplained(env->error, pgml_learner_gradient_boosting.name);
-	if (v.header->link == PGML_GBM_LINK_LOG)
-	{
-		/* Contributions would add up to the logarithm, which is said to be the value elsewhere. */
-		pgml_fail(env->error, PGML_ERR_BADARG,
-				  "models of objective poisson, gamma or tweedie cannot be explained");
-		pgml_fail_hint(env->error, "Train with another objective to explain predictions.");
-		return PGML_ERR_BADARG;
-	}
 	if (!tree || !node || !cover)
 		return pgml_fail_nomem(env, "the trees of the model");
 	for (size_t i = 0; i < n_nodes; i++)
@@ -56,6 +48,7 @@ pgml_gbm_trees(const PgmlEnv *env, PgmlArena *arena, const uint8_t *payload, con
 						.n_outputs = (int) v.header->n_outputs,
 						.offset = v.init,
 						.scale = 1,
-						.max_bin = v.header->max_bin };
+						.max_bin = v.header->max_bin,
+						.log_link = v.header->link == PGML_GBM_LINK_LOG };
 	return PGML_OK;
 }

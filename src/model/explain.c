@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Points, less one, at which the slope of a probability is looked at on the way from the expected scores; even. */
+/* Points, less one, at which the slope of a prediction is looked at on the way from the expected scores; even. */
 #define SLOPE_STEPS 64
 
 /* A member and how it is explained. */
@@ -14,7 +14,8 @@ typedef struct Part
 {
 	const PgmlMember *member;
 	const PgmlTreeShap *shap; /* NULL: by contributions() */
-	bool carried;             /* from scores to probabilities */
+	bool log_link;            /* it predicts the exponential function of what is explained */
+	bool carried;             /* from scores to probabilities, from logarithms to values */
 } Part;
 
 struct PgmlExplainer
@@ -36,10 +37,10 @@ typedef struct Work
 	void *part;
 	double *phi;     /* of all members so far */
 	double *single;  /* of one member and output */
-	double *carried; /* of one member, in probability */
+	double *carried; /* of one member, in probability or value */
 	double *score;
 	double *expected; /* score, by output */
-	double *slope;    /* of the probability in each score, mean over the way */
+	double *slope;    /* of the prediction in each score, mean over the way */
 	double *point;    /* scores and probabilities of a place on the way, by output */
 } Work;
 
@@ -60,6 +61,7 @@ prepare_part(const PgmlEnv *env, PgmlArena *arena, const PgmlShape *shape, Part 
 	if (trees == NULL)
 		return pgml_fail_nomem(env, "an explanation");
 	PGML_TRY(learner->trees(env, arena, part->member->payload, shape, trees));
+	part->log_link = trees->log_link;
 	return pgml_tree_shap_create(env, arena, trees, shape, &part->shap);
 }
 
@@ -68,7 +70,8 @@ pgml_explainer_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *ima
 					  const PgmlExplainer **out)
 {
 	PgmlExplainer *e = pgml_zalloc(arena, 1, sizeof(*e) + (size_t) image->n_members * sizeof(Part));
-	int scores = 0;
+	bool regression = image->task == PGML_TASK_REGRESSION;
+	int scores = 0, logs = 0;
 
 	if (e == NULL)
 		return pgml_fail_nomem(env, "an explanation");
@@ -84,13 +87,20 @@ pgml_explainer_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *ima
 		size = part->shap ? (pgml_tree_shap_scratch(part->shap) + 63) / 64 * 64 : 0;
 		e->part_scratch = size > e->part_scratch ? size : e->part_scratch;
 		scores += part->member->learner->explains_scores;
+		logs += part->log_link;
 	}
-	e->scale = image->task == PGML_TASK_REGRESSION ? PGML_SCALE_VALUE :
-			   scores == image->n_members          ? PGML_SCALE_SCORE :
-													 PGML_SCALE_PROBABILITY;
+	if (regression)
+		e->scale = logs == image->n_members ? PGML_SCALE_LOG : PGML_SCALE_VALUE;
+	else
+		e->scale = scores == image->n_members ? PGML_SCALE_SCORE : PGML_SCALE_PROBABILITY;
 	for (int i = 0; i < image->n_members; i++)
-		e->parts[i].carried =
-			e->scale == PGML_SCALE_PROBABILITY && e->parts[i].member->learner->explains_scores;
+	{
+		Part *part = &e->parts[i];
+
+		part->carried =
+			(e->scale == PGML_SCALE_PROBABILITY && part->member->learner->explains_scores) ||
+			(e->scale == PGML_SCALE_VALUE && part->log_link);
+	}
 	*out = e;
 	return PGML_OK;
 }
@@ -187,42 +197,45 @@ softmax(double *z, int n)
 		z[c] /= sum;
 }
 
-/* Probability of the output that is explained where the scores of row i are `share` of the way from the expected ones. */
+/* Probability of the output that is explained, or the value, where the scores of row i are `share` of the way from the expected ones. */
 static double
-probability_at(const Work *w, int64_t i, double share)
+prediction_at(const Work *w, int64_t i, double share)
 {
 	for (int c = 0; c < w->explainer->outputs; c++)
 		w->point[c] = w->expected[c] + share * (w->score[c * PGML_SHAP_ROWS + i] - w->expected[c]);
+	if (w->explainer->image->task == PGML_TASK_REGRESSION)
+		return exp(w->point[0]);
 	if (w->explainer->outputs == 1)
 		return logistic(w->point[0]);
 	softmax(w->point, w->explainer->outputs);
 	return w->point[w->output];
 }
 
-/* Mean slopes of the probability in the scores on the way, for row i: by Simpson's rule, with two classes exactly. */
+/* Mean slopes of the prediction in the scores on the way, for row i: by Simpson's rule, with one output exactly. */
 static void
 find_slopes(const Work *w, int64_t i)
 {
 	int outputs = w->explainer->outputs;
+	bool regression = w->explainer->image->task == PGML_TASK_REGRESSION;
 	double way = w->score[i] - w->expected[0];
 
 	for (int c = 0; c < outputs; c++)
 		w->slope[c * PGML_SHAP_ROWS + i] = 0;
 	if (outputs == 1 && fabs(way) > 1e-6)
 	{
-		w->slope[i] = (probability_at(w, i, 1) - probability_at(w, i, 0)) / way;
+		w->slope[i] = (prediction_at(w, i, 1) - prediction_at(w, i, 0)) / way;
 		return;
 	}
 	for (int step = 0; step <= SLOPE_STEPS; step++)
 	{
-		double p = probability_at(w, i, (double) step / SLOPE_STEPS);
+		double p = prediction_at(w, i, (double) step / SLOPE_STEPS);
 		double weight = (step == 0 || step == SLOPE_STEPS ? 1 :
 						 step % 2 == 1                    ? 4 :
 															2) /
 						(3.0 * SLOPE_STEPS);
 
 		if (outputs == 1)
-			w->slope[i] += weight * p * (1 - p);
+			w->slope[i] += weight * p * (regression ? 1 : 1 - p);
 		for (int c = 0; outputs > 1 && c < outputs; c++)
 			w->slope[c * PGML_SHAP_ROWS + i] += weight * p * ((c == w->output) - w->point[c]);
 	}
@@ -233,7 +246,7 @@ static void
 close_gap(const Work *w, int64_t i)
 {
 	int32_t features = w->explainer->image->shape.nfeatures;
-	double gap = probability_at(w, i, 1) - probability_at(w, i, 0);
+	double gap = prediction_at(w, i, 1) - prediction_at(w, i, 0);
 	double size = 0;
 
 	for (int32_t f = 0; f < features; f++)
@@ -245,7 +258,7 @@ close_gap(const Work *w, int64_t i)
 		w->carried[f * PGML_SHAP_ROWS + i] += gap * fabs(w->carried[f * PGML_SHAP_ROWS + i]) / size;
 }
 
-/* Add a member whose scores are explained, in probability. */
+/* Add a member whose scores or logarithms are explained, in probability or value. */
 static PgmlStatus
 add_carried(const Work *w, const Part *part, double factor, double *base)
 {
@@ -280,7 +293,7 @@ add_carried(const Work *w, const Part *part, double factor, double *base)
 		close_gap(w, i);
 	for (int64_t j = 0; j < features * (int64_t) PGML_SHAP_ROWS; j++)
 		w->phi[j] += factor * w->carried[j];
-	*base = probability_at(w, 0, 0);
+	*base = prediction_at(w, 0, 0);
 	return PGML_OK;
 }
 

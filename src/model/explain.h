@@ -5,10 +5,12 @@
  * contributions() (learner.h).  The features that the recipe made from a column count together, as the column.
  *
  *   regression       every member is a sum of values: so is their weighted average
+ *   all logarithms   regression, and all members are sums before the exponential function (objectives poisson, gamma, tweedie):
+ *                    explained is the weighted average of the logarithms; with one member exactly that of the prediction
  *   all scores       classes, and all members are sums of scores before the logistic function or softmax: explained is the
  *                    weighted average of the scores.  Binary: log-odds; with one member exactly those of the prediction.
- *   otherwise        the probability.  Members that are sums of probabilities are as they are; those of others are carried from
- *                    the scores: each score's contributions are stretched by the mean slope of the probability between the
+ *   otherwise        the probability, or the value.  Members that are sums of these are as they are; those of others are carried
+ *                    from the scores: each score's contributions are stretched by the mean slope of the probability between the
  *                    expected scores and the row's (integrated gradients, Sundararajan et al. 2017; with two classes the
  *                    rescale rule of Shrikumar et al. 2017, as G-DeepSHAP does, Chen et al. 2022).  They add up to the
  *                    prediction, but are Shapley values of the scores, not of the probability.
@@ -22,6 +24,7 @@
 typedef enum PgmlScale
 {
 	PGML_SCALE_VALUE,
+	PGML_SCALE_LOG,
 	PGML_SCALE_SCORE,
 	PGML_SCALE_PROBABILITY
 } PgmlScale;
@@ -45,7 +48,8 @@ extern size_t pgml_explainer_scratch(const PgmlExplainer *explainer);
 
 /*
  * Explain at most PGML_SHAP_ROWS rows of features for a class (regression: 0): contribution[i * stride + row] is what input i
- * of the recipe adds, 0 for inputs that are not used; with *base they add up to the row's value, score or probability.
+ * of the recipe adds, 0 for inputs that are not used; with *base they add up to the row's value, its logarithm, score or
+ * probability.
  * Fails only by PGML_ERR_CANCELLED, within 50 ms.
  */
 extern PgmlStatus pgml_explain(const PgmlEnv *env, const PgmlExplainer *explainer,

@@ -277,6 +277,8 @@ scale_name(const ExplainSite *site)
 	{
 		case PGML_SCALE_VALUE:
 			return "value";
+		case PGML_SCALE_LOG:
+			return "log";
 		case PGML_SCALE_PROBABILITY:
 			return "probability";
 		case PGML_SCALE_SCORE:

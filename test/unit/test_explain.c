@@ -27,14 +27,36 @@ typedef struct Explained
 	double p[ROWS * 4];
 } Explained;
 
-/* The members `first` .. `first` + n - 1 of constant, linear, gradient_boosting, with these weights. */
+/* Fit gradient_boosting again, so that it multiplies. */
+static void
+fit_logarithm(ImageModel *m)
+{
+	PgmlDataset data = {
+		.x = &m->x, .y = m->y, .task = m->task, .n_classes = 1, .rows = m->f.rows, .n = IMAGE_ROWS
+	};
+	const PgmlLearner *learner = &pgml_learner_gradient_boosting;
+	PgmlParams params;
+
+	pgml_params_default(learner, &params);
+	assert_int_equal(pgml_params_set_text(learner, &params, "objective", "poisson", &m->f.error),
+					 PGML_OK);
+	assert_int_equal(pgml_params_set(learner, &params, "n_estimators", 20, &m->f.error), PGML_OK);
+	pgml_buf_free(&m->fit[2].payload);
+	assert_int_equal(learner->fit(&m->f.env, &data, &params, &m->fit[2]), PGML_OK);
+	m->members[2].payload = m->fit[2].payload.data;
+	m->members[2].payload_len = m->fit[2].payload.len;
+}
+
+/* The members `first` .. `first` + n - 1 of constant, linear, gradient_boosting, with these weights; the last with a log link? */
 static Explained *
-explained_new(PgmlTask task, int first, int n, const double *weight)
+explained_of(PgmlTask task, int first, int n, const double *weight, bool logarithm)
 {
 	Explained *e = calloc(1, sizeof(*e));
 	ImageModel *m = &e->m;
 
 	assert_int_equal(image_model_init(m, task), PGML_OK);
+	if (logarithm)
+		fit_logarithm(m);
 	pgml_buf_free(&m->image);
 	pgml_buf_init(&m->image, m->f.env.budget);
 	for (int i = 0; i < n; i++)
@@ -46,6 +68,12 @@ explained_new(PgmlTask task, int first, int n, const double *weight)
 		pgml_image_open(m->image.data, m->image.len, m->f.arena, &e->image, &m->f.error), PGML_OK);
 	e->status = pgml_explainer_create(&m->f.env, m->f.arena, &e->image, &e->explainer);
 	return e;
+}
+
+static Explained *
+explained_new(PgmlTask task, int first, int n, const double *weight)
+{
+	return explained_of(task, first, n, weight, false);
 }
 
 static void
@@ -165,6 +193,31 @@ scores_add_up_to_their_average(void **state)
 	}
 }
 
+/* Models that multiply are explained by logarithms; among others by values that add up to the prediction. */
+static void
+logarithms_add_up(void **state)
+{
+	static const double one[] = { 1 }, weight[] = { 0.25, 0.25, 0.5 };
+	Explained *alone = explained_of(PGML_TASK_REGRESSION, 2, 1, one, true);
+	Explained *mixed = explained_of(PGML_TASK_REGRESSION, 0, 3, weight, true);
+	double moved = 0;
+
+	(void) state;
+	explain(alone, 0);
+	explain(mixed, 0);
+	assert_int_equal(pgml_explainer_scale(alone->explainer), PGML_SCALE_LOG);
+	assert_int_equal(pgml_explainer_scale(mixed->explainer), PGML_SCALE_VALUE);
+	for (int row = 0; row < ROWS; row++)
+	{
+		assert_true(fabs(total(alone, row) - log(alone->p[row])) < 1e-9);
+		assert_true(fabs(total(mixed, row) - mixed->p[row]) < 1e-9);
+		moved = fmax(moved, fabs(total(alone, row) - alone->base));
+	}
+	assert_true(moved > 0.05);
+	explained_free(alone);
+	explained_free(mixed);
+}
+
 /* Prediction of a linear regression for a row in which the features of one input come from another row. */
 static double
 predict_mixed(const Explained *e, int row, const PgmlInput *input, int other)
@@ -240,6 +293,7 @@ test_explain(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mixed_members_add_up_to_the_prediction),
 		cmocka_unit_test(scores_add_up_to_their_average),
+		cmocka_unit_test(logarithms_add_up),
 		cmocka_unit_test(linear_contributions_are_deviations_from_the_mean),
 		cmocka_unit_test(constants_have_only_a_base),
 	};
