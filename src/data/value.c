@@ -103,16 +103,22 @@ is_one_of(const char *s, uint32_t len, const char *const *words)
 /* Longest marker in the lists below. */
 #define MAX_MARKER_LEN 14
 
-/* Markers that nobody would choose as the name of a category. */
+/* Markers that nobody would choose as the name of a category; what is empty is another one. */
+static const char *const pure[] = { "?",       "??",     "-",     "--",      "---",     ".",
+									"..",      "na",     "n/a",   "n.a.",    "n.a",     "#n/a",
+									"#na",     "<na>",   "nan",   "-nan",    "#nan",    "null",
+									"(null)",  "<null>", "\\n",   "#null!",  "#value!", "#ref!",
+									"#div/0!", "#name?", "#num!", "(blank)", NULL };
+
+const char *
+pgml_pure_missing_marker(int i)
+{
+	return i == 0 ? "" : pure[i - 1];
+}
+
 bool
 pgml_is_pure_missing_marker(const char *s, uint32_t len)
 {
-	static const char *const pure[] = { "?",       "??",     "-",     "--",      "---",     ".",
-										"..",      "na",     "n/a",   "n.a.",    "n.a",     "#n/a",
-										"#na",     "<na>",   "nan",   "-nan",    "#nan",    "null",
-										"(null)",  "<null>", "\\n",   "#null!",  "#value!", "#ref!",
-										"#div/0!", "#name?", "#num!", "(blank)", NULL };
-
 	pgml_trim(&s, &len);
 	if (len == 0)
 		return true;

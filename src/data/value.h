@@ -68,6 +68,9 @@ extern bool pgml_is_missing_marker(const char *s, uint32_t len);
 /* The markers that are no words (?, -, NA, null, ...): "none" and "unknown" may be the name of a category. */
 extern bool pgml_is_pure_missing_marker(const char *s, uint32_t len);
 
+/* The i-th of them from 0, in small letters and without blanks; NULL after the last one. */
+extern const char *pgml_pure_missing_marker(int i);
+
 /*
  * The text that PostgreSQL shows for a value that is not missing: integers plain, other numbers with the fewest
  * digits that read back the same, booleans true/false, ISO dates; TEXT is copied. Writes at most size bytes

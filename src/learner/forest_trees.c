@@ -84,22 +84,25 @@ make_split(const Turn *t, const PgmlForestNode *from, PgmlTreeNode *to)
 	return PGML_OK;
 }
 
-/* Values of a leaf of tree number i. */
+/* Values of a leaf of tree number i: with one tree, to the last bit what the learner predicts. */
 static void
 set_values(const Turn *t, uint32_t i, const PgmlForestNode *leaf, double *value)
 {
-	uint32_t outputs = t->v.header->n_outputs;
+	const PgmlForestHeader *h = t->v.header;
+	uint32_t outputs = h->n_outputs;
 	const uint32_t *word;
 	float share;
 	double sum = 0;
 
 	memcpy(&share, &leaf->link, sizeof(share));
+	if (t->shape->task == PGML_TASK_REGRESSION)
+		value[0] = h->scale * fmax(fmin(h->center + share, 1), -1);
+	else if (t->shape->task == PGML_TASK_BINARY)
+		value[0] = fmin(share, 1);
 	if (t->shape->task != PGML_TASK_MULTICLASS)
-	{
-		value[0] = share;
 		return;
-	}
-	memset(value, 0, outputs * sizeof(double));
+	for (uint32_t k = 0; k < outputs; k++)
+		value[k] = 1e-300 * t->v.prior[k];
 	if (leaf->flag & PGML_FOREST_PURE)
 	{
 		value[leaf->link] = 1;
@@ -108,7 +111,7 @@ set_values(const Turn *t, uint32_t i, const PgmlForestNode *leaf, double *value)
 	word = t->v.word + t->v.start[2 * (uint64_t) i + 1] + leaf->link;
 	memcpy(&share, &word[1], sizeof(share));
 	for (uint32_t k = 0; k < outputs; k++)
-		value[k] = share * t->v.prior[k];
+		value[k] = (share + 1e-300) * t->v.prior[k];
 	for (const uint32_t *pair = word + 2; pair < word + 2 + 2 * (size_t) word[0]; pair += 2)
 	{
 		memcpy(&share, &pair[1], sizeof(share));
@@ -229,10 +232,5 @@ pgml_forest_trees(const PgmlEnv *env, PgmlArena *arena, const uint8_t *payload,
 						.offset = offset,
 						.scale = 1.0 / h->n_trees,
 						.max_bin = h->max_bin };
-	if (shape->task == PGML_TASK_REGRESSION)
-	{
-		offset[0] = h->scale * h->center;
-		out->scale *= h->scale;
-	}
 	return PGML_OK;
 }

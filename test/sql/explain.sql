@@ -51,6 +51,27 @@ FROM trips t, LATERAL (SELECT sum(contribution) AS low FROM automl_explain('band
      LATERAL (SELECT sum(contribution) AS middle FROM automl_explain('band', t, 'middle')) m
 WHERE trip_id <= 50;
 
+-- Forests, oblivious trees with statistics of combinations, and models that multiply.
+CREATE FUNCTION small(model text, target text, algorithm text, hyperparams jsonb) RETURNS text LANGUAGE sql
+    RETURN (SELECT a.algorithm
+            FROM automl_train(model, 'SELECT km, by, day, load, band AS size, ' || target || ' FROM trips', split_part(target, ' AS ', 2),
+                              algorithms => ARRAY[algorithm], max_trials => 1, seed => 1, options => '{"folds": 1}', hyperparams => hyperparams) a);
+SELECT small('forest', 'price AS y', 'random_forest', '{"n_estimators": 10}'), small('extra', 'night AS y', 'extra_trees', '{"n_estimators": 10}'),
+       small('tree', 'price AS y', 'decision_tree', '{}'), small('oblivious', 'price + (length(by) + length(band)) % 2 AS y', 'oblivious_boosting', '{"n_estimators": 30}'),
+       small('counts', 'floor(price) AS y', 'gradient_boosting', '{"n_estimators": 20, "objective": "poisson"}');
+CREATE VIEW sized AS SELECT *, band AS size FROM trips;
+CREATE FUNCTION sized_adds_up(model text, expected text) RETURNS TABLE (rows bigint, exact boolean, scale text, gain numeric) LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT count(*), bool_and(abs(sum - (%s)) < 1e-9), min(scale), (SELECT round(sum(gain)::numeric, 9) FROM automl_importance(%L)) FROM sized t,
+         LATERAL (SELECT sum(contribution), min(scale) AS scale FROM automl_explain(%L, t)) e', expected, model, model);
+END $$;
+SELECT * FROM sized_adds_up('forest', $$predict_value('forest', t)$$);
+SELECT * FROM sized_adds_up('extra', $$predict_proba('extra', t)$$);
+SELECT * FROM sized_adds_up('tree', $$predict_value('tree', t)$$);
+SELECT * FROM sized_adds_up('oblivious', $$predict_value('oblivious', t)$$);
+SELECT * FROM sized_adds_up('counts', $$ln(predict_value('counts', t))$$);
+
 -- Classes: the positive one of two, the predicted one of several, or the one asked for.
 SELECT bool_and(explained_class = predict('band', t)) AS predicted FROM trips t, automl_explain('band', t) WHERE trip_id <= 20;
 SELECT DISTINCT explained_class FROM trips t, automl_explain('high', t) WHERE trip_id <= 20;

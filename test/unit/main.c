@@ -46,6 +46,7 @@ static const Module modules[] = {
 	{ "scoring", test_scoring },
 	{ "explain", test_explain },
 	{ "explain_trees", test_explain_trees },
+	{ "rules", test_rules },
 	{ "automl", test_automl },
 	{ "calibrate", test_calibrate },
 	{ "automl_errors", test_automl_errors },

@@ -36,6 +36,7 @@ extern int test_image(void);
 extern int test_scoring(void);
 extern int test_explain(void);
 extern int test_explain_trees(void);
+extern int test_rules(void);
 extern int test_automl(void);
 extern int test_calibrate(void);
 extern int test_automl_errors(void);
