@@ -394,6 +394,51 @@ damaged_forests_are_refused(void **state)
 	explained_free(e);
 }
 
+/* Whatever bytes verify() lets pass, explaining them ends, with an error or with numbers. */
+static void
+hostile_payloads_end(void **state)
+{
+	int passed = 0;
+
+	(void) state;
+	for (int which = 0; which < 5; which++)
+	{
+		Explained *e =
+			explained_new(which, which % 2 ? PGML_TASK_MULTICLASS : PGML_TASK_BINARY, true);
+		Data *d = e->d;
+		uint8_t *bytes = d->fit.payload.data;
+		PgmlRng rng;
+
+		pgml_rng_init(&rng, 7, (uint64_t) which);
+		for (int round = 0; round < 400; round++)
+		{
+			PgmlArena *arena = pgml_arena_create(&d->budget);
+			size_t at = (size_t) pgml_rng_below(&rng, d->fit.payload.len);
+			uint8_t kept = bytes[at];
+			const PgmlTreeShap *shap;
+			double phi[FEATURES] = { 0 };
+			PgmlTrees trees;
+
+			use_row(e, round);
+			bytes[at] ^= (uint8_t) (1 + pgml_rng_below(&rng, 255));
+			if (e->learner->verify(bytes, d->fit.payload.len, &d->shape, &d->error) == PGML_OK &&
+				e->learner->trees(&d->env, arena, bytes, &d->shape, &trees) == PGML_OK &&
+				pgml_tree_shap_create(&d->env, arena, &trees, &d->shape, &shap) == PGML_OK)
+			{
+				assert_int_equal(
+					pgml_tree_shap_block(&d->env, shap, &(PgmlBlock){ e->number, 1, 1 }, 0, 1, phi,
+										 1, pgml_alloc(arena, pgml_tree_shap_scratch(shap))),
+					PGML_OK);
+				passed++;
+			}
+			bytes[at] = kept;
+			pgml_arena_destroy(arena);
+		}
+		explained_free(e);
+	}
+	assert_true(passed > 100);
+}
+
 static void
 stop_and_memory_end_it(void **state)
 {
@@ -433,6 +478,7 @@ test_explain_trees(void)
 		cmocka_unit_test(values_are_those_of_the_definition),
 		cmocka_unit_test(models_without_covers_say_so),
 		cmocka_unit_test(damaged_forests_are_refused),
+		cmocka_unit_test(hostile_payloads_end),
 		cmocka_unit_test(stop_and_memory_end_it),
 	};
 
