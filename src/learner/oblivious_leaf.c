@@ -13,8 +13,8 @@
 
 #define CHUNKS 16
 
-/* A Newton step below this moves the derivatives' ratio by less than its half: the next step would be smaller by that factor. */
-#define SMALL_STEP 0.1
+/* Newton steps end when the next one would gain less than this share of what the others have gained. */
+#define SMALL_GAIN 0.0025
 
 /* Largest Newton step in log-odds: where almost no second derivative is left its length says nothing. */
 #define LARGEST_STEP 20.0
@@ -198,32 +198,39 @@ sum_chunk(void *arg, int64_t chunk, int thread)
 	return PGML_OK;
 }
 
-/* Newton's step of each leaf and output is added to its step; returns the largest. */
+/*
+ * Newton's step of each leaf and output is added to its step, and what the steps gain to *gained; returns what the next ones would gain at
+ * most.  The penalty shortens a step without being part of the loss: where it is most of the denominator, many steps in a row gain as much.
+ */
 static double
-step_leaves(const ValueJob *job, int64_t chunks, double l2)
+step_leaves(const ValueJob *job, int64_t chunks, double l2, double *gained)
 {
 	const PgmlOblLeaves *leaves = job->leaves;
 	size_t sums = (size_t) job->n_leaves * (size_t) job->target->n_outputs;
-	double largest = 0;
+	double next = 0;
 
 	for (size_t i = 0; i < sums; i++)
 	{
-		double g = 0, h = 0, step;
+		double g = 0, h = 0, d, step, left;
 
 		for (int64_t c = 0; c < chunks; c++)
 		{
 			g += leaves->g[(size_t) c * sums + i];
 			h += leaves->h[(size_t) c * sums + i];
 		}
-		h = (h > 0 ? h : 0) + l2;
-		step = h > 0 ? -g / h : 0;
+		h = h > 0 ? h : 0;
+		d = h + l2;
+		step = d > 0 ? -g / d : 0;
 		step = isfinite(step) ? step : 0;
 		if (job->target->task != PGML_TASK_REGRESSION)
 			step = fmin(fmax(step, -LARGEST_STEP), LARGEST_STEP);
 		leaves->step[i] += step;
-		largest = fabs(step) > largest ? fabs(step) : largest;
+		*gained += fabs(g * step);
+		/* The second derivative of the logistic loss changes by less than itself in a unit. */
+		left = d > 0 ? fmin(fabs(g) * l2 / d + h * step * step / 2, fabs(g)) : 0;
+		next += d > 0 ? left * left / d : 0;
 	}
-	return largest;
+	return next;
 }
 
 PgmlStatus
@@ -242,12 +249,14 @@ pgml_obl_set_values(const PgmlEnv *env, const PgmlOblConfig *config, const PgmlG
 	double l2 = config->l2 * target->weight / (double) target->n;
 	int rounds = target->task == PGML_TASK_BINARY ? config->leaf_iterations : 1;
 
+	double gained = 0;
+
 	memset(leaves->step, 0, sums * sizeof(double));
 	for (int round = 0; round < rounds; round++)
 	{
 		job.moved = round > 0;
 		PGML_TRY(pgml_par_for(env, chunks, sum_chunk, &job));
-		if (step_leaves(&job, chunks, l2) < SMALL_STEP)
+		if (step_leaves(&job, chunks, l2, &gained) < SMALL_GAIN * gained)
 			break;
 	}
 	for (size_t i = 0; i < sums; i++)
