@@ -168,7 +168,7 @@ def own_loss(binary, path, x, levels, y, classes, parts, settings):
         np.array(levels, np.int64).tofile(file)
         np.ascontiguousarray(x[order].T).tofile(file)
         y[order][:n].tofile(file)
-    subprocess.run([binary, path, "1", f"valid={len(valid)}", *settings], check=True, capture_output=True)
+    subprocess.run([binary, path, "1", settings[0], f"valid={len(valid)}", *settings[1:]], check=True, capture_output=True)
     p = np.fromfile(path + ".out")
     return loss(y[test], p.reshape(len(test), -1) if classes > 2 else p, classes)
 
