@@ -77,18 +77,36 @@ typedef struct PgmlOblSplit
 	int32_t bin;
 } PgmlOblSplit;
 
-/* A bin for each row: that of row i is at[(number ? number[i] : i) * stride]. */
+/*
+ * A bin for each row: the byte of row i is at[(number ? number[i] : i) * stride].  The byte is the bin, or, coded, the number of
+ * its value.
+ */
 typedef struct PgmlOblColumn
 {
 	const uint8_t *at;
 	const int32_t *number;
 	int64_t stride;
+	bool coded;
+	uint8_t value[PGML_GBM_BINS];
 } PgmlOblColumn;
+
+static inline uint8_t
+pgml_obl_byte(const PgmlOblColumn *column, int64_t row)
+{
+	return column->at[(column->number ? column->number[row] : row) * column->stride];
+}
+
+/* The bin that a byte stands for. */
+static inline uint8_t
+pgml_obl_decoded(const PgmlOblColumn *column, uint8_t byte)
+{
+	return column->coded ? column->value[byte] : byte;
+}
 
 static inline uint8_t
 pgml_obl_bin(const PgmlOblColumn *column, int64_t row)
 {
-	return column->at[(column->number ? column->number[row] : row) * column->stride];
+	return pgml_obl_decoded(column, pgml_obl_byte(column, row));
 }
 
 /* Is the question's answer true for a bin? */

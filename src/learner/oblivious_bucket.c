@@ -1,12 +1,16 @@
 /*
  * oblivious_bucket.c - statistics of the target per category: buckets of rows, what is told of them, stored tables.
  */
+#include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/par.h"
 #include "learner/oblivious_ctr_internal.h"
 
+#define AHEAD          16   /* rows whose counts are fetched early */
+#define CHUNK          256  /* rows whose places in a table are fetched together */
 #define DIRECT_BUCKETS 1024 /* keys that are always numbers of buckets themselves */
 
 /* ---- buckets ---- */
@@ -55,22 +59,36 @@ number_buckets(const PgmlEnv *env, const PgmlOblCtr *ctr, const PgmlOblProjectio
 {
 	uint64_t keys = pgml_obl_count_keys(ctr->x, p);
 	bool direct = is_direct(ctr, keys);
+	uint64_t key[CHUNK];
 	int32_t n = 0;
 
 	memset(s->value, 0xff, (direct ? keys : ctr->table_slots) * sizeof(int32_t));
-	for (int64_t i = 0; i < ctr->n; i++)
+	for (int64_t from = 0; from < ctr->n; from += CHUNK)
 	{
-		uint64_t key = key_of(ctr->x, p, ctr->learned[i]);
-		uint64_t at = find_place(ctr, s, direct, key);
+		int rows = (int) (ctr->n - from < CHUNK ? ctr->n - from : CHUNK);
 
-		if (i % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
+		if (from % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
 			return PGML_ERR_CANCELLED;
-		if (s->value[at] < 0)
+		for (int i = 0; i < rows; i++)
 		{
-			s->value[at] = n++;
-			s->key[at] = key;
+			uint64_t at;
+
+			key[i] = key_of(ctr->x, p, ctr->learned[from + i]);
+			at = direct ? key[i] : pgml_obl_slot(key[i], ctr->table_slots);
+			__builtin_prefetch(s->value + at);
+			__builtin_prefetch(s->key + at);
 		}
-		s->bucket[i] = s->value[at];
+		for (int i = 0; i < rows; i++)
+		{
+			uint64_t at = find_place(ctr, s, direct, key[i]);
+
+			if (s->value[at] < 0)
+			{
+				s->value[at] = n++;
+				s->key[at] = key[i];
+			}
+			s->bucket[from + i] = s->value[at];
+		}
 	}
 	*buckets = n;
 	return PGML_OK;
@@ -87,104 +105,185 @@ to_bin(float v)
 	return (uint8_t) (bin < 0 ? 0 : bin >= PGML_OBL_CTR_BINS ? PGML_OBL_CTR_BINS - 1 : bin);
 }
 
-/* The bin of a share v on a scale whose middle is `middle`. */
+/*
+ * The bin of the share v = (hits + prior) / (rows + 1) on a scale whose middle is `middle`: v (1 - middle) divided by its sum with
+ * (1 - v) middle; where both are 0, the middle.
+ */
 static inline uint8_t
-share_bin(float v, float middle)
+share_bin(float rows, float hits, float prior, float middle)
 {
-	float a = v * (1 - middle), b = (1 - v) * middle;
+	float a = (hits + prior) * (1 - middle);
+	float sum = a + (rows + 1 - hits - prior) * middle;
 
-	return to_bin(a + b > 0 ? a / (a + b) : 0.5f);
+	return to_bin(sum > 0 ? a / sum : 0.5f);
 }
 
-/* The statistics of a bucket with so many rows and hits; full: its rows in the whole data, of at most `most`. */
+/* The statistics of a bucket. */
 static inline void
-to_bytes(const PgmlOblCtr *ctr, float rows, const float *hits, float full, float most, uint8_t *to)
+to_bytes(const PgmlOblCtr *ctr, const PgmlOblCount *count, uint8_t *to)
 {
-	float inverse = 1 / (rows + 1);
-
 	if (ctr->several)
 		for (int32_t t = 0; t < ctr->n_targets; t++)
-			*to++ = share_bin((hits[t] + ctr->share[t]) * inverse, ctr->share[t]);
+			*to++ = share_bin(count->rows, count->hits[t], ctr->share[t], ctr->share[t]);
 	else
 	{
-		*to++ = share_bin(hits[0] * inverse, ctr->share[0]);
-		*to++ = share_bin((hits[0] + ctr->share[0]) * inverse, ctr->share[0]);
-		*to++ = share_bin((hits[0] + 1) * inverse, ctr->share[0]);
+		*to++ = share_bin(count->rows, count->hits[0], 0, ctr->share[0]);
+		*to++ = share_bin(count->rows, count->hits[0], ctr->share[0], ctr->share[0]);
+		*to++ = share_bin(count->rows, count->hits[0], 1, ctr->share[0]);
 	}
-	/* The root, as numbers of rows fall off fast. */
-	*to = to_bin(sqrtf(full / (most + 1)));
+	*to = count->size;
+}
+
+/* Count of bucket number b. */
+static inline PgmlOblCount *
+count_of(const PgmlOblCtr *ctr, const PgmlOblCtrScratch *s, int64_t b)
+{
+	return (PgmlOblCount *) (s->count + b * (int64_t) pgml_obl_count_size(ctr->n_targets));
 }
 
 /* Count a learned row. */
 static inline void
-count_row(const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int64_t row)
+count_row(const PgmlOblCtr *ctr, PgmlOblCount *count, int64_t row)
 {
-	int32_t bucket = s->bucket[row];
 	float w = ctr->weight ? ctr->weight[row] : 1;
 	float hit = ctr->hit[row];
 
-	s->rows[bucket] += w;
+	count->rows += w;
 	if (!ctr->several)
-		s->hits[bucket] += w * hit;
+		count->hits[0] += w * hit;
 	else if (hit >= 0)
-		s->hits[(int64_t) bucket * ctr->n_targets + (int32_t) hit] += w;
+		count->hits[(int32_t) hit] += w;
 }
 
-/* Forget all counts. */
+/* Forget what was counted, but not the sizes. */
 static void
 clear_counts(const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int64_t buckets)
 {
-	memset(s->rows, 0, (size_t) buckets * sizeof(float));
-	memset(s->hits, 0, (size_t) buckets * (size_t) ctr->n_targets * sizeof(float));
+	for (int64_t b = 0; b < buckets; b++)
+	{
+		PgmlOblCount *count = count_of(ctr, s, b);
+
+		count->rows = 0;
+		for (int32_t t = 0; t < ctr->n_targets; t++)
+			count->hits[t] = 0;
+	}
 }
 
-/* Count all learned rows; returns the most rows that a bucket has. */
+/* Count all learned rows, and set the sizes of the buckets. */
 static PgmlStatus
-count_all(const PgmlEnv *env, const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int64_t buckets,
-		  float *most)
+count_all(const PgmlEnv *env, const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int64_t buckets)
 {
+	int64_t last = ctr->n - 1;
+	float most = 0;
+
 	clear_counts(ctr, s, buckets);
 	for (int64_t i = 0; i < ctr->n; i++)
 	{
+		__builtin_prefetch(count_of(ctr, s, s->bucket[i + AHEAD < last ? i + AHEAD : last]), 1);
 		if (i % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
 			return PGML_ERR_CANCELLED;
-		count_row(ctr, s, i);
+		count_row(ctr, count_of(ctr, s, s->bucket[i]), i);
 	}
-	*most = 0;
 	for (int64_t b = 0; b < buckets; b++)
-		*most = s->rows[b] > *most ? s->rows[b] : *most;
-	memcpy(s->full, s->rows, (size_t) buckets * sizeof(float));
+		most = fmaxf(most, count_of(ctr, s, b)->rows);
+	/* The root, as numbers of rows fall off fast. */
+	for (int64_t b = 0; b < buckets; b++)
+		count_of(ctr, s, b)->size = to_bin(sqrtf(count_of(ctr, s, b)->rows / (most + 1)));
 	return PGML_OK;
 }
 
-/* Where the statistics of a projection go. */
+/* Where the statistics of a projection go: codes of the learned rows, bins of the validation rows. */
 typedef struct Out
 {
 	uint8_t *at[PGML_OBL_MAX_ORDERS + 1]; /* per order; the last: validation rows */
-	int64_t stride;
+	int64_t stride;                       /* of learned rows */
+	int64_t valid_stride;
+	PgmlOblCodes *codes;
 } Out;
+
+/* The code of the value that is nearest, of which there is one. */
+static int32_t
+nearest_code(const PgmlOblCodes *codes, PgmlOblPart part, uint32_t value)
+{
+	int best = 0, least = INT_MAX;
+
+	for (int32_t c = 0; c < codes->n; c++)
+	{
+		int distance = 0;
+
+		for (int32_t k = 0; k < part.n; k++)
+			distance += abs(pgml_obl_code_bin(codes, part, k, c) -
+							(int) (value >> 4 * (part.n - 1 - k) & 15));
+		if (distance < least)
+		{
+			best = c;
+			least = distance;
+		}
+	}
+	return best;
+}
+
+/* The code of a value that has none yet.  There are always enough for pairs, and for the shares but for odd weights. */
+static int32_t
+new_code(PgmlOblCodes *codes, PgmlOblPart part, int16_t *code, uint32_t value)
+{
+	if (codes->n == PGML_GBM_BINS)
+		code[value] = (int16_t) nearest_code(codes, part, value);
+	else
+	{
+		codes->value[codes->n] = (uint16_t) value;
+		code[value] = (int16_t) codes->n++;
+	}
+	return code[value];
+}
+
+/* Put the bins of a row into its bytes. */
+static inline void
+encode(const PgmlOblCtr *ctr, const PgmlOblCtrScratch *s, const uint8_t *bins, PgmlOblCodes *codes,
+	   uint8_t *to)
+{
+	for (int32_t p = 0; p < ctr->n_parts; p++)
+	{
+		PgmlOblPart part = ctr->part[p];
+		int16_t *code = s->code + p * PGML_OBL_VALUES;
+		uint32_t value = 0;
+		int32_t c;
+
+		switch (part.n)
+		{
+			case 3:
+				value = (uint32_t) *bins++;
+				/* FALLTHROUGH */
+			case 2:
+				value = value << 4 | *bins++;
+				/* FALLTHROUGH */
+			default:
+				value = value << 4 | *bins++;
+		}
+		c = code[value];
+		to[p] = (uint8_t) (c >= 0 ? c : new_code(&codes[p], part, code, value));
+	}
+}
 
 /* Statistics of the validation rows, from the counts of all learned rows. */
 static PgmlStatus
 fill_valid(const PgmlEnv *env, const PgmlOblCtr *ctr, const PgmlOblProjection *p,
-		   const PgmlOblCtrScratch *s, float most, const Out *out)
+		   const PgmlOblCtrScratch *s, const Out *out)
 {
-	static const float none[PGML_OBL_MAX_TARGETS] = { 0 };
 	bool direct = is_direct(ctr, pgml_obl_count_keys(ctr->x, p));
 
 	for (int64_t i = 0; i < ctr->n_valid; i++)
 	{
 		uint64_t key = key_of(ctr->x, p, ctr->valid[i]);
 		int32_t bucket = s->value[find_place(ctr, s, direct, key)];
-		uint8_t *to = out->at[PGML_OBL_MAX_ORDERS] + i * out->stride;
+		uint8_t *to = out->at[PGML_OBL_MAX_ORDERS] + i * out->valid_stride;
 
 		if (i % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
 			return PGML_ERR_CANCELLED;
 		if (bucket >= 0)
-			to_bytes(ctr, s->rows[bucket], s->hits + (int64_t) bucket * ctr->n_targets,
-					 s->full[bucket], most, to);
+			to_bytes(ctr, count_of(ctr, s, bucket), to);
 		else
-			to_bytes(ctr, 0, none, 0, most, to);
+			pgml_obl_ctr_unseen(ctr, to);
 	}
 	return PGML_OK;
 }
@@ -192,19 +291,24 @@ fill_valid(const PgmlEnv *env, const PgmlOblCtr *ctr, const PgmlOblProjection *p
 /* Statistics of the learned rows in one order: each from the rows before it. */
 static PgmlStatus
 fill_order(const PgmlEnv *env, const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int32_t order,
-		   int64_t buckets, float most, const Out *out)
+		   int64_t buckets, const Out *out)
 {
+	const int32_t *at = ctr->order[order];
+	int64_t last = ctr->n - 1;
+	uint8_t bins[PGML_OBL_CTR_BINS];
+
 	clear_counts(ctr, s, buckets);
 	for (int64_t j = 0; j < ctr->n; j++)
 	{
-		int32_t row = ctr->order[order][j];
-		int32_t bucket = s->bucket[row];
+		int32_t row = at[j];
+		PgmlOblCount *count = count_of(ctr, s, s->bucket[row]);
 
+		__builtin_prefetch(count_of(ctr, s, s->bucket[at[j + AHEAD < last ? j + AHEAD : last]]), 1);
 		if (j % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
 			return PGML_ERR_CANCELLED;
-		to_bytes(ctr, s->rows[bucket], s->hits + (int64_t) bucket * ctr->n_targets, s->full[bucket],
-				 most, out->at[order] + row * out->stride);
-		count_row(ctr, s, row);
+		to_bytes(ctr, count, bins);
+		encode(ctr, s, bins, out->codes, out->at[order] + row * out->stride);
+		count_row(ctr, count, row);
 	}
 	return PGML_OK;
 }
@@ -214,13 +318,19 @@ static PgmlStatus
 fill(const PgmlEnv *env, const PgmlOblCtr *ctr, PgmlOblKnown *known, PgmlOblCtrScratch *s,
 	 const Out *out)
 {
-	float most;
-
 	PGML_TRY(number_buckets(env, ctr, &known->projection, s, &known->buckets));
-	PGML_TRY(count_all(env, ctr, s, known->buckets, &most));
-	PGML_TRY(fill_valid(env, ctr, &known->projection, s, most, out));
+	PGML_TRY(count_all(env, ctr, s, known->buckets));
+	PGML_TRY(fill_valid(env, ctr, &known->projection, s, out));
+	memset(s->code, 0xff, (size_t) ctr->n_parts * PGML_OBL_VALUES * sizeof(int16_t));
+	for (int32_t part = 0; part < ctr->n_parts; part++)
+	{
+		out->codes[part].n = 0;
+		/* One statistic's codes are its bins. */
+		for (uint32_t bin = 0; ctr->part[part].n == 1 && bin < PGML_OBL_CTR_BINS; bin++)
+			new_code(&out->codes[part], ctr->part[part], s->code + part * PGML_OBL_VALUES, bin);
+	}
 	for (int32_t order = 0; order < ctr->n_orders; order++)
-		PGML_TRY(fill_order(env, ctr, s, order, known->buckets, most, out));
+		PGML_TRY(fill_order(env, ctr, s, order, known->buckets, out));
 	return PGML_OK;
 }
 
@@ -229,16 +339,23 @@ static Out
 place_of(const PgmlOblCtr *ctr, int32_t p)
 {
 	const PgmlOblKnown *known = &ctr->known[p];
-	Out out = { .stride = p < ctr->n_single ? ctr->n_single * ctr->width : ctr->width };
+	int32_t together = p < ctr->n_single ? ctr->n_single : 1;
+	Out out = { .stride = together * ctr->n_parts,
+				.valid_stride = together * ctr->width,
+				.codes = known->codes };
 
 	for (int32_t order = 0; order <= PGML_OBL_MAX_ORDERS; order++)
 	{
-		if (p < ctr->n_single)
-			out.at[order] = ctr->single[order] ? ctr->single[order] + p * ctr->width : NULL;
-		else if (order == PGML_OBL_MAX_ORDERS)
-			out.at[order] = ctr->slot[known->slot] + ctr->n_orders * ctr->n * ctr->width;
+		bool valid = order == PGML_OBL_MAX_ORDERS;
+		int32_t before = valid ? ctr->n_orders : order;
+
+		if (p >= ctr->n_single)
+			out.at[order] =
+				(uint8_t *) (known->codes + ctr->n_parts) + before * ctr->n * ctr->n_parts;
 		else
-			out.at[order] = ctr->slot[known->slot] + order * ctr->n * ctr->width;
+			out.at[order] = ctr->single[order] ?
+								ctr->single[order] + p * (valid ? ctr->width : ctr->n_parts) :
+								NULL;
 	}
 	return out;
 }
@@ -282,9 +399,19 @@ PgmlOblColumn
 pgml_obl_ctr_column(const PgmlOblCtr *ctr, int32_t p, int32_t place, int32_t order)
 {
 	Out out = place_of(ctr, p);
+	PgmlOblColumn column = { .stride = out.stride, .coded = true };
+	int32_t part = 0;
 
-	return (PgmlOblColumn){ out.at[order < 0 ? PGML_OBL_MAX_ORDERS : order] + place, NULL,
-							out.stride };
+	if (order < 0)
+		return (PgmlOblColumn){ .at = out.at[PGML_OBL_MAX_ORDERS] + place,
+								.stride = out.valid_stride };
+	while (place >= ctr->part[part].first + ctr->part[part].n)
+		part++;
+	column.at = out.at[order] + part;
+	for (int32_t c = 0; c < out.codes[part].n; c++)
+		column.value[c] = (uint8_t) pgml_obl_code_bin(&out.codes[part], ctr->part[part],
+													  place - ctr->part[part].first, c);
+	return column;
 }
 
 /* ---- the stored tables ---- */
@@ -292,15 +419,19 @@ pgml_obl_ctr_column(const PgmlOblCtr *ctr, int32_t p, int32_t place, int32_t ord
 void
 pgml_obl_ctr_unseen(const PgmlOblCtr *ctr, uint8_t *bytes)
 {
-	static const float none[PGML_OBL_MAX_TARGETS] = { 0 };
+	static const union
+	{
+		PgmlOblCount count;
+		uint8_t room[sizeof(PgmlOblCount) + PGML_OBL_MAX_TARGETS * sizeof(float)];
+	} none = { .room = { 0 } };
 
-	to_bytes(ctr, 0, none, 0, 1, bytes);
+	to_bytes(ctr, &none.count, bytes);
 }
 
 /* Write the buckets of the learned rows into their slots. */
 static PgmlStatus
 write_slots(const PgmlEnv *env, const PgmlOblCtr *ctr, const PgmlOblProjection *p,
-			const PgmlOblCtrScratch *s, float most, const PgmlOblTableHead *head, uint8_t *slots)
+			const PgmlOblCtrScratch *s, const PgmlOblTableHead *head, uint8_t *slots)
 {
 	uint64_t *keys = (uint64_t *) slots;
 	uint8_t *bytes = slots + (head->hashed ? head->n_slots * sizeof(uint64_t) : 0);
@@ -317,7 +448,6 @@ write_slots(const PgmlEnv *env, const PgmlOblCtr *ctr, const PgmlOblProjection *
 	{
 		uint64_t key = key_of(ctr->x, p, ctr->learned[i]);
 		uint64_t at = head->hashed ? pgml_obl_slot(key, head->n_slots) : key;
-		int32_t bucket = s->bucket[i];
 
 		if (i % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
 			return PGML_ERR_CANCELLED;
@@ -325,8 +455,7 @@ write_slots(const PgmlEnv *env, const PgmlOblCtr *ctr, const PgmlOblProjection *
 			at = (at + 1) & (head->n_slots - 1);
 		if (head->hashed)
 			keys[at] = key;
-		to_bytes(ctr, s->rows[bucket], s->hits + (int64_t) bucket * ctr->n_targets, s->full[bucket],
-				 most, bytes + at * (uint64_t) ctr->width);
+		to_bytes(ctr, count_of(ctr, s, s->bucket[i]), bytes + at * (uint64_t) ctr->width);
 	}
 	return PGML_OK;
 }
@@ -340,14 +469,13 @@ pgml_obl_ctr_table(const PgmlEnv *env, PgmlOblCtr *ctr, int32_t p, PgmlBuf *buf,
 	PgmlOblCtrScratch *s = &ctr->scratch[0];
 	uint64_t bytes;
 	int64_t buckets;
-	float most;
 
 	memset(head, 0, sizeof(*head));
 	head->n_features = (uint32_t) projection->n;
 	for (int32_t i = 0; i < projection->n; i++)
 		head->feature[i] = (uint32_t) projection->feature[i];
 	PGML_TRY(number_buckets(env, ctr, projection, s, &buckets));
-	PGML_TRY(count_all(env, ctr, s, buckets, &most));
+	PGML_TRY(count_all(env, ctr, s, buckets));
 	head->n_slots = keys;
 	if (keys > DIRECT_BUCKETS && keys / 4 > (uint64_t) buckets)
 	{
@@ -361,5 +489,5 @@ pgml_obl_ctr_table(const PgmlEnv *env, PgmlOblCtr *ctr, int32_t p, PgmlBuf *buf,
 	pgml_buf_put(buf, NULL, bytes);
 	if (buf->failed)
 		return pgml_fail_nomem(env, "statistics of categories");
-	return write_slots(env, ctr, projection, s, most, head, buf->data + head->at);
+	return write_slots(env, ctr, projection, s, head, buf->data + head->at);
 }

@@ -15,6 +15,24 @@ pgml_obl_ctr_width(const PgmlOblCtr *ctr)
 }
 
 int32_t
+pgml_obl_ctr_parts(const PgmlOblCtr *ctr)
+{
+	return ctr->n_parts;
+}
+
+PgmlOblPart
+pgml_obl_ctr_part(const PgmlOblCtr *ctr, int32_t part)
+{
+	return ctr->part[part];
+}
+
+const PgmlOblCodes *
+pgml_obl_ctr_codes(const PgmlOblCtr *ctr, int32_t p, int32_t part)
+{
+	return &ctr->known[p].codes[part];
+}
+
+int32_t
 pgml_obl_ctr_orders(const PgmlOblCtr *ctr)
 {
 	return ctr->n_orders;
@@ -133,6 +151,7 @@ take_slot(PgmlOblCtr *ctr, int32_t p)
 		ctr->known[ctr->owner[best]].slot = -1;
 	ctr->owner[best] = p;
 	ctr->known[p].slot = best;
+	ctr->known[p].codes = (PgmlOblCodes *) ctr->slot[best];
 	return true;
 }
 

@@ -8,7 +8,12 @@
 #include "core/sort.h"
 #include "learner/oblivious_ctr_internal.h"
 
-#define MANY_ROWS 400000 /* rows above which one order serves both purposes */
+#define MANY_ROWS      400000 /* rows above which one order serves both purposes */
+#define ROWS_FOR_PARTS 16384
+
+/* Neighbours that stay together in an order: a thousandth of all, at most. */
+#define ROWS_A_BLOCK_ROW 1000
+#define MOST_BLOCK_ROWS  256
 
 /* ---- sizes ---- */
 
@@ -25,6 +30,24 @@ static int32_t
 count_width(const PgmlDataset *data)
 {
 	return data->task == PGML_TASK_MULTICLASS ? count_targets(data) + 1 : 4;
+}
+
+/*
+ * Divide the statistics into parts; returns how many.  Of few rows, one each: codes would be taken apart for longer than it takes to
+ * add up rows.  Else pairs of any values, or the three shares, of which each is less than a few steps from another.
+ */
+static int32_t
+divide(const PgmlDataset *data, PgmlOblPart *part)
+{
+	int32_t width = count_width(data);
+	int32_t each = data->task == PGML_TASK_MULTICLASS ? 2 : PGML_OBL_PART_STATISTICS;
+	int32_t n = 0;
+
+	if (data->n < ROWS_FOR_PARTS)
+		each = 1;
+	for (int32_t from = 0; from < width; from += each)
+		part[n++] = (PgmlOblPart){ from, width - from < each ? width - from : each };
+	return n;
 }
 
 static int32_t
@@ -51,19 +74,24 @@ count_places(int64_t n)
 static int64_t
 scratch_size(int64_t n, int32_t n_targets)
 {
-	return n * 4 + (int64_t) count_places(n) * 12 + (n + 1) * 4 * (2 + n_targets);
+	return n * 4 + (int64_t) count_places(n) * 12 +
+		   (n + 1) * (int64_t) pgml_obl_count_size(n_targets) +
+		   PGML_OBL_MAX_PARTS * PGML_OBL_VALUES * 2;
 }
 
 int64_t
 pgml_obl_ctr_size(const PgmlOblConfig *config, const PgmlDataset *data)
 {
 	int64_t single = count_single(config, data->x);
-	int64_t bytes = (data->n + data->n_valid) * count_width(data);
+	PgmlOblPart part[PGML_OBL_MAX_PARTS];
+	int64_t parts = divide(data, part);
+	int64_t bytes = data->n * parts + data->n_valid * count_width(data) +
+					parts * (int64_t) sizeof(PgmlOblCodes);
 
 	if (single == 0)
 		return 0;
 	return bytes * (single + (single > 1 && config->max_combined > 1 ? PGML_OBL_MIN_SLOTS : 0)) +
-		   scratch_size(data->n, count_targets(data)) + data->n * (8 + 4 + 32) +
+		   scratch_size(data->n, count_targets(data)) + data->n * (8 + 8 + 32) +
 		   (int64_t) (PGML_OBL_MAX_KNOWN * sizeof(PgmlOblKnown)) + PGML_OBL_MAP_SIZE * 4 +
 		   PGML_OBL_MAX_SLOTS * 24;
 }
@@ -134,27 +162,48 @@ make_targets(const PgmlEnv *env, PgmlArena *arena, const PgmlGbmTarget *target, 
 	return PGML_OK;
 }
 
-/* Random orders of the learned rows (Fisher and Yates). */
+/* A random order of n things (Fisher and Yates). */
+static PgmlStatus
+shuffle(const PgmlEnv *env, PgmlRng *rng, int64_t n, int32_t *order)
+{
+	for (int64_t i = 0; i < n; i++)
+	{
+		int64_t j = (int64_t) pgml_rng_below(rng, (uint64_t) i + 1);
+
+		if (i % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
+			return PGML_ERR_CANCELLED;
+		order[i] = order[j];
+		order[j] = (int32_t) i;
+	}
+	return PGML_OK;
+}
+
+/*
+ * Random orders of the learned rows.  Of many rows, short blocks of neighbours are shuffled (as CatBoost does), so that memory is not
+ * read row by row from all over.
+ */
 static PgmlStatus
 make_orders(const PgmlEnv *env, PgmlArena *arena, PgmlOblCtr *ctr)
 {
+	int64_t size = ctr->n / ROWS_A_BLOCK_ROW + 1;
+	int64_t blocks;
+
+	size = size < MOST_BLOCK_ROWS ? size : MOST_BLOCK_ROWS;
+	blocks = (ctr->n + size - 1) / size;
 	for (int32_t o = 0; o < ctr->n_orders; o++)
 	{
 		int32_t *order = pgml_array(arena, (size_t) ctr->n, sizeof(int32_t));
+		int32_t *block = pgml_array(arena, (size_t) blocks, sizeof(int32_t));
+		int64_t n = 0;
 		PgmlRng rng;
 
-		if (order == NULL)
+		if (order == NULL || block == NULL)
 			return pgml_fail_nomem(env, "statistics of categories");
 		pgml_rng_init(&rng, env->seed, (uint64_t) PGML_OBL_STREAM_ORDER << 32 | (uint64_t) o);
-		for (int64_t i = 0; i < ctr->n; i++)
-		{
-			int64_t j = (int64_t) pgml_rng_below(&rng, (uint64_t) i + 1);
-
-			if (i % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
-				return PGML_ERR_CANCELLED;
-			order[i] = order[j];
-			order[j] = (int32_t) i;
-		}
+		PGML_TRY(shuffle(env, &rng, blocks, block));
+		for (int64_t b = 0; b < blocks; b++)
+			for (int64_t i = block[b] * size; i < (block[b] + 1) * size && i < ctr->n; i++)
+				order[n++] = (int32_t) i;
 		ctr->order[o] = order;
 	}
 	return PGML_OK;
@@ -178,10 +227,9 @@ make_scratch(const PgmlEnv *env, PgmlArena *arena, PgmlOblCtr *ctr)
 		s->bucket = pgml_array(arena, n, sizeof(int32_t));
 		s->key = pgml_array(arena, ctr->table_slots, sizeof(uint64_t));
 		s->value = pgml_array(arena, ctr->table_slots, sizeof(int32_t));
-		s->rows = pgml_array(arena, n + 1, sizeof(float));
-		s->full = pgml_array(arena, n + 1, sizeof(float));
-		s->hits = pgml_array(arena, (n + 1) * (size_t) ctr->n_targets, sizeof(float));
-		if (!s->bucket || !s->key || !s->value || !s->rows || !s->full || !s->hits)
+		s->count = pgml_array(arena, n + 1, pgml_obl_count_size(ctr->n_targets));
+		s->code = pgml_array(arena, (size_t) ctr->n_parts * PGML_OBL_VALUES, sizeof(int16_t));
+		if (!s->bucket || !s->key || !s->value || !s->count || !s->code)
 			return pgml_fail_nomem(env, "statistics of categories");
 	}
 	return PGML_OK;
@@ -191,22 +239,25 @@ make_scratch(const PgmlEnv *env, PgmlArena *arena, PgmlOblCtr *ctr)
 static PgmlStatus
 make_room(const PgmlEnv *env, PgmlArena *arena, int64_t extra, PgmlOblCtr *ctr)
 {
-	int64_t row = (int64_t) ctr->n_single * ctr->width;
+	int64_t row = (int64_t) ctr->n_single * ctr->n_parts;
 	bool combines = ctr->n_single > 1 && ctr->max_combined > 1;
 	int64_t least =
-		row + (combines ? PGML_OBL_MIN_SLOTS * ctr->width : 0); /* bytes a row, in each order */
+		row + (combines ? PGML_OBL_MIN_SLOTS * ctr->n_parts : 0); /* bytes a row, in each order */
 
 	ctr->n_orders = ctr->n <= MANY_ROWS && ctr->n * least <= extra / 2 ? PGML_OBL_MAX_ORDERS : 1;
 	extra -= (ctr->n_orders - 1) * ctr->n * least;
 	for (int32_t o = 0; o <= PGML_OBL_MAX_ORDERS; o++)
 	{
-		int64_t rows = o < ctr->n_orders ? ctr->n : o == PGML_OBL_MAX_ORDERS ? ctr->n_valid : 0;
+		bool valid = o == PGML_OBL_MAX_ORDERS;
+		int64_t rows = o < ctr->n_orders ? ctr->n : valid ? ctr->n_valid : 0;
+		int64_t bytes = valid ? ctr->n_single * ctr->width : row;
 
-		ctr->single[o] = rows > 0 ? pgml_array(arena, (size_t) rows, (size_t) row) : NULL;
+		ctr->single[o] = rows > 0 ? pgml_array(arena, (size_t) rows, (size_t) bytes) : NULL;
 		if (rows > 0 && ctr->single[o] == NULL)
 			return pgml_fail_nomem(env, "statistics of categories");
 	}
-	ctr->slot_bytes = (size_t) ((ctr->n * ctr->n_orders + ctr->n_valid) * ctr->width);
+	ctr->slot_bytes = (size_t) (ctr->n_parts * (int64_t) sizeof(PgmlOblCodes) +
+								ctr->n * ctr->n_orders * ctr->n_parts + ctr->n_valid * ctr->width);
 	extra = extra > 0 ? extra / (int64_t) ctr->slot_bytes : 0;
 	if (combines)
 		ctr->n_slots = extra < PGML_OBL_MAX_SLOTS - PGML_OBL_MIN_SLOTS ?
@@ -253,6 +304,7 @@ pgml_obl_ctr_create(const PgmlEnv *env, PgmlArena *arena, const PgmlOblConfig *c
 					PgmlOblCtr **out)
 {
 	int32_t single = count_single(config, data->x);
+	PgmlOblCodes *codes;
 	PgmlOblCtr *ctr;
 
 	*out = NULL;
@@ -269,9 +321,10 @@ pgml_obl_ctr_create(const PgmlEnv *env, PgmlArena *arena, const PgmlOblConfig *c
 	ctr->n_valid = data->valid_rows ? data->n_valid : 0;
 	ctr->width = count_width(data);
 	ctr->n_targets = count_targets(data);
+	ctr->several = data->task == PGML_TASK_MULTICLASS;
+	ctr->n_parts = divide(data, ctr->part);
 	ctr->n_single = single;
 	ctr->max_combined = config->max_combined;
-	ctr->several = data->task == PGML_TASK_MULTICLASS;
 	ctr->hit = pgml_array(arena, (size_t) data->n, sizeof(float));
 	if (ctr->hit == NULL)
 		return pgml_fail_nomem(env, "statistics of categories");
@@ -280,9 +333,17 @@ pgml_obl_ctr_create(const PgmlEnv *env, PgmlArena *arena, const PgmlOblConfig *c
 	PGML_TRY(make_room(env, arena, extra, ctr));
 	PGML_TRY(make_orders(env, arena, ctr));
 	PGML_TRY(make_scratch(env, arena, ctr));
+	codes = pgml_array(arena, (size_t) single * (size_t) ctr->n_parts, sizeof(PgmlOblCodes));
+	if (codes == NULL)
+		return pgml_fail_nomem(env, "statistics of categories");
 	for (int32_t f = 0; f < data->x->nfeatures; f++)
-		if (pgml_obl_has_ctr(config, &data->x->features[f]))
-			ctr->known[ctr->n_known++] = (PgmlOblKnown){ .projection = { 1, { f } }, .slot = -1 };
+	{
+		if (!pgml_obl_has_ctr(config, &data->x->features[f]))
+			continue;
+		ctr->known[ctr->n_known++] =
+			(PgmlOblKnown){ .projection = { 1, { f } }, .slot = -1, .codes = codes };
+		codes += ctr->n_parts;
+	}
 	PGML_TRY(pgml_obl_ctr_fill(env, ctr, NULL, single));
 	*out = ctr;
 	return PGML_OK;

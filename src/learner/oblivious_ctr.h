@@ -18,6 +18,33 @@
 #include "learner/oblivious.h"
 
 #define PGML_OBL_MAX_ORDERS 2
+#define PGML_OBL_MAX_PARTS  (PGML_OBL_MAX_TARGETS + 1)
+
+#define PGML_OBL_PART_STATISTICS 3 /* statistics of a part, at most */
+
+/*
+ * Statistics of a projection that share a byte of a training row: `n` of them from number `first` on.  Where there are many rows, two or
+ * three, whose values go together: histograms are made of the bytes and then taken apart.
+ */
+typedef struct PgmlOblPart
+{
+	int32_t first;
+	int32_t n;
+} PgmlOblPart;
+
+/* What a part's bytes stand for: byte c < n for the bins in value[c], four bits each, the last statistic's the lowest. */
+typedef struct PgmlOblCodes
+{
+	int32_t n;
+	uint16_t value[PGML_GBM_BINS];
+} PgmlOblCodes;
+
+/* Bin of the part's statistic number k. */
+static inline int
+pgml_obl_code_bin(const PgmlOblCodes *codes, PgmlOblPart part, int32_t k, int32_t code)
+{
+	return codes->value[code] >> 4 * (part.n - 1 - k) & 15;
+}
 
 /* A set of categorical features, ascending. */
 typedef struct PgmlOblProjection
@@ -46,7 +73,9 @@ extern PgmlStatus pgml_obl_ctr_create(const PgmlEnv *env, PgmlArena *arena,
 									  const PgmlOblConfig *config, const PgmlDataset *data,
 									  const PgmlGbmTarget *target, int64_t extra, PgmlOblCtr **out);
 
-extern int32_t pgml_obl_ctr_width(const PgmlOblCtr *ctr);  /* statistics of a projection */
+extern int32_t pgml_obl_ctr_width(const PgmlOblCtr *ctr); /* statistics of a projection */
+extern int32_t pgml_obl_ctr_parts(const PgmlOblCtr *ctr); /* parts that they are in */
+extern PgmlOblPart pgml_obl_ctr_part(const PgmlOblCtr *ctr, int32_t part);
 extern int32_t pgml_obl_ctr_orders(const PgmlOblCtr *ctr); /* random orders */
 extern int32_t
 pgml_obl_ctr_single(const PgmlOblCtr *ctr); /* projections of one feature: the first */
@@ -77,7 +106,10 @@ extern int32_t pgml_obl_ctr_room(const PgmlOblCtr *ctr);
 extern PgmlStatus pgml_obl_ctr_provide(const PgmlEnv *env, PgmlOblCtr *ctr, const int32_t *keep,
 									   int32_t n_keep, const int32_t *wanted, int32_t *n_wanted);
 
-/* Bins of the training rows in one order, row by row: of all single features together, or of one combination. */
+/* Codes of a part of a projection, which is single or was provided. */
+extern const PgmlOblCodes *pgml_obl_ctr_codes(const PgmlOblCtr *ctr, int32_t p, int32_t part);
+
+/* Bytes of the training rows in one order, row by row, one for each part: of all single features together, or of one combination. */
 extern const uint8_t *pgml_obl_ctr_rows(const PgmlOblCtr *ctr, int32_t p, int32_t order,
 										int64_t *stride);
 

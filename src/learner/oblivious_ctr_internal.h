@@ -16,13 +16,31 @@
 #define PGML_OBL_MAX_KNOWN 16384 /* combinations that are told apart */
 #define PGML_OBL_MAP_SIZE  (2 * PGML_OBL_MAX_KNOWN)
 
+/* Values that a part can have. */
+#define PGML_OBL_VALUES (1 << 4 * PGML_OBL_PART_STATISTICS)
+
 /* A projection that was met. */
 typedef struct PgmlOblKnown
 {
 	PgmlOblProjection projection;
 	int64_t buckets;
-	int32_t slot; /* of its statistics, -1: none; single features need none */
+	int32_t slot;        /* of its statistics, -1: none; single features need none */
+	PgmlOblCodes *codes; /* of each part */
 } PgmlOblKnown;
+
+/* What is counted of a bucket. */
+typedef struct PgmlOblCount
+{
+	float rows;
+	uint8_t size; /* the statistic of its number of rows, of all of them */
+	float hits[]; /* per target */
+} PgmlOblCount;
+
+static inline size_t
+pgml_obl_count_size(int32_t n_targets)
+{
+	return sizeof(PgmlOblCount) + (size_t) n_targets * sizeof(float);
+}
 
 /* What a thread works in. */
 typedef struct PgmlOblCtrScratch
@@ -30,9 +48,8 @@ typedef struct PgmlOblCtrScratch
 	int32_t *bucket; /* of each row */
 	uint64_t *key;   /* hash table: key and bucket */
 	int32_t *value;
-	float *rows; /* per bucket */
-	float *hits; /* per bucket and target */
-	float *full; /* rows, all of them */
+	uint8_t *count; /* of each bucket: a PgmlOblCount and its hits */
+	int16_t *code;  /* of each value of a part, -1: none yet; [part * PGML_OBL_VALUES + value] */
 } PgmlOblCtrScratch;
 
 struct PgmlOblCtr
@@ -44,6 +61,8 @@ struct PgmlOblCtr
 	int64_t n;
 	int64_t n_valid;
 	int32_t width;
+	int32_t n_parts;
+	PgmlOblPart part[PGML_OBL_MAX_PARTS];
 	int32_t n_targets;
 	int32_t n_orders;
 	int32_t n_single;
@@ -53,8 +72,8 @@ struct PgmlOblCtr
 	float *weight;
 	float share[PGML_OBL_MAX_TARGETS]; /* of all rows, per target */
 	int32_t *order[PGML_OBL_MAX_ORDERS];
-	uint8_t
-		*single[PGML_OBL_MAX_ORDERS + 1]; /* rows of n_single * width; the last: validation rows */
+	/* Rows of n_single * n_parts; the last: validation rows, of n_single * width. */
+	uint8_t *single[PGML_OBL_MAX_ORDERS + 1];
 	PgmlOblKnown *known;
 	int32_t n_known;
 	int32_t *map; /* combinations by hash, -1: none */

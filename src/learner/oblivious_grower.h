@@ -20,10 +20,9 @@ typedef struct PgmlOblSource
 	PgmlGbmLayout layout;
 	int32_t *columns;
 	int32_t n_columns;
-	int32_t first; /* what is added to a column's number for that of a split */
-	bool is_ctr;
-	PgmlGbmSum *
-		store; /* histograms kept, [(output * slots + slot) * layout.total]; NULL: one of one leaf */
+	bool is_ctr; /* columns are the parts of statistics, projection after projection */
+	/* Histograms kept, [(output * slots + slot) * layout.total]; NULL: one of one leaf. */
+	PgmlGbmSum *store;
 } PgmlOblSource;
 
 /* The best question so far. */
@@ -62,7 +61,10 @@ struct PgmlOblGrower
 	int n_outputs;
 	PgmlOblSource source[PGML_OBL_SOURCES];
 	int32_t n_sources;
-	PgmlOblSource combination; /* columns of any */
+	PgmlOblSource combination; /* columns of any, with as many bins as they can have */
+	int32_t n_places; /* combinations whose histograms are kept together, those found first */
+	int32_t n_placed; /* of the level before: their numbers */
+	int32_t placed[PGML_OBL_COMBINATIONS];
 	PgmlOblRoom room;
 	PgmlOblRoom *thread_room; /* for combinations */
 	PgmlGbmSum *parts;

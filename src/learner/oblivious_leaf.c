@@ -55,9 +55,12 @@ typedef struct FindJob
 static const uint8_t *
 gather_bins(const PgmlOblColumn *column, int64_t from, int n, uint8_t *room)
 {
-	if (column->number == NULL && column->stride == 1)
+	if (column->number == NULL && column->stride == 1 && !column->coded)
 		return column->at + from;
-	if (column->number == NULL)
+	if (column->coded)
+		for (int i = 0; i < n; i++)
+			room[i] = column->value[pgml_obl_byte(column, from + i)];
+	else if (column->number == NULL)
 		for (int i = 0; i < n; i++)
 			room[i] = column->at[(from + i) * column->stride];
 	else
@@ -129,7 +132,8 @@ typedef struct ValueJob
 	const PgmlGbmTarget *target;
 	const PgmlOblTree *tree;
 	PgmlOblLeaves *leaves;
-	bool moved; /* logistic loss: the scores are those with the leaves' present steps */
+	const double *g; /* logistic loss: the gradients at the scores, NULL: not known */
+	bool moved;      /* logistic loss: the scores are those with the leaves' present steps */
 	int64_t chunk_rows;
 	int32_t n_leaves;
 } ValueJob;
@@ -143,6 +147,13 @@ derive(const ValueJob *job, int k, int64_t from, int n, double *g, double *h)
 	const uint16_t *leaf = job->leaves->leaf + from;
 	const double *step = job->leaves->step;
 
+	if (!job->moved && job->g)
+	{
+		memcpy(g, job->g + from, (size_t) n * sizeof(*g));
+		for (int i = 0; i < n; i++)
+			h[i] = fabs(g[i]) * (1 - fabs(g[i]));
+		return;
+	}
 	if (!job->moved)
 	{
 		pgml_gbm_raw_gradients(t, k, from, n, g, h);
@@ -235,12 +246,13 @@ step_leaves(const ValueJob *job, int64_t chunks, double l2, double *gained)
 
 PgmlStatus
 pgml_obl_set_values(const PgmlEnv *env, const PgmlOblConfig *config, const PgmlGbmTarget *target,
-					PgmlOblLeaves *leaves, PgmlOblTree *tree)
+					const double *g, PgmlOblLeaves *leaves, PgmlOblTree *tree)
 {
 	int64_t per_chunk = (pgml_obl_blocks(target->n) + CHUNKS - 1) / CHUNKS;
 	ValueJob job = { .env = env,
 					 .target = target,
 					 .tree = tree,
+					 .g = target->task == PGML_TASK_BINARY ? g : NULL,
 					 .leaves = leaves,
 					 .chunk_rows = per_chunk * PGML_OBL_BLOCK,
 					 .n_leaves = 1 << tree->depth };

@@ -26,12 +26,12 @@ extern PgmlStatus pgml_obl_find_leaves(const PgmlEnv *env, const PgmlOblTree *tr
 
 /*
  * Values of a tree's leaves from the rows in them, all of them, times the learning rate: Newton steps from the
- * present scores with penalty l2 (of rows of mean weight), one, or with logistic loss up to leaf_iterations until they no
- * longer move.  Softmax: the round must have been prepared.
+ * present scores with penalty l2 (of rows of mean weight), one, or with logistic loss up to leaf_iterations until they gain
+ * next to nothing.  g: the gradients of the round if they are of this target, else NULL.  Softmax: the round must have been prepared.
  */
 extern PgmlStatus pgml_obl_set_values(const PgmlEnv *env, const PgmlOblConfig *config,
-									  const PgmlGbmTarget *target, PgmlOblLeaves *leaves,
-									  PgmlOblTree *tree);
+									  const PgmlGbmTarget *target, const double *g,
+									  PgmlOblLeaves *leaves, PgmlOblTree *tree);
 
 /* Weights of the rows in each leaf become the tree's covers; leaves' sums are used as room. */
 extern PgmlStatus pgml_obl_set_covers(const PgmlEnv *env, const PgmlGbmTarget *target,

@@ -127,6 +127,47 @@ square(const Job *job, int64_t from, int n, double *out)
 		out[i] *= w[from + i] * w[from + i];
 }
 
+/* Lengths of n gradients, given their squares; one output's are the values themselves. */
+PGML_GBM_CLONES static void
+take_lengths(const Job *job, int64_t from, int n, const double *squares, double *length)
+{
+	const double *g = job->sample->g + from;
+	const double *w = job->target->w;
+
+	for (int i = 0; job->sample->n_outputs > 1 && i < n; i++)
+		length[i] = sqrt(squares[i]);
+	if (job->sample->n_outputs > 1)
+		return;
+	for (int i = 0; i < n; i++)
+		length[i] = fabs(g[i]);
+	for (int i = 0; w && i < n; i++)
+		length[i] *= w[from + i];
+}
+
+/* Sums and the largest of n gradients' squares and lengths, in four lanes. */
+PGML_GBM_CLONES static void
+measure_squares(const double *squares, const double *length, const double *w, int n,
+				double *partial)
+{
+	double sum_squares[4] = { 0 }, sum_lengths[4] = { 0 }, sum_weights[4] = { 0 }, most[4] = { 0 };
+
+	for (int i = 0; i < n; i++)
+	{
+		sum_squares[i % 4] += w && w[i] > 0 ? squares[i] / w[i] : squares[i];
+		sum_lengths[i % 4] += length[i];
+		sum_weights[i % 4] += w ? w[i] : 1;
+		most[i % 4] = length[i] > most[i % 4] ? length[i] : most[i % 4];
+	}
+	memset(partial, 0, N_PARTIALS * sizeof(double));
+	for (int j = 0; j < 4; j++)
+	{
+		partial[SUM_SQUARES] += sum_squares[j];
+		partial[SUM_LENGTHS] += sum_lengths[j];
+		partial[SUM_WEIGHTS] += sum_weights[j];
+		partial[MAX_G] = most[j] > partial[MAX_G] ? most[j] : partial[MAX_G];
+	}
+}
+
 /* Derivatives of one block, and what is to be known of their sizes. */
 static PgmlStatus
 derive_block(void *arg, int64_t block, int thread)
@@ -134,26 +175,16 @@ derive_block(void *arg, int64_t block, int thread)
 	const Job *job = arg;
 	PgmlOblSample *s = job->sample;
 	const double *w = job->target->w;
-	double *partial = s->partial + block * N_PARTIALS;
 	double h[PGML_OBL_BLOCK], squares[PGML_OBL_BLOCK];
 	int64_t from;
 	int n = block_rows(job, block, &from);
 
 	(void) thread;
-	memset(partial, 0, N_PARTIALS * sizeof(double));
 	for (int k = 0; k < s->n_outputs; k++)
 		pgml_gbm_raw_gradients(job->target, k, from, n, s->g + k * s->n + from, h);
 	square(job, from, n, squares);
-	for (int i = 0; i < n; i++)
-	{
-		double length = sqrt(squares[i]);
-		double row_w = w ? w[from + i] : 1;
-
-		partial[SUM_SQUARES] += row_w > 0 ? squares[i] / row_w : 0;
-		partial[SUM_LENGTHS] += length;
-		partial[SUM_WEIGHTS] += row_w;
-		partial[MAX_G] = length > partial[MAX_G] ? length : partial[MAX_G];
-	}
+	take_lengths(job, from, n, squares, h);
+	measure_squares(squares, h, w ? w + from : NULL, n, s->partial + block * N_PARTIALS);
 	return PGML_OK;
 }
 
@@ -238,6 +269,21 @@ draw_weights(const Job *job, int64_t from, int n, double *weight)
 	}
 }
 
+/* Sum and largest of n weights, in four lanes. */
+PGML_GBM_CLONES static void
+measure_weights(const double *weight, int n, double *partial)
+{
+	double sum[4] = { 0 }, most[4] = { 0 };
+
+	for (int i = 0; i < n; i++)
+	{
+		sum[i % 4] += weight[i];
+		most[i % 4] = weight[i] > most[i % 4] ? weight[i] : most[i % 4];
+	}
+	partial[SUM_DRAWN] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+	partial[MAX_WEIGHT] = fmax(fmax(most[0], most[1]), fmax(most[2], most[3]));
+}
+
 /* Draw rows of one block into its place in the index; without drawing, all. */
 static PgmlStatus
 draw_block(void *arg, int64_t block, int thread)
@@ -256,18 +302,15 @@ draw_block(void *arg, int64_t block, int thread)
 	(void) thread;
 	if (!all)
 		draw_weights(job, from, n, weight);
-	partial[MAX_WEIGHT] = partial[SUM_DRAWN] = 0;
 	for (int i = 0; i < n; i++)
 	{
-		double v = (all ? 1 : weight[i]) * (w ? w[from + i] : 1);
-
+		weight[i] = (all ? 1 : weight[i]) * (w ? w[from + i] : 1);
 		index[drawn] = (int32_t) (from + i);
-		drawn += v > 0;
-		if (s->weight)
-			s->weight[from + i] = v;
-		partial[SUM_DRAWN] += v;
-		partial[MAX_WEIGHT] = v > partial[MAX_WEIGHT] ? v : partial[MAX_WEIGHT];
+		drawn += weight[i] > 0;
 	}
+	if (s->weight)
+		memcpy(s->weight + from, weight, (size_t) n * sizeof(double));
+	measure_weights(weight, n, partial);
 	partial[N_DRAWN] = drawn;
 	return PGML_OK;
 }
@@ -282,18 +325,18 @@ measure_block(void *arg, int64_t block, int thread)
 	int64_t from;
 	int n = block_rows(job, block, &from);
 	const double *g = s->g + job->k * s->n + from;
-	double most = 0, sum = 0;
+	double most[4] = { 0 }, sum[4] = { 0 };
 
 	(void) thread;
 	for (int i = 0; i < n; i++)
 	{
 		double a = fabs(g[i]) * (s->weight ? s->weight[from + i] : 1);
 
-		most = a > most ? a : most;
-		sum += a;
+		most[i % 4] = a > most[i % 4] ? a : most[i % 4];
+		sum[i % 4] += a;
 	}
-	partial[MAX_G] = most;
-	partial[SUM_LENGTHS] = sum;
+	partial[MAX_G] = fmax(fmax(most[0], most[1]), fmax(most[2], most[3]));
+	partial[SUM_LENGTHS] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
 	return PGML_OK;
 }
 

@@ -3,7 +3,9 @@
  *
  * Histograms of all leaves are made: of the smaller of two siblings from its rows, of the larger what remains of the
  * parent's.  Where memory does not suffice to keep them, each leaf's is made from its rows, one after another: the sums are
- * the same.  Those of combinations of categories are made so always, one combination for each thread.
+ * the same.  Those of combinations of categories are made one combination for each thread.
+ *
+ * Statistics are in histograms as the codes of their parts, and are taken apart when candidates are added up.
  */
 #include <math.h>
 #include <string.h>
@@ -18,12 +20,24 @@
 typedef struct Search
 {
 	PgmlOblGrower *g;
+	const PgmlEnv *env;
 	PgmlOblSource *source;
 	PgmlOblRoom *room;
-	int32_t projection; /* of a combination, else -1 */
+	int32_t projection; /* of statistics: the source's first */
+	bool fresh;         /* the store has nothing of the level before */
 	int32_t from, upto; /* leaves */
 	int64_t blocks;
 } Search;
+
+/* What is asked about: a feature, or one statistic of a projection. */
+typedef struct Question
+{
+	PgmlOblKind kind;
+	int32_t column;     /* as that of a split */
+	int32_t projection; /* of a statistic */
+	int n_bins;
+	PgmlOblTally tally;
+} Question;
 
 /* Histogram of a leaf in the source's store. */
 static PgmlGbmSum *
@@ -47,84 +61,143 @@ build(const Search *search, const PgmlOblLeaf *leaf, int k, PgmlGbmSum *hist)
 						   .hist = hist,
 						   .parts = g->parts };
 
-	return pgml_gbm_hist_build(g->env, &job);
+	return pgml_gbm_hist_build(search->env, &job);
 }
 
-/* The candidates of a column. */
-static PgmlOblTally
-column_tally(const Search *search, int32_t column)
+/* Projection of a column of statistics, as the source counts them. */
+static int32_t
+projection_of(const Search *search, int32_t column)
 {
-	uint32_t at = search->source->layout.offset[column];
+	return search->source->is_ctr ? column / pgml_obl_ctr_parts(search->g->ctr) : 0;
+}
+
+/* The statistics that are in a column. */
+static PgmlOblPart
+part_of(const Search *search, int32_t column)
+{
+	const PgmlOblCtr *ctr = search->g->ctr;
+
+	return pgml_obl_ctr_part(ctr, column - projection_of(search, column) * pgml_obl_ctr_parts(ctr));
+}
+
+/* The first question about a column. */
+static Question
+question_of(const Search *search, int32_t column)
+{
+	const PgmlOblGrower *g = search->g;
 	const PgmlOblTally *all = &search->room->tally;
+	size_t at = search->source->layout.offset[column];
+	Question q = { .kind = PGML_OBL_NUMBER,
+				   .column = column,
+				   .n_bins = search->source->bins.n_bins[column] };
 
-	return (PgmlOblTally){ all->product + at, all->length + at, all->rows + at };
+	if (search->source->is_ctr)
+	{
+		int32_t width = pgml_obl_ctr_width(g->ctr);
+		int32_t place = projection_of(search, column) * width + part_of(search, column).first;
+
+		q.kind = PGML_OBL_CTR;
+		q.column = search->projection * width + place;
+		q.projection = search->projection + projection_of(search, column);
+		q.n_bins = PGML_OBL_CTR_BINS;
+		at = (size_t) place * PGML_OBL_CTR_BINS;
+	}
+	else if (g->x->features[column].categorical)
+		q.kind = PGML_OBL_LEVEL;
+	q.tally = (PgmlOblTally){ all->product + at, all->length + at, all->rows + at };
+	return q;
 }
 
-static PgmlOblKind
-kind_of(const Search *search, int32_t column)
+/* Go on to the next one, if there is one. */
+static void
+next_question(Question *q)
 {
-	if (search->source->is_ctr)
-		return PGML_OBL_CTR;
-	return search->g->x->features[column].categorical ? PGML_OBL_LEVEL : PGML_OBL_NUMBER;
+	q->column++;
+	q->tally.product += q->n_bins;
+	q->tally.length += q->n_bins;
+	q->tally.rows += q->n_bins;
+}
+
+/* Questions about a column. */
+static int32_t
+count_questions(const Search *search, int32_t column)
+{
+	return search->source->is_ctr ? part_of(search, column).n : 1;
 }
 
 /* Forget the sums of a column's candidates. */
 static void
 clear_column(const Search *search, int32_t column)
 {
-	PgmlOblTally tally = column_tally(search, column);
-	size_t bytes = (size_t) search->source->bins.n_bins[column] * sizeof(double);
+	Question q = question_of(search, column);
+	size_t bytes = (size_t) (q.n_bins * count_questions(search, column)) * sizeof(double);
 
-	memset(tally.product, 0, bytes);
-	memset(tally.length, 0, bytes);
-	memset(tally.rows, 0, bytes);
+	memset(q.tally.product, 0, bytes);
+	memset(q.tally.length, 0, bytes);
+	memset(q.tally.rows, 0, bytes);
+}
+
+/* The histograms of the statistics of a part, from that of its codes; n is a constant wherever this is inlined. */
+static inline __attribute__((always_inline)) void
+take_apart(int n, const PgmlOblCodes *codes, const PgmlGbmSum *hist,
+		   PgmlGbmSum (*sum)[PGML_OBL_CTR_BINS])
+{
+	memset(sum, 0, (size_t) n * sizeof(*sum));
+	for (int32_t c = 0; c < codes->n; c++)
+	{
+		int value = codes->value[c];
+
+		for (int k = n - 1; k >= 0; k--, value >>= 4)
+		{
+			sum[k][value & 15].g += hist[c].g;
+			sum[k][value & 15].hc += hist[c].hc;
+		}
+	}
 }
 
 /* Add a leaf's histogram to a column's candidates. */
 static void
 tally_column(const Search *search, int32_t column, int k, const PgmlGbmSum *hist)
 {
-	PgmlOblTally tally = column_tally(search, column);
+	const PgmlOblGrower *g = search->g;
+	const PgmlGbmScale *scale = &g->growth->sample->gradients[k].scale;
+	Question q = question_of(search, column);
+	PgmlGbmSum sum[PGML_OBL_PART_STATISTICS][PGML_OBL_CTR_BINS];
+	const PgmlOblCodes *codes;
+	PgmlOblPart part;
 
-	pgml_obl_tally(&search->g->growth->sample->gradients[k].scale,
-				   hist + search->source->layout.offset[column],
-				   search->source->bins.n_bins[column], kind_of(search, column) == PGML_OBL_LEVEL,
-				   search->g->l2, &tally);
-}
-
-/* Number of a column as that of a split. */
-static int32_t
-split_column(const Search *search, int32_t column)
-{
-	if (search->projection >= 0)
-		return search->projection * pgml_obl_ctr_width(search->g->ctr) + column;
-	return column;
+	hist += search->source->layout.offset[column];
+	if (q.kind != PGML_OBL_CTR)
+	{
+		pgml_obl_tally(scale, hist, q.n_bins, q.kind == PGML_OBL_LEVEL, g->l2, &q.tally);
+		return;
+	}
+	part = part_of(search, column);
+	codes = pgml_obl_ctr_codes(g->ctr, q.projection,
+							   column - projection_of(search, column) *
+											pgml_obl_ctr_parts(search->g->ctr));
+	if (part.n == 2)
+		take_apart(2, codes, hist, sum);
+	else if (part.n == 3)
+		take_apart(3, codes, hist, sum);
+	for (int32_t i = 0; i < part.n; i++, next_question(&q))
+		pgml_obl_tally(scale, part.n == 1 ? hist : sum[i], q.n_bins, false, g->l2, &q.tally);
 }
 
 /* What a statistic's gain is multiplied by: one that the model does not have yet makes it larger (CatBoost's model_size_reg 0.5). */
 static double
-size_factor(const Search *search, int32_t column)
+size_factor(const PgmlOblGrower *g, const Question *q)
 {
-	const PgmlOblGrower *g = search->g;
-	int32_t p;
-
-	if (!search->source->is_ctr)
+	if (q->kind != PGML_OBL_CTR || g->growth->table[q->projection] >= 0)
 		return 1;
-	p = search->projection >= 0 ? search->projection : column / pgml_obl_ctr_width(g->ctr);
-	if (g->growth->table[p] >= 0)
-		return 1;
-	return 1 / sqrt(1 + (double) pgml_obl_ctr_buckets(g->ctr, p) / g->most_buckets);
+	return 1 / sqrt(1 + (double) pgml_obl_ctr_buckets(g->ctr, q->projection) / g->most_buckets);
 }
 
-/* May the column be asked about? Of statistics, only those that the model has, when it can have no more. */
+/* May it be asked? Of statistics, only those that the model has, when it can have no more. */
 static bool
-is_open(const Search *search, int32_t column)
+is_open(const PgmlOblGrower *g, const Question *q)
 {
-	const PgmlOblGrower *g = search->g;
-
-	if (!search->source->is_ctr || !g->growth->full)
-		return true;
-	return g->growth->table[split_column(search, column) / pgml_obl_ctr_width(g->ctr)] >= 0;
+	return q->kind != PGML_OBL_CTR || !g->growth->full || g->growth->table[q->projection] >= 0;
 }
 
 /* Was the column drawn for this level? */
@@ -141,33 +214,26 @@ is_drawn(const PgmlOblGrower *g, uint64_t number)
 
 /* Candidates that the tree has already divide nothing. */
 static void
-strike_used(const Search *search, int32_t column, PgmlOblKind kind, const PgmlOblTally *tally)
+strike_used(const PgmlOblGrower *g, const Question *q)
 {
-	const PgmlOblGrower *g = search->g;
-
 	for (int32_t d = 0; !g->config->depthwise && d < g->level; d++)
 	{
 		const PgmlOblSplit *split = &g->tree->split[d];
 
-		if (split->kind == kind && split->column == split_column(search, column))
-			tally->rows[split->bin] = 0;
+		if (split->kind == q->kind && split->column == q->column)
+			q->tally.rows[split->bin] = 0;
 	}
 }
 
-/* The best candidate of a column; leaf: the one that is divided, NULL: all. */
-static void
-judge_column(const Search *search, int32_t place, const PgmlOblLeaf *leaf)
+/* The best candidate of a question; leaf: the one that is divided, NULL: all. */
+static PgmlOblBest
+judge(const PgmlOblGrower *g, const Question *q, const PgmlOblLeaf *leaf)
 {
-	const PgmlOblGrower *g = search->g;
-	int32_t column = search->source->columns[place];
-	PgmlOblKind kind = kind_of(search, column);
-	PgmlOblTally tally = column_tally(search, column);
-	uint64_t number = (uint64_t) split_column(search, column) * 4 + kind;
+	uint64_t number = (uint64_t) q->column * 4 + q->kind;
 	int32_t leaf_number = leaf ? (int32_t) (leaf - g->leaf) : 0;
-	int n = search->source->bins.n_bins[column] - (kind == PGML_OBL_LEVEL ? 0 : 1);
 	PgmlOblContest contest = {
 		.before = leaf ? leaf->before : g->before,
-		.factor = size_factor(search, column),
+		.factor = size_factor(g, q),
 		.noise = g->growth->noise,
 		.seed = pgml_hash_combine(
 			pgml_hash_combine(g->growth->seed, (uint64_t) (pgml_obl_level_leaves(g) + leaf_number)),
@@ -176,17 +242,18 @@ judge_column(const Search *search, int32_t place, const PgmlOblLeaf *leaf)
 		.rows = (double) (leaf ? leaf->n : g->growth->sample->n_drawn) * g->n_outputs,
 		.minimum = (leaf ? (double) g->config->min_data : 1) * g->n_outputs
 	};
-	PgmlOblBest *best = &search->room->column[place];
+	PgmlOblBest best = { .split = { q->kind, -1, 0 } };
 
-	best->split = (PgmlOblSplit){ kind, -1, 0 };
-	if (!is_open(search, column) || !is_drawn(g, number))
-		return;
-	strike_used(search, column, kind, &tally);
-	best->split.bin = pgml_obl_best(&tally, n, &contest, &best->score);
-	if (best->split.bin < 0)
-		return;
-	best->split.column = split_column(search, column);
-	best->pure = pgml_obl_score(tally.product[best->split.bin], tally.length[best->split.bin]);
+	if (!is_open(g, q) || !is_drawn(g, number))
+		return best;
+	strike_used(g, q);
+	best.split.bin = pgml_obl_best(&q->tally, q->n_bins - (q->kind == PGML_OBL_LEVEL ? 0 : 1),
+								   &contest, &best.score);
+	if (best.split.bin < 0)
+		return best;
+	best.split.column = q->column;
+	best.pure = pgml_obl_score(q->tally.product[best.split.bin], q->tally.length[best.split.bin]);
+	return best;
 }
 
 /* The better one is kept; the earlier one when they are equal. */
@@ -195,6 +262,24 @@ keep_better(PgmlOblBest *best, const PgmlOblBest *other)
 {
 	if (other->split.column >= 0 && (best->split.column < 0 || other->score > best->score))
 		*best = *other;
+}
+
+/* The best candidate of the column that is number `place` of the source's. */
+static void
+judge_column(const Search *search, int32_t place, const PgmlOblLeaf *leaf)
+{
+	int32_t column = search->source->columns[place];
+	PgmlOblBest *best = &search->room->column[place];
+
+	Question q = question_of(search, column);
+
+	best->split.column = -1;
+	for (int32_t i = 0; i < count_questions(search, column); i++, next_question(&q))
+	{
+		PgmlOblBest other = judge(search->g, &q, leaf);
+
+		keep_better(best, &other);
+	}
 }
 
 /* Search the leaves from .. upto-1 of stored histograms in some columns. */
@@ -211,7 +296,7 @@ search_stored(void *arg, int64_t block, int thread)
 	{
 		int32_t column = s->source->columns[i];
 
-		if (pgml_stopped(g->env))
+		if (pgml_stopped(s->env))
 			return PGML_ERR_CANCELLED;
 		clear_column(s, column);
 		for (int k = 0; k < g->n_outputs; k++)
@@ -223,7 +308,7 @@ search_stored(void *arg, int64_t block, int thread)
 				if (leaf->n == 0)
 					continue;
 				hist = stored(g, s->source, k, leaf->slot);
-				if (leaf->sibling >= 0)
+				if (leaf->sibling >= 0 && !s->fresh)
 					pgml_gbm_hist_subtract(&s->source->layout, column, hist,
 										   stored(g, s->source, k, leaf->sibling), hist);
 				tally_column(s, column, k, hist);
@@ -248,12 +333,12 @@ over_columns(Search *s, int64_t leaves, PgmlBlockFn fn)
 
 	s->blocks = work < PGML_GBM_PARALLEL_WORK ? 1 : work / (PGML_GBM_PARALLEL_WORK / 4);
 	s->blocks = s->blocks > s->source->n_columns ? s->source->n_columns : s->blocks;
-	if (s->blocks <= 1 || pgml_pool_threads(s->g->env->pool) == 1)
+	if (s->blocks <= 1 || pgml_pool_threads(s->env->pool) == 1)
 	{
 		s->blocks = 1;
 		return fn(s, 0, 0);
 	}
-	return pgml_par_for(s->g->env, s->blocks, fn, s);
+	return pgml_par_for(s->env, s->blocks, fn, s);
 }
 
 /* Take the best of all columns. */
@@ -272,7 +357,7 @@ search_kept(Search *s, PgmlOblBest *best)
 
 	for (int k = 0; k < g->n_outputs; k++)
 		for (int32_t l = 0; l < pgml_obl_level_leaves(g); l++)
-			if (g->leaf[l].n > 0 && g->leaf[l].build)
+			if (g->leaf[l].n > 0 && (g->leaf[l].build || s->fresh))
 				PGML_TRY(build(s, &g->leaf[l], k, stored(g, s->source, k, g->leaf[l].slot)));
 	if (!g->config->depthwise)
 	{
@@ -345,16 +430,39 @@ search_combination(void *arg, int64_t block, int thread)
 {
 	const Combinations *c = arg;
 	PgmlOblGrower *g = c->g;
+	PgmlEnv alone = *g->env;
 	PgmlOblSource source = g->combination;
-	Search s = {
-		.g = g, .source = &source, .room = &g->thread_room[thread], .projection = c->number[block]
-	};
+	int32_t n_bins[PGML_OBL_MAX_PARTS];
+	uint32_t offset[PGML_OBL_MAX_PARTS];
+	PgmlOblBest *best = g->combination_best + block * pgml_obl_level_bests(g);
+	Search s = { .g = g,
+				 .env = &alone,
+				 .source = &source,
+				 .room = &g->thread_room[thread],
+				 .projection = c->number[block] };
 	int64_t stride;
 
+	/* The parts of a histogram that threads share are not for several combinations. */
+	alone.pool = NULL;
+	source.bins.n_bins = n_bins;
+	source.layout = (PgmlGbmLayout){ .bins = &source.bins, .offset = offset };
+	for (int32_t p = 0; p < source.n_columns; p++)
+	{
+		n_bins[p] = pgml_obl_ctr_codes(g->ctr, s.projection, p)->n;
+		offset[p] = source.layout.total;
+		source.layout.total += (uint32_t) n_bins[p];
+	}
 	/* It is only read. */
 	source.rows.bin =
 		(uint8_t *) pgml_obl_ctr_rows(g->ctr, s.projection, g->growth->order, &stride);
-	return search_built(&s, g->combination_best + block * pgml_obl_level_bests(g));
+	if (block >= g->n_places)
+		source.store = NULL;
+	if (source.store == NULL)
+		return search_built(&s, best);
+	source.store +=
+		(size_t) block * (size_t) g->n_slots * (size_t) g->n_outputs * g->combination.layout.total;
+	s.fresh = block >= g->n_placed || g->placed[block] != s.projection;
+	return search_kept(&s, best);
 }
 
 /* Is the number among the first n? */
@@ -411,6 +519,8 @@ search_combinations(PgmlOblGrower *g)
 	for (int32_t i = 0; i < n * pgml_obl_level_bests(g); i++)
 		g->combination_best[i].split.column = -1;
 	PGML_TRY(pgml_par_for(g->env, n, search_combination, &c));
+	memcpy(g->placed, c.number, (size_t) n * sizeof(*c.number));
+	g->n_placed = n;
 	for (int32_t i = 0; i < n; i++)
 		for (int32_t l = 0; l < pgml_obl_level_bests(g); l++)
 			keep_better(&g->best[l], &g->combination_best[i * pgml_obl_level_bests(g) + l]);
@@ -427,7 +537,7 @@ pgml_obl_search_level(PgmlOblGrower *g)
 		g->most_buckets = fmax(g->most_buckets, (double) pgml_obl_ctr_buckets(g->ctr, p));
 	for (int32_t i = 0; i < g->n_sources; i++)
 	{
-		Search s = { .g = g, .source = &g->source[i], .room = &g->room, .projection = -1 };
+		Search s = { .g = g, .env = g->env, .source = &g->source[i], .room = &g->room };
 		int64_t stride;
 
 		if (s.source->n_columns == 0)

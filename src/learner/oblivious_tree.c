@@ -54,12 +54,19 @@ make_feature_source(PgmlOblGrower *g, PgmlArena *arena, const PgmlGbmRows *rows)
 	return make_source(g->env, arena, s);
 }
 
-/* The statistics of some projections; their rows are set when they are known. */
-static PgmlStatus
-make_ctr_source(PgmlOblGrower *g, PgmlArena *arena, int32_t n_projections, int64_t n,
-				PgmlOblSource *s)
+/* Bins of a part of any projection, at most: one statistic alone has few. */
+static int32_t
+most_bins(const PgmlOblCtr *ctr, int32_t part)
 {
-	int32_t columns = n_projections * pgml_obl_ctr_width(g->ctr);
+	return pgml_obl_ctr_part(ctr, part).n == 1 ? PGML_OBL_CTR_BINS : PGML_GBM_BINS;
+}
+
+/* The statistics of all single features, or, with the bins that they have at most, of any projection; their rows are set when they are known. */
+static PgmlStatus
+make_ctr_source(PgmlOblGrower *g, PgmlArena *arena, bool any, int64_t n, PgmlOblSource *s)
+{
+	int32_t parts = pgml_obl_ctr_parts(g->ctr);
+	int32_t columns = (any ? 1 : pgml_obl_ctr_single(g->ctr)) * parts;
 
 	*s = (PgmlOblSource){ .n_columns = columns, .is_ctr = true };
 	s->rows.n = n;
@@ -71,26 +78,64 @@ make_ctr_source(PgmlOblGrower *g, PgmlArena *arena, int32_t n_projections, int64
 		return pgml_fail_nomem(g->env, "trees");
 	for (int32_t c = 0; c < columns; c++)
 	{
-		s->bins.n_bins[c] = PGML_OBL_CTR_BINS;
+		s->bins.n_bins[c] =
+			any ? most_bins(g->ctr, c) : pgml_obl_ctr_codes(g->ctr, c / parts, c % parts)->n;
 		s->columns[c] = c;
 	}
 	return make_source(g->env, arena, s);
 }
 
-/* PgmlOblRoom for the search of a source of so many entries and columns. */
-static PgmlStatus
-make_search_room(const PgmlEnv *env, PgmlArena *arena, size_t entries, size_t columns,
-				 PgmlOblRoom *room)
+/* Candidates of a source. */
+static size_t
+count_candidates(const PgmlOblGrower *g, const PgmlOblSource *s)
 {
-	room->tally.product = pgml_array(arena, entries + 1, sizeof(double));
-	room->tally.length = pgml_array(arena, entries + 1, sizeof(double));
-	room->tally.rows = pgml_array(arena, entries + 1, sizeof(double));
+	if (!s->is_ctr)
+		return s->layout.total;
+	return (size_t) (s->n_columns / pgml_obl_ctr_parts(g->ctr) * pgml_obl_ctr_width(g->ctr) *
+					 PGML_OBL_CTR_BINS);
+}
+
+/* PgmlOblRoom for the search of a source of so many candidates, entries of a histogram and columns. */
+static PgmlStatus
+make_search_room(const PgmlEnv *env, PgmlArena *arena, size_t candidates, size_t entries,
+				 size_t columns, PgmlOblRoom *room)
+{
+	room->tally.product = pgml_array(arena, candidates + 1, sizeof(double));
+	room->tally.length = pgml_array(arena, candidates + 1, sizeof(double));
+	room->tally.rows = pgml_array(arena, candidates + 1, sizeof(double));
 	room->hist = pgml_array(arena, entries + 1, sizeof(PgmlGbmSum));
 	room->column = pgml_array(arena, columns + 1, sizeof(PgmlOblBest));
 	if (!room->tally.product || !room->tally.length || !room->tally.rows || !room->hist ||
 		!room->column)
 		return pgml_fail_nomem(env, "trees");
 	return PGML_OK;
+}
+
+/* Combinations that a level can have, of which histograms are kept. */
+static int32_t
+count_combinations(const PgmlOblGrower *g)
+{
+	int32_t single = g->ctr ? pgml_obl_ctr_single(g->ctr) : 0;
+
+	if (single == 0 || pgml_obl_ctr_room(g->ctr) == 0)
+		return 0;
+	return single > 6 ? PGML_OBL_COMBINATIONS : (1 << single) - single - 1;
+}
+
+/* Memory for the histograms of combinations, from what is left. */
+static PgmlStatus
+make_combination_store(PgmlOblGrower *g, PgmlArena *arena, int64_t pool_bytes)
+{
+	int64_t each = (int64_t) g->combination.layout.total * g->n_slots * g->n_outputs;
+	int64_t places = count_combinations(g);
+
+	if (each * (int64_t) sizeof(PgmlGbmSum) * places > pool_bytes)
+		places = pool_bytes / (each * (int64_t) sizeof(PgmlGbmSum));
+	g->n_places = (int32_t) places;
+	if (places == 0)
+		return PGML_OK;
+	g->combination.store = pgml_array(arena, (size_t) (each * places), sizeof(PgmlGbmSum));
+	return g->combination.store ? PGML_OK : pgml_fail_nomem(g->env, "histograms");
 }
 
 /* Memory for histograms from level to level, if there is enough. */
@@ -107,13 +152,13 @@ make_store(PgmlOblGrower *g, PgmlArena *arena, int64_t pool_bytes)
 		return PGML_OK;
 	for (int32_t s = 0; s < g->n_sources; s++)
 	{
-		size_t n = (size_t) g->n_slots * (size_t) g->n_outputs * g->source[s].layout.total;
+		size_t size = (size_t) g->n_slots * (size_t) g->n_outputs * g->source[s].layout.total;
 
-		g->source[s].store = pgml_array(arena, n + 1, sizeof(PgmlGbmSum));
+		g->source[s].store = pgml_array(arena, size + 1, sizeof(PgmlGbmSum));
 		if (g->source[s].store == NULL)
 			return pgml_fail_nomem(g->env, "histograms");
 	}
-	return PGML_OK;
+	return make_combination_store(g, arena, pool_bytes - entries * (int64_t) sizeof(PgmlGbmSum));
 }
 
 /* Sources of statistics, and room for the search of combinations by each thread. */
@@ -122,14 +167,15 @@ make_ctr_sources(PgmlOblGrower *g, PgmlArena *arena, int64_t n)
 {
 	int threads = pgml_pool_threads(g->env->pool);
 
-	PGML_TRY(make_ctr_source(g, arena, pgml_obl_ctr_single(g->ctr), n, &g->source[g->n_sources++]));
-	PGML_TRY(make_ctr_source(g, arena, 1, n, &g->combination));
+	PGML_TRY(make_ctr_source(g, arena, false, n, &g->source[g->n_sources++]));
+	PGML_TRY(make_ctr_source(g, arena, true, n, &g->combination));
 	g->thread_room = pgml_array(arena, (size_t) threads, sizeof(PgmlOblRoom));
 	if (g->thread_room == NULL)
 		return pgml_fail_nomem(g->env, "trees");
 	for (int t = 0; t < threads; t++)
-		PGML_TRY(make_search_room(g->env, arena, g->combination.layout.total,
-								  (size_t) g->combination.n_columns, &g->thread_room[t]));
+		PGML_TRY(make_search_room(g->env, arena, count_candidates(g, &g->combination),
+								  g->combination.layout.total, (size_t) g->combination.n_columns,
+								  &g->thread_room[t]));
 	return PGML_OK;
 }
 
@@ -140,7 +186,7 @@ pgml_obl_grower_create(const PgmlEnv *env, PgmlArena *arena, const PgmlOblConfig
 {
 	PgmlOblGrower *g = pgml_zalloc(arena, 1, sizeof(*g));
 	size_t leaves = (size_t) 1 << config->depth;
-	size_t entries = 0, columns = 0;
+	size_t candidates = 0, entries = 0, columns = 0;
 
 	if (g == NULL)
 		return pgml_fail_nomem(env, "trees");
@@ -155,11 +201,14 @@ pgml_obl_grower_create(const PgmlEnv *env, PgmlArena *arena, const PgmlOblConfig
 		PGML_TRY(make_ctr_sources(g, arena, rows->n));
 	for (int32_t s = 0; s < g->n_sources; s++)
 	{
+		size_t found = count_candidates(g, &g->source[s]);
+
+		candidates = found > candidates ? found : candidates;
 		entries = g->source[s].layout.total > entries ? g->source[s].layout.total : entries;
 		columns =
 			(size_t) g->source[s].n_columns > columns ? (size_t) g->source[s].n_columns : columns;
 	}
-	PGML_TRY(make_search_room(env, arena, entries, columns, &g->room));
+	PGML_TRY(make_search_room(env, arena, candidates, entries, columns, &g->room));
 	PGML_TRY(make_store(g, arena, pool_bytes));
 	g->parts = pgml_array(arena, (PGML_GBM_PARTS - 1) * entries + 1, sizeof(PgmlGbmSum));
 	g->leaf = pgml_array(arena, leaves, sizeof(PgmlOblLeaf));
@@ -184,9 +233,11 @@ column_of(const PgmlOblGrower *g, const PgmlOblSplit *split, int32_t order, cons
 	int32_t width;
 
 	if (split->column < 0)
-		return (PgmlOblColumn){ NULL, NULL, 0 };
+		return (PgmlOblColumn){ .at = NULL };
 	if (split->kind != PGML_OBL_CTR)
-		return (PgmlOblColumn){ rows->column[split->column], rows->number, 1 };
+		return (PgmlOblColumn){ .at = rows->column[split->column],
+								.number = rows->number,
+								.stride = 1 };
 	width = pgml_obl_ctr_width(g->ctr);
 	return pgml_obl_ctr_column(g->ctr, split->column / width, split->column % width, order);
 }
@@ -224,11 +275,11 @@ part_leaf(void *arg, int64_t block, int thread)
 	if (split->column < 0 || leaf->n == 0)
 		return PGML_OK;
 	for (int b = 0; b < PGML_GBM_BINS; b++)
-		goes[b] = pgml_obl_true(split, (uint8_t) b);
+		goes[b] = pgml_obl_true(split, pgml_obl_decoded(&column, (uint8_t) b));
 	for (int64_t i = 0; i < leaf->n; i++)
 	{
 		int32_t row = index[i];
-		bool go = goes[pgml_obl_bin(&column, row)];
+		bool go = goes[pgml_obl_byte(&column, row)];
 
 		index[n_left] = row;
 		right[i - n_left] = row;
@@ -356,6 +407,7 @@ start(PgmlOblGrower *g, const PgmlOblGrowth *growth, PgmlOblTree *tree)
 	g->before = 0;
 	g->l2 = fmax(g->config->l2, LEAST_L2) * growth->mean_weight;
 	g->slots_used = 1;
+	g->n_placed = 0;
 	g->leaf[0] = (PgmlOblLeaf){ .n = growth->sample->n_drawn, .sibling = -1, .build = true };
 	tree->depthwise = g->config->depthwise;
 	tree->depth = 0;

@@ -212,6 +212,106 @@ combinations_are_made_when_wanted(void **state)
 	parts_free(p);
 }
 
+/*
+ * Of many rows, several statistics share a byte: it stands for what the rows before have told.  With odd weights there may be more values than
+ * bytes, and the nearest one stands for some.
+ */
+static void
+codes_stand_for_statistics(void **state)
+{
+	(void) state;
+	for (int weighted = 0; weighted < 2; weighted++)
+	{
+		Data *d = data_new(20000, 1, PGML_TASK_BINARY, 2);
+		double *w = calloc(20000, sizeof(double));
+		double rows[40] = { 0 }, hits[40] = { 0 }, all = 0, ones = 0;
+		PgmlRng rng;
+		Parts *p;
+
+		pgml_rng_init(&rng, 3, 3);
+		make_categorical(d, 0, 40);
+		for (int i = 0; i < 20000; i++)
+		{
+			d->col[0][i] = (float) pgml_rng_below(&rng, 40);
+			d->y[i] = pgml_rng_below(&rng, 10) < 3;
+			w[i] = weighted ? 0.01 + (double) pgml_rng_below(&rng, 1000) / 100 : 1;
+			all += w[i];
+			ones += w[i] * d->y[i];
+		}
+		d->set.w = weighted ? w : NULL;
+		p = parts_new(d, 1);
+		assert_int_equal(pgml_obl_ctr_parts(p->ctr), 2);
+		assert_in_range(pgml_obl_ctr_codes(p->ctr, 0, 0)->n, 20, 256);
+		for (int j = 0; j < 20000; j++)
+		{
+			int row = pgml_obl_ctr_order(p->ctr, 0)[j], level = (int) d->col[0][row];
+
+			for (int k = 0; k < 3; k++)
+			{
+				double prior = k == 0 ? 0 : k == 1 ? ones / all : 1;
+				double share = (hits[level] + prior) / (rows[level] + 1);
+				double a = share * (1 - ones / all), b = (1 - share) * ones / all;
+				double bin = a / (a + b) * 16;
+
+				/* Sums of weights are rounded. */
+				assert_in_range(value(p, 0, k, 0, row) + 2 - (int) fmin(bin, 15), weighted ? 0 : 1,
+								weighted ? 4 : 3);
+			}
+			rows[level] += w[row] * 20000 / all;
+			hits[level] += w[row] * 20000 / all * d->y[row];
+		}
+		free(w);
+		d->set.w = NULL;
+		parts_free(p);
+	}
+}
+
+/* Threads search combinations at the same time, each alone: the model is the same. */
+static void
+threads_search_combinations(void **state)
+{
+	(void) state;
+	for (int t = 0; t < 4; t++)
+	{
+		static const int levels[] = { 5, 9, 20, 40 };
+		Data *d =
+			data_new(20000, 4, t % 2 ? PGML_TASK_MULTICLASS : PGML_TASK_BINARY, t % 2 ? 3 : 2);
+		PgmlRng rng;
+		PgmlBuf one;
+
+		pgml_rng_init(&rng, 4, 4);
+		for (int f = 0; f < 4; f++)
+			make_categorical(d, f, levels[f]);
+		for (int i = 0; i < 20000; i++)
+		{
+			int sum = (int) pgml_rng_below(&rng, 3);
+
+			for (int f = 0; f < 4; f++)
+			{
+				d->col[f][i] = (float) pgml_rng_below(&rng, (uint64_t) levels[f]);
+				sum += (int) d->col[f][i] % 3;
+			}
+			d->y[i] = sum % (t % 2 ? 3 : 2);
+		}
+		set(d, "n_estimators", 4);
+		assert_int_equal(pgml_params_set_text(learner, &d->params, "grow_policy",
+											  t < 2 ? "symmetric" : "depthwise", &d->error),
+						 PGML_OK);
+		fit(d, NULL);
+		one = d->fit.payload;
+		pgml_buf_init(&d->fit.payload, &d->budget);
+		d->env.pool = pgml_pool_create(3);
+		fit(d, NULL);
+		assert_true(((const PgmlOblHeader *) one.data)->n_tables > 4);
+		assert_int_equal(d->fit.payload.len, one.len);
+		assert_memory_equal(d->fit.payload.data, one.data, one.len);
+		pgml_pool_destroy(d->env.pool);
+		d->env.pool = NULL;
+		pgml_buf_free(&one);
+		data_free(d);
+	}
+}
+
 /* XOR of two categorical features is nothing for each alone: the combination has it. */
 static void
 combinations_find_what_single_features_miss(void **state)
@@ -323,6 +423,8 @@ test_oblivious_ctr(void)
 		cmocka_unit_test(all_rows_count_for_others),
 		cmocka_unit_test(own_targets_are_not_known),
 		cmocka_unit_test(combinations_are_made_when_wanted),
+		cmocka_unit_test(codes_stand_for_statistics),
+		cmocka_unit_test(threads_search_combinations),
 		cmocka_unit_test(combinations_find_what_single_features_miss),
 		cmocka_unit_test(tables_agree_with_training),
 		cmocka_unit_test(ids_are_not_learned),
