@@ -83,8 +83,8 @@ static const PgmlParam params_table[N_PARAMS] = {
 	[PARAM_MAX_BIN] = { "max_bin", "max_bins border_count", PGML_PARAM_INT, 2, 255, 255, false,
 						"Bins that a feature's values are sorted into, at most.", NULL },
 	[PARAM_ONE_HOT_MAX_SIZE] = { "one_hot_max_size", NULL, PGML_PARAM_INT, 1, 254, 2, false,
-								 "Categories with at most this many levels are asked for one level; others are "
-								 "replaced by statistics of the target.",
+								 "Categories with at most this many levels are asked for one level only; others "
+								 "have statistics of the target, those of up to 10 levels besides.",
 								 NULL },
 	[PARAM_MAX_CTR_COMPLEXITY] = { "max_ctr_complexity", NULL, PGML_PARAM_INT, 1,
 								   PGML_OBL_MAX_COMBINED, 4, false,

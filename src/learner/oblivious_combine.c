@@ -109,8 +109,8 @@ number_of(PgmlOblCtr *ctr, const PgmlOblProjection *p)
 }
 
 PgmlStatus
-pgml_obl_ctr_combine(const PgmlEnv *env, PgmlOblCtr *ctr, int32_t p, int32_t *found, int32_t *n,
-					 int32_t most)
+pgml_obl_ctr_combine(const PgmlEnv *env, PgmlOblCtr *ctr, const PgmlOblProjection *p,
+					 int32_t *found, int32_t *n, int32_t most)
 {
 	for (int32_t f = 0; f < ctr->n_single && *n < most; f++)
 	{
@@ -119,7 +119,7 @@ pgml_obl_ctr_combine(const PgmlEnv *env, PgmlOblCtr *ctr, int32_t p, int32_t *fo
 
 		if (pgml_stopped(env))
 			return PGML_ERR_CANCELLED;
-		if (!extend(ctr, &ctr->known[p].projection, ctr->known[f].projection.feature[0], &larger))
+		if (!extend(ctr, p, ctr->known[f].projection.feature[0], &larger))
 			continue;
 		number = number_of(ctr, &larger);
 		while (i < *n && found[i] != number)

@@ -60,6 +60,17 @@ count_single(const PgmlOblConfig *config, const PgmlMatrix *x)
 	return n;
 }
 
+/* Are there two features to combine? One that has only levels can be part of a combination. */
+static bool
+can_combine(const PgmlMatrix *x, int32_t max_combined)
+{
+	int32_t n = 0;
+
+	for (int32_t f = 0; f < x->nfeatures; f++)
+		n += x->features[f].categorical;
+	return n > 1 && max_combined > 1;
+}
+
 /* A power of two: places of a hash table for n rows. */
 static uint64_t
 count_places(int64_t n)
@@ -90,7 +101,8 @@ pgml_obl_ctr_size(const PgmlOblConfig *config, const PgmlDataset *data)
 
 	if (single == 0)
 		return 0;
-	return bytes * (single + (single > 1 && config->max_combined > 1 ? PGML_OBL_MIN_SLOTS : 0)) +
+	return bytes *
+			   (single + (can_combine(data->x, config->max_combined) ? PGML_OBL_MIN_SLOTS : 0)) +
 		   scratch_size(data->n, count_targets(data)) + data->n * (8 + 8 + 32) +
 		   (int64_t) (PGML_OBL_MAX_KNOWN * sizeof(PgmlOblKnown)) + PGML_OBL_MAP_SIZE * 4 +
 		   PGML_OBL_MAX_SLOTS * 24;
@@ -240,7 +252,7 @@ static PgmlStatus
 make_room(const PgmlEnv *env, PgmlArena *arena, int64_t extra, PgmlOblCtr *ctr)
 {
 	int64_t row = (int64_t) ctr->n_single * ctr->n_parts;
-	bool combines = ctr->n_single > 1 && ctr->max_combined > 1;
+	bool combines = can_combine(ctr->x, ctr->max_combined);
 	int64_t least =
 		row + (combines ? PGML_OBL_MIN_SLOTS * ctr->n_parts : 0); /* bytes a row, in each order */
 

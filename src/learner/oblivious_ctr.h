@@ -55,7 +55,10 @@ typedef struct PgmlOblProjection
 
 typedef struct PgmlOblCtr PgmlOblCtr;
 
-/* Does the feature have statistics, rather than a question for each level? */
+/* Levels that are asked for one by one too, at most, where there are statistics. */
+#define PGML_OBL_FEW_LEVELS 10
+
+/* Does the feature have statistics, rather than only a question for each level? */
 static inline bool
 pgml_obl_has_ctr(const PgmlOblConfig *config, const PgmlFeature *feature)
 {
@@ -87,11 +90,12 @@ extern const PgmlOblProjection *pgml_obl_ctr_projection(const PgmlOblCtr *ctr, i
 extern int64_t pgml_obl_ctr_buckets(const PgmlOblCtr *ctr, int32_t p);
 
 /*
- * Numbers of the combinations of a projection with each single feature, that are not among found[0 .. *n-1] yet: appended, up to
- * `most` in all.
+ * Numbers of the combinations of a projection, of any categorical features, with each single feature, that are not among
+ * found[0 .. *n-1] yet: appended, up to `most` in all.
  */
-extern PgmlStatus pgml_obl_ctr_combine(const PgmlEnv *env, PgmlOblCtr *ctr, int32_t p,
-									   int32_t *found, int32_t *n, int32_t most);
+extern PgmlStatus pgml_obl_ctr_combine(const PgmlEnv *env, PgmlOblCtr *ctr,
+									   const PgmlOblProjection *p, int32_t *found, int32_t *n,
+									   int32_t most);
 
 /* A random order of the training rows. */
 extern const int32_t *pgml_obl_ctr_order(const PgmlOblCtr *ctr, int32_t order);

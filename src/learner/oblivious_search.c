@@ -465,32 +465,45 @@ search_combination(void *arg, int64_t block, int thread)
 	return search_kept(&s, best);
 }
 
-/* Is the number among the first n? */
-static bool
-contains(const int32_t *numbers, int32_t n, int32_t number)
+/* What the tree asks about already. */
+typedef struct Used
 {
-	for (int32_t i = 0; i < n; i++)
-		if (numbers[i] == number)
-			return true;
-	return false;
+	PgmlOblProjection projection[PGML_OBL_COMBINATIONS]; /* each once; of a level, its feature */
+	int32_t n;
+	int32_t keep[PGML_OBL_COMBINATIONS]; /* combinations among them */
+	int32_t n_keep;
+} Used;
+
+/* Note a projection, unless it was. */
+static void
+note_used(const PgmlOblGrower *g, const PgmlOblSplit *split, Used *used)
+{
+	int32_t p = split->kind == PGML_OBL_CTR ? split->column / pgml_obl_ctr_width(g->ctr) : -1;
+	PgmlOblProjection projection = { 1, { split->column } };
+
+	if (p >= 0)
+		projection = *pgml_obl_ctr_projection(g->ctr, p);
+	for (int32_t i = 0; i < used->n; i++)
+		if (memcmp(&used->projection[i], &projection, sizeof(projection)) == 0)
+			return;
+	used->projection[used->n++] = projection;
+	if (p >= pgml_obl_ctr_single(g->ctr))
+		used->keep[used->n_keep++] = p;
 }
 
-/* Projections that the tree asks about already, each once. */
-static int32_t
-list_used(const PgmlOblGrower *g, int32_t *used, int32_t most)
+/* List them; when there are too many, as many as there is room for. */
+static void
+list_used(const PgmlOblGrower *g, Used *used)
 {
 	int32_t splits = g->config->depthwise ? pgml_obl_level_leaves(g) - 1 : g->level;
-	int32_t n = 0;
 
-	for (int32_t i = 0; i < splits && n < most; i++)
+	for (int32_t i = 0; i < splits && used->n < PGML_OBL_COMBINATIONS; i++)
 	{
 		const PgmlOblSplit *split = &g->tree->split[i];
-		int32_t p = split->column / pgml_obl_ctr_width(g->ctr);
 
-		if (split->kind == PGML_OBL_CTR && split->column >= 0 && !contains(used, n, p))
-			used[n++] = p;
+		if (split->kind != PGML_OBL_NUMBER && split->column >= 0)
+			note_used(g, split, used);
 	}
-	return n;
 }
 
 /* Search the combinations of the tree's projections with one more feature each. */
@@ -498,22 +511,19 @@ static PgmlStatus
 search_combinations(PgmlOblGrower *g)
 {
 	Combinations c = { .g = g };
-	int32_t used[PGML_OBL_COMBINATIONS], keep[PGML_OBL_COMBINATIONS];
-	int32_t n_used = list_used(g, used, PGML_OBL_COMBINATIONS);
-	int32_t n_keep = 0, n = 0;
+	Used used = { .n = 0 };
+	int32_t n = 0;
 	int32_t most;
 
+	list_used(g, &used);
 	/* Those of a tree that has too many to list could lose their memory. */
-	if (n_used == PGML_OBL_COMBINATIONS)
+	if (used.n == PGML_OBL_COMBINATIONS)
 		return PGML_OK;
-	for (int32_t i = 0; i < n_used; i++)
-		if (used[i] >= pgml_obl_ctr_single(g->ctr))
-			keep[n_keep++] = used[i];
-	most = pgml_obl_ctr_room(g->ctr) - n_keep;
+	most = pgml_obl_ctr_room(g->ctr) - used.n_keep;
 	most = most < PGML_OBL_COMBINATIONS ? most : PGML_OBL_COMBINATIONS;
-	for (int32_t i = 0; i < n_used; i++)
-		PGML_TRY(pgml_obl_ctr_combine(g->env, g->ctr, used[i], c.number, &n, most));
-	PGML_TRY(pgml_obl_ctr_provide(g->env, g->ctr, keep, n_keep, c.number, &n));
+	for (int32_t i = 0; i < used.n; i++)
+		PGML_TRY(pgml_obl_ctr_combine(g->env, g->ctr, &used.projection[i], c.number, &n, most));
+	PGML_TRY(pgml_obl_ctr_provide(g->env, g->ctr, used.keep, used.n_keep, c.number, &n));
 	for (int32_t i = 0; i < n; i++)
 		g->most_buckets = fmax(g->most_buckets, (double) pgml_obl_ctr_buckets(g->ctr, c.number[i]));
 	for (int32_t i = 0; i < n * pgml_obl_level_bests(g); i++)

@@ -37,6 +37,16 @@ make_source(const PgmlEnv *env, PgmlArena *arena, PgmlOblSource *s)
 	return PGML_OK;
 }
 
+/* Are the feature's own values asked for: numbers, and levels where they are few, which statistics can take for one another? */
+static bool
+is_asked_itself(const PgmlOblGrower *g, int32_t f)
+{
+	int32_t levels = g->x->features[f].n_levels;
+
+	return !pgml_obl_has_ctr(g->config, &g->x->features[f]) ||
+		   (levels <= PGML_OBL_FEW_LEVELS && levels < g->config->max_bin);
+}
+
 /* The features that have anything to ask for. */
 static PgmlStatus
 make_feature_source(PgmlOblGrower *g, PgmlArena *arena, const PgmlGbmRows *rows)
@@ -48,8 +58,7 @@ make_feature_source(PgmlOblGrower *g, PgmlArena *arena, const PgmlGbmRows *rows)
 	if (s->columns == NULL)
 		return pgml_fail_nomem(g->env, "trees");
 	for (int32_t f = 0; f < g->bins->nfeatures; f++)
-		if ((g->bins->n_bins[f] > 2 || g->bins->has_missing[f]) &&
-			!pgml_obl_has_ctr(g->config, &g->x->features[f]))
+		if ((g->bins->n_bins[f] > 2 || g->bins->has_missing[f]) && is_asked_itself(g, f))
 			s->columns[s->n_columns++] = f;
 	return make_source(g->env, arena, s);
 }
@@ -115,11 +124,13 @@ make_search_room(const PgmlEnv *env, PgmlArena *arena, size_t candidates, size_t
 static int32_t
 count_combinations(const PgmlOblGrower *g)
 {
-	int32_t single = g->ctr ? pgml_obl_ctr_single(g->ctr) : 0;
+	int32_t categories = 0;
 
-	if (single == 0 || pgml_obl_ctr_room(g->ctr) == 0)
+	if (g->ctr == NULL || pgml_obl_ctr_room(g->ctr) == 0)
 		return 0;
-	return single > 6 ? PGML_OBL_COMBINATIONS : (1 << single) - single - 1;
+	for (int32_t f = 0; f < g->x->nfeatures; f++)
+		categories += g->x->features[f].categorical;
+	return categories > 6 ? PGML_OBL_COMBINATIONS : (1 << categories) - categories - 1;
 }
 
 /* Memory for the histograms of combinations, from what is left. */

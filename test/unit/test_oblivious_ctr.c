@@ -186,12 +186,18 @@ combinations_are_made_when_wanted(void **state)
 
 	(void) state;
 	assert_int_equal(pgml_obl_ctr_single(p->ctr), 2);
-	assert_int_equal(pgml_obl_ctr_combine(&d->env, p->ctr, 0, found, &n, 8), PGML_OK);
+	assert_int_equal(
+		pgml_obl_ctr_combine(&d->env, p->ctr, pgml_obl_ctr_projection(p->ctr, 0), found, &n, 8),
+		PGML_OK);
 	assert_int_equal(n, 1);
-	assert_int_equal(pgml_obl_ctr_combine(&d->env, p->ctr, 1, found, &n, 8), PGML_OK);
+	assert_int_equal(
+		pgml_obl_ctr_combine(&d->env, p->ctr, pgml_obl_ctr_projection(p->ctr, 1), found, &n, 8),
+		PGML_OK);
 	assert_int_equal(n, 1);
 	assert_int_equal(found[0], 2);
-	assert_int_equal(pgml_obl_ctr_combine(&d->env, p->ctr, 2, found, &n, 8), PGML_OK);
+	assert_int_equal(
+		pgml_obl_ctr_combine(&d->env, p->ctr, pgml_obl_ctr_projection(p->ctr, 2), found, &n, 8),
+		PGML_OK);
 	assert_int_equal(n, 1);
 	assert_int_equal(pgml_obl_ctr_provide(&d->env, p->ctr, NULL, 0, found, &n), PGML_OK);
 	assert_int_equal(pgml_obl_ctr_buckets(p->ctr, 2), 13 * 3);
@@ -312,6 +318,36 @@ threads_search_combinations(void **state)
 	}
 }
 
+/* A feature that has only levels is part of combinations once a tree asks for one. */
+static void
+levels_are_combined(void **state)
+{
+	Data *d = data_new(4000, 2, PGML_TASK_BINARY, 2);
+	bool found = false;
+	PgmlRng rng;
+	PgmlOblView v;
+
+	(void) state;
+	pgml_rng_init(&rng, 7, 7);
+	make_categorical(d, 0, 2);
+	make_categorical(d, 1, 30);
+	for (int i = 0; i < 4000; i++)
+	{
+		int a = (int) pgml_rng_below(&rng, 2), b = (int) pgml_rng_below(&rng, 30);
+
+		d->col[0][i] = (float) a;
+		d->col[1][i] = (float) b;
+		d->y[i] = (a + b) % 2;
+	}
+	set(d, "n_estimators", 20);
+	fit(d, NULL);
+	v = pgml_obl_view(d->fit.payload.data);
+	for (uint32_t t = 0; t < v.header->n_tables; t++)
+		found |= v.table[t].n_features == 2;
+	assert_true(found);
+	data_free(d);
+}
+
 /* XOR of two categorical features is nothing for each alone: the combination has it. */
 static void
 combinations_find_what_single_features_miss(void **state)
@@ -425,6 +461,7 @@ test_oblivious_ctr(void)
 		cmocka_unit_test(combinations_are_made_when_wanted),
 		cmocka_unit_test(codes_stand_for_statistics),
 		cmocka_unit_test(threads_search_combinations),
+		cmocka_unit_test(levels_are_combined),
 		cmocka_unit_test(combinations_find_what_single_features_miss),
 		cmocka_unit_test(tables_agree_with_training),
 		cmocka_unit_test(ids_are_not_learned),
