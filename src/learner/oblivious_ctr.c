@@ -98,10 +98,14 @@ pgml_obl_ctr_size(const PgmlOblConfig *config, const PgmlDataset *data)
 	int64_t parts = divide(data, part);
 	int64_t bytes = data->n * parts + data->n_valid * count_width(data) +
 					parts * (int64_t) sizeof(PgmlOblCodes);
+	int64_t entries = 0;
 
 	if (single == 0)
 		return 0;
-	return bytes *
+	for (int64_t p = 0; p < parts; p++)
+		entries += pgml_obl_part_bins(part[p]);
+	return (single + 1) * entries * (int64_t) sizeof(PgmlGbmSum) * (1 + PGML_GBM_PARTS) +
+		   bytes *
 			   (single + (can_combine(data->x, config->max_combined) ? PGML_OBL_MIN_SLOTS : 0)) +
 		   scratch_size(data->n, count_targets(data)) + data->n * (8 + 8 + 32) +
 		   (int64_t) (PGML_OBL_MAX_KNOWN * sizeof(PgmlOblKnown)) + PGML_OBL_MAP_SIZE * 4 +

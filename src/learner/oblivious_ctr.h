@@ -39,6 +39,13 @@ typedef struct PgmlOblCodes
 	uint16_t value[PGML_GBM_BINS];
 } PgmlOblCodes;
 
+/* Codes of a part, at most: one statistic alone has few. */
+static inline int32_t
+pgml_obl_part_bins(PgmlOblPart part)
+{
+	return part.n == 1 ? PGML_OBL_CTR_BINS : PGML_GBM_BINS;
+}
+
 /* Bin of the part's statistic number k. */
 static inline int
 pgml_obl_code_bin(const PgmlOblCodes *codes, PgmlOblPart part, int32_t k, int32_t code)
@@ -65,7 +72,7 @@ pgml_obl_has_ctr(const PgmlOblConfig *config, const PgmlFeature *feature)
 	return feature->categorical && feature->n_levels > config->one_hot_max_size;
 }
 
-/* Bytes that statistics take at least: with one order and few combinations. */
+/* Bytes that statistics take at least, with their histograms of one leaf: with one order and few combinations. */
 extern int64_t pgml_obl_ctr_size(const PgmlOblConfig *config, const PgmlDataset *data);
 
 /*

@@ -63,13 +63,6 @@ make_feature_source(PgmlOblGrower *g, PgmlArena *arena, const PgmlGbmRows *rows)
 	return make_source(g->env, arena, s);
 }
 
-/* Bins of a part of any projection, at most: one statistic alone has few. */
-static int32_t
-most_bins(const PgmlOblCtr *ctr, int32_t part)
-{
-	return pgml_obl_ctr_part(ctr, part).n == 1 ? PGML_OBL_CTR_BINS : PGML_GBM_BINS;
-}
-
 /* The statistics of all single features, or, with the bins that they have at most, of any projection; their rows are set when they are known. */
 static PgmlStatus
 make_ctr_source(PgmlOblGrower *g, PgmlArena *arena, bool any, int64_t n, PgmlOblSource *s)
@@ -87,8 +80,8 @@ make_ctr_source(PgmlOblGrower *g, PgmlArena *arena, bool any, int64_t n, PgmlObl
 		return pgml_fail_nomem(g->env, "trees");
 	for (int32_t c = 0; c < columns; c++)
 	{
-		s->bins.n_bins[c] =
-			any ? most_bins(g->ctr, c) : pgml_obl_ctr_codes(g->ctr, c / parts, c % parts)->n;
+		s->bins.n_bins[c] = any ? pgml_obl_part_bins(pgml_obl_ctr_part(g->ctr, c)) :
+								  pgml_obl_ctr_codes(g->ctr, c / parts, c % parts)->n;
 		s->columns[c] = c;
 	}
 	return make_source(g->env, arena, s);
