@@ -240,5 +240,6 @@ extern const PgmlLearner pgml_learner_random_forest;
 extern const PgmlLearner pgml_learner_extra_trees;
 extern const PgmlLearner pgml_learner_decision_tree;
 extern const PgmlLearner pgml_learner_oblivious_boosting;
+extern const PgmlLearner pgml_learner_naive_bayes;
 
 #endif
