@@ -241,5 +241,6 @@ extern const PgmlLearner pgml_learner_extra_trees;
 extern const PgmlLearner pgml_learner_decision_tree;
 extern const PgmlLearner pgml_learner_oblivious_boosting;
 extern const PgmlLearner pgml_learner_naive_bayes;
+extern const PgmlLearner pgml_learner_knn;
 
 #endif

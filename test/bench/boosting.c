@@ -5,7 +5,7 @@
  * FILE is little-endian: int64 rows to learn from, rows to predict, features, classes (1: regression); int64 levels of each
  * feature (0: numeric); the columns one after another, float32; the targets of the rows to learn from, float64.  Prints the
  * seconds of the fit, CPU and wall, cutting into bins included; the CPU seconds of predicting, from rows and from blocks of
- * columns; and the bytes of the model.  Writes the predictions to FILE.out, float64.
+ * columns; the bytes of the model; and the CPU seconds of preparing it for blocks.  Writes the predictions to FILE.out, float64.
  * With seed=N and valid=N: so many of the rows to learn from, the last, are for early stopping.
  * With explain=1 the rows to predict are explained as well, by one thread: a second line has the CPU seconds of preparing and of
  * explaining, and FILE.phi the contributions, row after row with the base last.
@@ -85,10 +85,10 @@ read_table(const char *name, Bench *b)
 	fclose(file);
 }
 
-/* CPU seconds that blocks of columns take, the predictions of which must be those in `expected`. */
+/* CPU seconds that blocks of columns take, the predictions of which must be those in `expected`, and those of preparing. */
 static double
 time_blocks(const PgmlLearner *learner, const Bench *b, const PgmlShape *shape, const PgmlFit *fit,
-			const PgmlEnv *env, const double *expected)
+			const PgmlEnv *env, const double *expected, double *preparing)
 {
 	int64_t n = b->head[1], nf = b->head[2], most = PGML_BLOCK_ROWS;
 	size_t outputs = b->head[3] > 2 ? (size_t) b->head[3] : 1;
@@ -97,11 +97,13 @@ time_blocks(const PgmlLearner *learner, const Bench *b, const PgmlShape *shape, 
 	double *out;
 	float *x;
 	void *scratch;
-	double seconds = 0;
+	double seconds = 0, begun = pgml_thread_cpu();
 
+	*preparing = 0;
 	if (learner->prepare == NULL ||
 		learner->prepare(env, arena, fit->payload.data, shape, &prepared) || prepared == NULL)
 		return 0;
+	*preparing = pgml_thread_cpu() - begun;
 	if (learner->block_rows != NULL)
 		most = learner->block_rows(prepared);
 	x = pgml_array(arena, (size_t) (most * nf) + 1, sizeof(float));
@@ -138,7 +140,7 @@ write_predictions(const PgmlLearner *learner, const char *name, const Bench *b,
 	double *out = malloc((size_t) n * outputs * sizeof(double) + 1);
 	char path[4096];
 	FILE *file;
-	double start;
+	double start, blocks, preparing;
 
 	for (int64_t i = 0; i < n; i++)
 		for (int64_t f = 0; f < nf; f++)
@@ -146,8 +148,8 @@ write_predictions(const PgmlLearner *learner, const char *name, const Bench *b,
 	start = pgml_thread_cpu();
 	learner->predict(fit->payload.data, shape, x, n, out);
 	start = pgml_thread_cpu() - start;
-	printf(" %.4f %.4f %zu\n", start, time_blocks(learner, b, shape, fit, env, out),
-		   fit->payload.len);
+	blocks = time_blocks(learner, b, shape, fit, env, out, &preparing);
+	printf(" %.6f %.6f %zu %.6f\n", start, blocks, fit->payload.len, preparing);
 	snprintf(path, sizeof(path), "%s.out", name);
 	file = fopen(path, "wb");
 	if (file == NULL || fwrite(out, sizeof(double) * outputs, (size_t) n, file) != (size_t) n)
@@ -271,7 +273,7 @@ main(int argc, char **argv)
 	wall = pgml_now();
 	if (learner->fit(&env, &set, &params, &fit))
 		give_up(error.message);
-	printf("%.4f %.4f", pgml_process_cpu() - cpu, pgml_now() - wall);
+	printf("%.6f %.4f", pgml_process_cpu() - cpu, pgml_now() - wall);
 	pgml_pool_destroy(env.pool);
 	env.pool = NULL;
 	write_predictions(learner, argv[1], &b, &shape, &fit, &env);

@@ -109,7 +109,7 @@ image_model_fit(ImageModel *m, int i, const PgmlLearner *learner)
 	}
 	else if (learner == &pgml_learner_linear)
 		PGML_TRY(pgml_params_set(learner, &params, "alpha", 1, &m->f.error));
-	else if (learner != &pgml_learner_constant)
+	else if (!isnan(pgml_param(learner, &params, "max_depth")))
 		PGML_TRY(pgml_params_set(learner, &params, "max_depth", 4, &m->f.error));
 	if (learner == &pgml_learner_random_forest || learner == &pgml_learner_extra_trees)
 		PGML_TRY(pgml_params_set(learner, &params, "n_estimators", 3, &m->f.error));

@@ -41,6 +41,7 @@ static const Module modules[] = {
 	{ "forest", test_forest },
 	{ "oblivious", test_oblivious },
 	{ "oblivious_ctr", test_oblivious_ctr },
+	{ "knn", test_knn },
 	{ "naive_bayes", test_naive_bayes },
 	{ "params", test_params },
 	{ "image", test_image },

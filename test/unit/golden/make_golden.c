@@ -75,6 +75,8 @@ main(int argc, char **argv)
 {
 	const char *dir = argc > 1 ? argv[1] : "test/unit/golden";
 	const PgmlLearner *oblivious = &pgml_learner_oblivious_boosting;
+	const PgmlLearner *bayes = &pgml_learner_naive_bayes;
+	const PgmlLearner *knn = &pgml_learner_knn;
 
 	return make(dir, PGML_TASK_BINARY, "binary", 0, NULL) |
 		   make(dir, PGML_TASK_MULTICLASS, "multiclass", 0, NULL) |
@@ -84,5 +86,10 @@ main(int argc, char **argv)
 		   make(dir, PGML_TASK_REGRESSION, "forests_regression", FIRST_FOREST, NULL) |
 		   make(dir, PGML_TASK_BINARY, "oblivious_boosting_binary", 0, oblivious) |
 		   make(dir, PGML_TASK_MULTICLASS, "oblivious_boosting_multiclass", 0, oblivious) |
-		   make(dir, PGML_TASK_REGRESSION, "oblivious_boosting_regression", 0, oblivious);
+		   make(dir, PGML_TASK_REGRESSION, "oblivious_boosting_regression", 0, oblivious) |
+		   make(dir, PGML_TASK_BINARY, "naive_bayes_binary", 0, bayes) |
+		   make(dir, PGML_TASK_MULTICLASS, "naive_bayes_multiclass", 0, bayes) |
+		   make(dir, PGML_TASK_BINARY, "knn_binary", 0, knn) |
+		   make(dir, PGML_TASK_MULTICLASS, "knn_multiclass", 0, knn) |
+		   make(dir, PGML_TASK_REGRESSION, "knn_regression", 0, knn);
 }
