@@ -227,3 +227,15 @@ pgml_driver_run(PgmlDriverFn fn, void *arg, PgmlBudget *budget, int threads, uin
 		pgml_raise(&error);
 	}
 }
+
+void
+pgml_driver_compute(PgmlDriverFn fn, void *arg, PgmlBudget *budget, bool takes_long)
+{
+	PgmlError error = { .status = PGML_OK };
+	PgmlEnv env = { .budget = budget, .error = &error };
+
+	if (takes_long)
+		pgml_driver_run(fn, arg, budget, 1, 0, 0);
+	else if (fn(&env, arg) != PGML_OK)
+		pgml_raise(&error);
+}

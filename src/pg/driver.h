@@ -21,4 +21,10 @@ typedef PgmlStatus (*PgmlDriverFn)(const PgmlEnv *env, void *arg);
 extern void pgml_driver_run(PgmlDriverFn fn, void *arg, PgmlBudget *budget, int threads,
 							uint64_t seed, double seconds);
 
+/* Bytes of an image from which on preparing it takes long; some 20 ms. */
+#define PGML_BYTES_AT_ONCE ((int64) 1 << 20)
+
+/* Run fn: in a thread as above when it takes long, so that a cancel is served meanwhile; else here. */
+extern void pgml_driver_compute(PgmlDriverFn fn, void *arg, PgmlBudget *budget, bool takes_long);
+
 #endif

@@ -22,13 +22,11 @@
 #include "model/gain.h"
 #include "pg/compat.h"
 #include "pg/driver.h"
-#include "pg/error.h"
 #include "pg/guc.h"
 #include "pg/predict.h"
 #include "pg/predict_bind.h"
 
-/* What is computed without looking at interrupts: an image to prepare, and steps of an explanation; some 20 ms. */
-#define BYTES_AT_ONCE ((int64) 1 << 20)
+/* Steps of an explanation that are computed without looking at interrupts; some 20 ms. */
 #define STEPS_AT_ONCE 2e7
 
 /* State of one call site. */
@@ -111,19 +109,6 @@ explain(const PgmlEnv *env, void *arg)
 						1, site->scratch);
 }
 
-/* Compute: what takes longer in a thread, while this one waits for interrupts. */
-static void
-run(PgmlDriverFn step, void *arg, PgmlBudget *budget, bool takes_long)
-{
-	PgmlError error = { .status = PGML_OK };
-	PgmlEnv env = { .budget = budget, .error = &error };
-
-	if (takes_long)
-		pgml_driver_run(step, arg, budget, 1, 0, 0);
-	else if (step(&env, arg) != PGML_OK)
-		pgml_raise(&error);
-}
-
 /* Prepare for another model. */
 static void
 use_model(ExplainSite *site)
@@ -136,7 +121,8 @@ use_model(ExplainSite *site)
 	site->arena = pgml_arena_create(&site->budget);
 	if (site->arena == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	run(prepare, site, &site->budget, model->version.image_bytes > BYTES_AT_ONCE);
+	pgml_driver_compute(prepare, site, &site->budget,
+						model->version.image_bytes > PGML_BYTES_AT_ONCE);
 	site->serial = model->serial;
 }
 
@@ -363,7 +349,8 @@ pgml_auto_explain(PG_FUNCTION_ARGS)
 	object = read_input(site, fcinfo);
 	site->class = choose_class(site, fcinfo);
 	CHECK_FOR_INTERRUPTS();
-	run(explain, site, &site->budget, pgml_explainer_work(site->explainer) > STEPS_AT_ONCE);
+	pgml_driver_compute(explain, site, &site->budget,
+						pgml_explainer_work(site->explainer) > STEPS_AT_ONCE);
 	return_rows(site, object, (ReturnSetInfo *) fcinfo->resultinfo);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
@@ -411,7 +398,7 @@ image_gain(const PgmlModel *model)
 	job->arena = pgml_arena_create(budget);
 	if (job->arena == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	run(find_gain, job, budget, model->version.image_bytes > BYTES_AT_ONCE);
+	pgml_driver_compute(find_gain, job, budget, model->version.image_bytes > PGML_BYTES_AT_ONCE);
 	return job->gain;
 }
 

@@ -5,6 +5,7 @@
 
 #include "utils/memutils.h"
 
+#include "pg/driver.h"
 #include "pg/model_cache.h"
 #include "pg/shared_images.h"
 
@@ -12,12 +13,6 @@
 
 /* Bytes of an image: a row must not wait long for a scorer. */
 #define MAX_SCORED_SINGLY (8 * 1024 * 1024)
-
-static void
-no_memory_for_scorer(void)
-{
-	ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-}
 
 /* The scorer is this one, in this arena, from now on; the last one's memory is given back. */
 static void
@@ -71,23 +66,45 @@ share_scorer(PgmlModel *model)
 	use_form(model, pgml_shared_form_offer(model->slot, form));
 }
 
-/* Make a scorer.  Without a budget of its own: it is some times the size of the image, which has its bound. */
+/* A scorer in the making. */
+typedef struct ScorerJob
+{
+	PgmlModel *model;
+	PgmlArena *arena;
+	const PgmlScorer *scorer;
+} ScorerJob;
+
+static PgmlStatus
+create_scorer(const PgmlEnv *env, void *arg)
+{
+	ScorerJob *job = arg;
+
+	return pgml_scorer_create(env, job->arena, &job->model->image, &job->scorer);
+}
+
+/*
+ * Make a scorer: in a thread when it takes long, so that a cancel is served.  Without a budget of its own: it is some times the
+ * size of the image, which has its bound.
+ */
 static void
 make_scorer(PgmlModel *model)
 {
-	PgmlError error;
-	PgmlEnv env = { .budget = &model->scorer_budget, .error = &error };
-	PgmlArena *arena = pgml_arena_create(&model->scorer_budget);
-	const PgmlScorer *scorer;
+	ScorerJob job = { model, pgml_arena_create(&model->scorer_budget), NULL };
 
-	if (arena == NULL)
-		no_memory_for_scorer();
-	if (pgml_scorer_create(&env, arena, &model->image, &scorer) != PGML_OK)
+	if (job.arena == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	PG_TRY();
 	{
-		pgml_arena_destroy(arena);
-		no_memory_for_scorer();
+		pgml_driver_compute(create_scorer, &job, &model->scorer_budget,
+							model->version.image_bytes > PGML_BYTES_AT_ONCE);
 	}
-	set_scorer(model, arena, scorer);
+	PG_CATCH();
+	{
+		pgml_arena_destroy(job.arena);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	set_scorer(model, job.arena, job.scorer);
 }
 
 const PgmlScorer *
