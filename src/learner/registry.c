@@ -10,9 +10,16 @@
 
 /* In the order in which they are tried: from what always works to what takes longest. */
 static const PgmlLearner *const learners[] = {
-	&pgml_learner_constant,           &pgml_learner_linear,      &pgml_learner_gradient_boosting,
-	&pgml_learner_random_forest,      &pgml_learner_extra_trees, &pgml_learner_decision_tree,
-	&pgml_learner_oblivious_boosting, &pgml_learner_naive_bayes, &pgml_learner_knn,
+	&pgml_learner_constant,
+	&pgml_learner_linear,
+	&pgml_learner_gradient_boosting,
+	&pgml_learner_random_forest,
+	&pgml_learner_extra_trees,
+	&pgml_learner_decision_tree,
+	&pgml_learner_oblivious_boosting,
+	&pgml_learner_naive_bayes,
+	&pgml_learner_knn,
+	&pgml_learner_mlp,
 };
 
 #define N_LEARNERS ((int) (sizeof(learners) / sizeof(learners[0])))

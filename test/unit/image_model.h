@@ -107,6 +107,12 @@ image_model_fit(ImageModel *m, int i, const PgmlLearner *learner)
 		PGML_TRY(pgml_params_set(learner, &params, "n_estimators", 8, &m->f.error));
 		PGML_TRY(pgml_params_set(learner, &params, "depth", 4, &m->f.error));
 	}
+	else if (learner == &pgml_learner_mlp)
+	{
+		PGML_TRY(pgml_params_set(learner, &params, "hidden_width", 6, &m->f.error));
+		PGML_TRY(pgml_params_set(learner, &params, "max_iter", 4, &m->f.error));
+		PGML_TRY(pgml_params_set(learner, &params, "one_hot_max_size", 3, &m->f.error));
+	}
 	else if (learner == &pgml_learner_linear)
 		PGML_TRY(pgml_params_set(learner, &params, "alpha", 1, &m->f.error));
 	else if (!isnan(pgml_param(learner, &params, "max_depth")))

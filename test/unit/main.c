@@ -43,6 +43,7 @@ static const Module modules[] = {
 	{ "oblivious_ctr", test_oblivious_ctr },
 	{ "knn", test_knn },
 	{ "naive_bayes", test_naive_bayes },
+	{ "mlp", test_mlp },
 	{ "params", test_params },
 	{ "image", test_image },
 	{ "scoring", test_scoring },

@@ -77,6 +77,7 @@ main(int argc, char **argv)
 	const PgmlLearner *oblivious = &pgml_learner_oblivious_boosting;
 	const PgmlLearner *bayes = &pgml_learner_naive_bayes;
 	const PgmlLearner *knn = &pgml_learner_knn;
+	const PgmlLearner *mlp = &pgml_learner_mlp;
 
 	return make(dir, PGML_TASK_BINARY, "binary", 0, NULL) |
 		   make(dir, PGML_TASK_MULTICLASS, "multiclass", 0, NULL) |
@@ -91,5 +92,8 @@ main(int argc, char **argv)
 		   make(dir, PGML_TASK_MULTICLASS, "naive_bayes_multiclass", 0, bayes) |
 		   make(dir, PGML_TASK_BINARY, "knn_binary", 0, knn) |
 		   make(dir, PGML_TASK_MULTICLASS, "knn_multiclass", 0, knn) |
-		   make(dir, PGML_TASK_REGRESSION, "knn_regression", 0, knn);
+		   make(dir, PGML_TASK_REGRESSION, "knn_regression", 0, knn) |
+		   make(dir, PGML_TASK_BINARY, "mlp_binary", 0, mlp) |
+		   make(dir, PGML_TASK_MULTICLASS, "mlp_multiclass", 0, mlp) |
+		   make(dir, PGML_TASK_REGRESSION, "mlp_regression", 0, mlp);
 }
