@@ -219,6 +219,7 @@ main(int argc, char **argv)
 	PgmlEnv env = { .budget = &budget, .error = &error, .seed = 1 };
 	PgmlParams params;
 	PgmlFit fit = { 0 };
+	PgmlBlas blas;
 	double cpu, wall;
 	bool explain = false;
 	int first = 3;
@@ -245,6 +246,13 @@ main(int argc, char **argv)
 	}
 	if (learner == NULL)
 		give_up("no such learner");
+	if (learner->needs_blas)
+	{
+		setenv(PGML_BLAS_THREADS_VARIABLE, "1", 1);
+		if (pgml_blas_load(&blas, NULL, &error))
+			give_up(error.message);
+		set.blas = &blas;
+	}
 	pgml_params_default(learner, &params);
 	for (int i = first; i < argc; i++)
 	{
