@@ -28,6 +28,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/clones.h"
 #include "data/bins.h"
 #include "learner/learner.h"
 
@@ -165,19 +166,6 @@ pgml_gbm_minus(PgmlGbmSum a, PgmlGbmSum b)
 extern PgmlStatus pgml_gbm_fit(const PgmlEnv *env, const PgmlDataset *data,
 							   const PgmlParams *params, PgmlFit *fit, double *margins);
 
-/*
- * Kernels are compiled for plain x86-64, for AVX2 and for AVX-512, and chosen at load time; none fuses multiply and
- * add, so they give equal results.  Sanitised builds keep the plain one: resolvers run before the sanitiser is ready.
- */
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__OPTIMIZE__) &&                      \
-	!defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
-#if __GNUC__ >= 12
-#define PGML_GBM_CLONES __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
-#else
-#define PGML_GBM_CLONES __attribute__((target_clones("default", "avx2")))
-#endif
-#else
-#define PGML_GBM_CLONES
-#endif
+#define PGML_GBM_CLONES PGML_CLONES
 
 #endif
