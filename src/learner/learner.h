@@ -243,5 +243,6 @@ extern const PgmlLearner pgml_learner_oblivious_boosting;
 extern const PgmlLearner pgml_learner_naive_bayes;
 extern const PgmlLearner pgml_learner_knn;
 extern const PgmlLearner pgml_learner_mlp;
+extern const PgmlLearner pgml_learner_svm;
 
 #endif

@@ -20,6 +20,7 @@ static const PgmlLearner *const learners[] = {
 	&pgml_learner_naive_bayes,
 	&pgml_learner_knn,
 	&pgml_learner_mlp,
+	&pgml_learner_svm,
 };
 
 #define N_LEARNERS ((int) (sizeof(learners) / sizeof(learners[0])))

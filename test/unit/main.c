@@ -44,6 +44,8 @@ static const Module modules[] = {
 	{ "knn", test_knn },
 	{ "naive_bayes", test_naive_bayes },
 	{ "mlp", test_mlp },
+	{ "svm_solvers", test_svm_solvers },
+	{ "svm", test_svm },
 	{ "params", test_params },
 	{ "image", test_image },
 	{ "scoring", test_scoring },

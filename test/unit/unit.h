@@ -34,6 +34,8 @@ extern int test_oblivious_ctr(void);
 extern int test_knn(void);
 extern int test_naive_bayes(void);
 extern int test_mlp(void);
+extern int test_svm(void);
+extern int test_svm_solvers(void);
 extern int test_params(void);
 extern int test_image(void);
 extern int test_scoring(void);

@@ -95,5 +95,8 @@ main(int argc, char **argv)
 		   make(dir, PGML_TASK_REGRESSION, "knn_regression", 0, knn) |
 		   make(dir, PGML_TASK_BINARY, "mlp_binary", 0, mlp) |
 		   make(dir, PGML_TASK_MULTICLASS, "mlp_multiclass", 0, mlp) |
-		   make(dir, PGML_TASK_REGRESSION, "mlp_regression", 0, mlp);
+		   make(dir, PGML_TASK_REGRESSION, "mlp_regression", 0, mlp) |
+		   make(dir, PGML_TASK_BINARY, "svm_binary", 0, &pgml_learner_svm) |
+		   make(dir, PGML_TASK_MULTICLASS, "svm_multiclass", 0, &pgml_learner_svm) |
+		   make(dir, PGML_TASK_REGRESSION, "svm_regression", 0, &pgml_learner_svm);
 }
