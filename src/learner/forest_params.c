@@ -30,88 +30,113 @@ static const char criteria[] = "auto gini entropy log_loss squared_error";
 static const char feature_words[] = "auto sqrt log2";
 static const char class_weights[] = "none balanced";
 
+/* ---- rows of the tables, with the default where it differs ---- */
+
+#define N_ESTIMATORS                                                                               \
+	{                                                                                              \
+		"n_estimators", "num_trees num_iterations ntree n_trees iterations", PGML_PARAM_INT, 1,    \
+			100000, 100, true, "Trees, at most.", NULL                                             \
+	}
+
+#define CRITERION                                                                                                     \
+	{                                                                                                                 \
+		"criterion", "split_criterion", PGML_PARAM_CHOICE, 0, 4, CRITERION_AUTO, false,                               \
+			"How good a split is. `auto`: `gini` for classes, `squared_error` for numbers; `log_loss` is `entropy`.", \
+			criteria                                                                                                  \
+	}
+
+#define MAX_DEPTH(standard)                                                                        \
+	{                                                                                              \
+		"max_depth", "depth", PGML_PARAM_INT, -1, PGML_FOREST_DEPTH, standard, false,              \
+			"Depth of a tree, at most; 0 or -1: no bound.", NULL                                   \
+	}
+
+#define MAX_FEATURES(standard, automatic)                                                                       \
+	{                                                                                                           \
+		"max_features", "feature_fraction_bynode colsample_bynode mtry", PGML_PARAM_REAL, 0.001,                \
+			1, standard, false,                                                                                 \
+			"Share of the features looked at for each split, more when none of them splits; `auto`: " automatic \
+			".",                                                                                                \
+			feature_words                                                                                       \
+	}
+
+#define MIN_SAMPLES_LEAF(standard)                                                                 \
+	{                                                                                              \
+		"min_samples_leaf", "min_data_in_leaf min_child_samples min_node_size nodesize",           \
+			PGML_PARAM_INT, 1, 1e9, standard, true,                                                \
+			"Rows of a leaf, at least; a row counts by its weight when this is more than 1.", NULL \
+	}
+
+#define MIN_SAMPLES_SPLIT                                                                                   \
+	{                                                                                                       \
+		"min_samples_split", NULL, PGML_PARAM_INT, 2, 1e9, 2, true,                                         \
+			"Rows of a node that is split, at least; a row counts by its weight when this is more than 2.", \
+			NULL                                                                                            \
+	}
+
+#define BOOTSTRAP(standard)                                                                        \
+	{                                                                                              \
+		"bootstrap", NULL, PGML_PARAM_BOOL, 0, 1, standard, false,                                 \
+			"Draw the rows of each tree with replacement.", NULL                                   \
+	}
+
+#define MAX_SAMPLES                                                                                \
+	{                                                                                              \
+		"max_samples", "bagging_fraction subsample sample_fraction", PGML_PARAM_REAL, 0.001, 1, 1, \
+			false, "Share of the rows drawn for each tree.", NULL                                  \
+	}
+
+#define LEAF_SMOOTHING(standard)                                                                   \
+	{                                                                                              \
+		"leaf_smoothing", NULL, PGML_PARAM_REAL, 0, 1e9, standard, false,                          \
+			"Rows with the shares, or the mean, of all rows that are added to each leaf.", NULL    \
+	}
+
+#define CLASS_WEIGHT                                                                               \
+	{                                                                                              \
+		"class_weight", NULL, PGML_PARAM_CHOICE, 0, 1, 0, false,                                   \
+			"`balanced`: rows are weighted so that all classes weigh the same.", class_weights     \
+	}
+
+#define MAX_BIN                                                                                    \
+	{                                                                                              \
+		"max_bin", "max_bins", PGML_PARAM_INT, 2, 255, 255, false,                                 \
+			"Bins that a feature's values are sorted into, at most.", NULL                         \
+	}
+
 const PgmlParam pgml_random_forest_params[PGML_RANDOM_FOREST_PARAMS] = {
-	{ "n_estimators", "num_trees num_iterations ntree n_trees iterations", PGML_PARAM_INT, 1,
-	  100000, 100, true, "Trees, at most.", NULL },
-	{ "criterion", "split_criterion", PGML_PARAM_CHOICE, 0, 4, CRITERION_AUTO, false,
-	  "How good a split is. `auto`: `gini` for classes, `squared_error` for numbers; `log_loss` is `entropy`.",
-	  criteria },
-	{ "max_depth", "depth", PGML_PARAM_INT, -1, PGML_FOREST_DEPTH, -1, false,
-	  "Depth of a tree, at most; 0 or -1: no bound.", NULL },
-	{ "max_features", "feature_fraction_bynode colsample_bynode mtry", PGML_PARAM_REAL, 0.001, 1,
-	  PGML_WORD(FEATURES_AUTO), false,
-	  "Share of the features looked at for each split, more when none of them splits; `auto`: the square root of their number for classes, half of them for numbers.",
-	  feature_words },
-	{ "min_samples_leaf", "min_data_in_leaf min_child_samples min_node_size nodesize",
-	  PGML_PARAM_INT, 1, 1e9, 1, true,
-	  "Rows of a leaf, at least; a row counts by its weight when this is more than 1.", NULL },
-	{ "min_samples_split", NULL, PGML_PARAM_INT, 2, 1e9, 2, true,
-	  "Rows of a node that is split, at least; a row counts by its weight when this is more than 2.",
-	  NULL },
-	{ "bootstrap", NULL, PGML_PARAM_BOOL, 0, 1, 1, false,
-	  "Draw the rows of each tree with replacement.", NULL },
-	{ "max_samples", "bagging_fraction subsample sample_fraction", PGML_PARAM_REAL, 0.001, 1, 1,
-	  false, "Share of the rows drawn for each tree.", NULL },
-	{ "leaf_smoothing", NULL, PGML_PARAM_REAL, 0, 1e9, 0.03, false,
-	  "Rows with the shares, or the mean, of all rows that are added to each leaf.", NULL },
-	{ "class_weight", NULL, PGML_PARAM_CHOICE, 0, 1, 0, false,
-	  "`balanced`: rows are weighted so that all classes weigh the same.", class_weights },
-	{ "max_bin", "max_bins", PGML_PARAM_INT, 2, 255, 255, false,
-	  "Bins that a feature's values are sorted into, at most.", NULL },
+	N_ESTIMATORS,
+	CRITERION,
+	MAX_DEPTH(-1),
+	MAX_FEATURES(PGML_WORD(FEATURES_AUTO),
+				 "the square root of their number for classes, half of them for numbers"),
+	MIN_SAMPLES_LEAF(1),
+	MIN_SAMPLES_SPLIT,
+	BOOTSTRAP(1),
+	MAX_SAMPLES,
+	LEAF_SMOOTHING(0.03),
+	CLASS_WEIGHT,
+	MAX_BIN,
 };
 
 const PgmlParam pgml_extra_trees_params[PGML_EXTRA_TREES_PARAMS] = {
-	{ "n_estimators", "num_trees num_iterations ntree n_trees iterations", PGML_PARAM_INT, 1,
-	  100000, 100, true, "Trees, at most.", NULL },
-	{ "criterion", "split_criterion", PGML_PARAM_CHOICE, 0, 4, CRITERION_AUTO, false,
-	  "How good a split is. `auto`: `gini` for classes, `squared_error` for numbers; `log_loss` is `entropy`.",
-	  criteria },
-	{ "max_depth", "depth", PGML_PARAM_INT, -1, PGML_FOREST_DEPTH, -1, false,
-	  "Depth of a tree, at most; 0 or -1: no bound.", NULL },
-	{ "max_features", "feature_fraction_bynode colsample_bynode mtry", PGML_PARAM_REAL, 0.001, 1,
-	  PGML_WORD(FEATURES_AUTO), false,
-	  "Share of the features looked at for each split, more when none of them splits; `auto`: the square root of their number for classes, all for numbers.",
-	  feature_words },
-	{ "min_samples_leaf", "min_data_in_leaf min_child_samples min_node_size nodesize",
-	  PGML_PARAM_INT, 1, 1e9, 1, true,
-	  "Rows of a leaf, at least; a row counts by its weight when this is more than 1.", NULL },
-	{ "min_samples_split", NULL, PGML_PARAM_INT, 2, 1e9, 2, true,
-	  "Rows of a node that is split, at least; a row counts by its weight when this is more than 2.",
-	  NULL },
-	{ "bootstrap", NULL, PGML_PARAM_BOOL, 0, 1, 0, false,
-	  "Draw the rows of each tree with replacement.", NULL },
-	{ "max_samples", "bagging_fraction subsample sample_fraction", PGML_PARAM_REAL, 0.001, 1, 1,
-	  false, "Share of the rows drawn for each tree.", NULL },
-	{ "leaf_smoothing", NULL, PGML_PARAM_REAL, 0, 1e9, 0.03, false,
-	  "Rows with the shares, or the mean, of all rows that are added to each leaf.", NULL },
-	{ "class_weight", NULL, PGML_PARAM_CHOICE, 0, 1, 0, false,
-	  "`balanced`: rows are weighted so that all classes weigh the same.", class_weights },
-	{ "max_bin", "max_bins", PGML_PARAM_INT, 2, 255, 255, false,
-	  "Bins that a feature's values are sorted into, at most.", NULL },
+	N_ESTIMATORS,
+	CRITERION,
+	MAX_DEPTH(-1),
+	MAX_FEATURES(PGML_WORD(FEATURES_AUTO),
+				 "the square root of their number for classes, all for numbers"),
+	MIN_SAMPLES_LEAF(1),
+	MIN_SAMPLES_SPLIT,
+	BOOTSTRAP(0),
+	MAX_SAMPLES,
+	LEAF_SMOOTHING(0.03),
+	CLASS_WEIGHT,
+	MAX_BIN,
 };
 
 const PgmlParam pgml_decision_tree_params[PGML_DECISION_TREE_PARAMS] = {
-	{ "criterion", "split_criterion", PGML_PARAM_CHOICE, 0, 4, CRITERION_AUTO, false,
-	  "How good a split is. `auto`: `gini` for classes, `squared_error` for numbers; `log_loss` is `entropy`.",
-	  criteria },
-	{ "max_depth", "depth", PGML_PARAM_INT, -1, PGML_FOREST_DEPTH, 5, false,
-	  "Depth of a tree, at most; 0 or -1: no bound.", NULL },
-	{ "max_features", "feature_fraction_bynode colsample_bynode mtry", PGML_PARAM_REAL, 0.001, 1, 1,
-	  false,
-	  "Share of the features looked at for each split, more when none of them splits; `auto`: all.",
-	  feature_words },
-	{ "min_samples_leaf", "min_data_in_leaf min_child_samples min_node_size nodesize",
-	  PGML_PARAM_INT, 1, 1e9, 20, true,
-	  "Rows of a leaf, at least; a row counts by its weight when this is more than 1.", NULL },
-	{ "min_samples_split", NULL, PGML_PARAM_INT, 2, 1e9, 2, true,
-	  "Rows of a node that is split, at least; a row counts by its weight when this is more than 2.",
-	  NULL },
-	{ "leaf_smoothing", NULL, PGML_PARAM_REAL, 0, 1e9, 0, false,
-	  "Rows with the shares, or the mean, of all rows that are added to each leaf.", NULL },
-	{ "class_weight", NULL, PGML_PARAM_CHOICE, 0, 1, 0, false,
-	  "`balanced`: rows are weighted so that all classes weigh the same.", class_weights },
-	{ "max_bin", "max_bins", PGML_PARAM_INT, 2, 255, 255, false,
-	  "Bins that a feature's values are sorted into, at most.", NULL },
+	CRITERION,         MAX_DEPTH(5),      MAX_FEATURES(1, "all"), MIN_SAMPLES_LEAF(20),
+	MIN_SAMPLES_SPLIT, LEAF_SMOOTHING(0), CLASS_WEIGHT,           MAX_BIN,
 };
 
 /* A setting's value, or what holds when the learner does not have it. */
