@@ -410,9 +410,11 @@ explain_scan(CustomScanState *css, List *ancestors, ExplainState *es)
 			appendStringInfoString(&models, TextDatumGetCString(model->constvalue));
 	}
 	ExplainPropertyText("Model", models.data, es);
-	ExplainPropertyInteger("Block Rows", NULL, PREDICT_BLOCK_ROWS, es);
 	if (!es->analyze)
 		return;
+	/* Only a loaded model tells how many rows suit it. */
+	if (self->most > 0)
+		ExplainPropertyInteger("Block Rows", NULL, self->most, es);
 	ExplainPropertyInteger("Rows Scored in Blocks", NULL, self->total_rows, es);
 	ExplainPropertyInteger("Blocks", NULL, self->total_blocks, es);
 }

@@ -109,12 +109,15 @@ make_room(PredictScan *self, int rows)
 static int
 next_size(PredictScan *self)
 {
-	int rows = self->size;
+	int most = Max((int) (MAX_ROW_BYTES / (Max(self->last_column, 1) * sizeof(Datum))), 1);
+	int rows;
 
+	most = Min(most, MAX_BLOCK_ROWS);
 	for (int i = 0; i < open_jobs(self, self->phase); i++)
-		rows = Min(rows, scan_job_room(self->jobs[i]));
-	rows = Min(rows, Max((int) (MAX_ROW_BYTES / (Max(self->last_column, 1) * sizeof(Datum))), 1));
+		most = Min(most, scan_job_room(self->jobs[i]));
+	rows = Min(self->size, most);
 	self->size = Min(2 * self->size, MAX_BLOCK_ROWS);
+	self->most = most;
 	if (rows > self->room)
 		make_room(self, rows);
 	return rows;

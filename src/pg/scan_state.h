@@ -49,6 +49,7 @@ typedef struct PredictScan
 	bool done;   /* the node below has no more rows */
 	bool single; /* it is one row, where the node below has it */
 	int size;    /* of the next one */
+	int most; /* rows that the models and the memory allow, as of the last one; 0: there was none */
 	int room;
 	int rows;
 	int next;      /* the row that follows the one given last */

@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/scorer.h"
-
 /* Rows that are predicted to see how long that takes. */
 #define TIMED_ROWS 64
 
@@ -143,7 +141,7 @@ predict_rows(Training *t, const int32_t *rows, int64_t n, double *p)
 
 	if (!arena)
 		return pgml_fail_nomem(t->env, "the deployed version's scores");
-	task.block = training_image_rows(t->options->champion_len);
+	task.block = training_image_rows(t, t->champion->scorer, t->options->champion_len, n);
 	task.x =
 		pgml_zalloc(arena, threads * task.block * (image->recipe.n_features + 1), sizeof(float));
 	task.out = pgml_array(arena, threads * task.block * k, sizeof(double));

@@ -11,9 +11,8 @@
 #include <string.h>
 
 #include "core/sort.h"
-#include "model/scorer.h"
 
-#define IMAGE_ROWS        PGML_BLOCK_ROWS /* rows of a parallel block, at most */
+#define BLOCK_FEATURES    2000000 /* of a parallel block, at most, where that allows PGML_BLOCK_ROWS */
 #define BOOTSTRAP_ROUNDS  200
 #define FEWEST_ROUNDS     50
 #define INTERVAL_LEVEL    0.95
@@ -27,11 +26,19 @@
 #define SECONDS_TO_PREPARE 1e-7
 
 int64_t
-training_image_rows(size_t image_len)
+training_image_rows(const Training *t, const PgmlScorer *scorer, size_t image_len, int64_t n)
 {
-	int64_t rows = training_rows_at_once(image_len);
+	int64_t threads = pgml_pool_threads(t->env->pool);
+	int64_t units = (n + threads * PGML_BLOCK_ROWS - 1) / (threads * PGML_BLOCK_ROWS);
+	int64_t most = pgml_scorer_rows(scorer) / PGML_BLOCK_ROWS;
+	int64_t memory = BLOCK_FEATURES / PGML_BLOCK_ROWS / (t->x.nfeatures + 1);
+	int64_t few = training_rows_at_once(image_len);
 
-	return rows < IMAGE_ROWS ? rows : IMAGE_ROWS;
+	if (most == 1)
+		return few < PGML_BLOCK_ROWS ? few : PGML_BLOCK_ROWS;
+	units = units < most ? units : most;
+	units = units < memory ? units : memory;
+	return (units > 1 ? units : 1) * PGML_BLOCK_ROWS;
 }
 
 /* ---- rows to score ---- */
@@ -191,14 +198,15 @@ predict_by_image(Training *t, PgmlArena *arena)
 {
 	const PgmlBuf *bytes = &t->result->image;
 	PgmlImage *image = pgml_array(arena, 1, sizeof(PgmlImage));
-	int64_t block = training_image_rows(bytes->len);
 	size_t threads = (size_t) pgml_pool_threads(t->env->pool);
-	ImageTask task = { .t = t, .block = block };
+	ImageTask task = { .t = t };
+	int64_t block;
 
 	if (!image)
 		return pgml_fail_nomem(t->env, "the scores");
 	PGML_TRY(pgml_image_open(bytes->data, bytes->len, arena, image, t->env->error));
 	PGML_TRY(pgml_scorer_create(t->env, arena, image, &task.scorer));
+	block = task.block = training_image_rows(t, task.scorer, bytes->len, t->scored.n);
 	task.x = pgml_array(arena, threads * block * t->x.nfeatures, sizeof(float));
 	task.scratch = pgml_array(arena, threads, pgml_scorer_scratch(task.scorer));
 	if (!task.x || !task.scratch)

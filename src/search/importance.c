@@ -10,7 +10,6 @@
 #include <math.h>
 
 #include "core/rng.h"
-#include "model/scorer.h"
 
 #define ROUNDS        5 /* shuffles of each column */
 #define FEWEST_ROUNDS 3 /* fewer give no interval worth the name */
@@ -78,7 +77,7 @@ score_shuffled(const Measure *m, const Bench *b, int32_t first, int32_t end, dou
 	env.pool = NULL;
 	for (int64_t start = 0; start < m->n; start += m->block)
 	{
-		PgmlBlock block = { b->x, PGML_BLOCK_ROWS, m->n - start };
+		PgmlBlock block = { b->x, m->block, m->n - start };
 
 		if (pgml_stopped(t->env))
 			return PGML_ERR_CANCELLED;
@@ -88,7 +87,7 @@ score_shuffled(const Measure *m, const Bench *b, int32_t first, int32_t end, dou
 			{
 				int64_t row = start + i;
 
-				b->x[f * PGML_BLOCK_ROWS + i] =
+				b->x[f * m->block + i] =
 					t->x.col[f][m->rows[f >= first && f < end ? b->from[row] : row]];
 			}
 		pgml_scorer_predict(m->scorer, &block, b->p + start * t->outputs, b->scratch);
@@ -197,12 +196,15 @@ prepare(Measure *m, PgmlArena *arena)
 	PGML_TRY(choose_rows(m, arena));
 	PGML_TRY(pgml_image_attach(bytes->data, bytes->len, arena, image, t->env->error));
 	PGML_TRY(pgml_scorer_create(t->env, arena, image, &m->scorer));
+	/* Threads share the columns, not the rows. */
+	m->block =
+		training_image_rows(t, m->scorer, bytes->len, m->n * pgml_pool_threads(t->env->pool));
 	for (size_t i = 0; i < threads; i++)
 	{
 		Bench *b = &m->bench[i];
 
 		b->from = pgml_array(arena, (size_t) m->n, sizeof(int32_t));
-		b->x = pgml_array(arena, PGML_BLOCK_ROWS * (size_t) t->x.nfeatures, sizeof(float));
+		b->x = pgml_array(arena, (size_t) m->block * t->x.nfeatures, sizeof(float));
 		b->p = pgml_array(arena, (size_t) (m->n * t->outputs), sizeof(double));
 		b->scratch = pgml_alloc(arena, pgml_scorer_scratch(m->scorer));
 		if (!b->from || !b->x || !b->p || !b->scratch)
@@ -261,7 +263,6 @@ training_measure_importance(Training *t)
 	for (int32_t i = 0; m.input && i < t->recipe.n_inputs; i++)
 		if (pgml_recipe_input(&t->recipe, i).used)
 			m.input[m.n_inputs++] = i;
-	m.block = training_image_rows(t->result->image.len);
 	m.until = limited ? pgml_now() + seconds : 0;
 	m.n = count_rows(t, m.n_inputs, limited ? seconds : WORK_SECONDS);
 	status = PGML_OK;

@@ -6,6 +6,7 @@
 
 #include "core/blas.h"
 #include "core/par.h"
+#include "model/scorer.h"
 #include "prep/recipe.h"
 #include "prep/target.h"
 #include "search/automl.h"
@@ -208,8 +209,12 @@ extern const char *training_undefined(const Training *t, const int32_t *rows, in
 /* List the training rows that validate; rows has room for all training rows. */
 extern int64_t training_validated(const Training *t, int32_t *rows);
 
-/* Rows of a block that an image of that many bytes predicts at a time. */
-extern int64_t training_image_rows(size_t image_len);
+/*
+ * Rows of a block in which n rows are predicted by the scorer of an image of that many bytes: as many as suit a scorer of large
+ * blocks, but so few that each thread has some; for others no more than take a few milliseconds.
+ */
+extern int64_t training_image_rows(const Training *t, const PgmlScorer *scorer, size_t image_len,
+								   int64_t n);
 
 /*
  * calibrate.c: learn from the out-of-fold predictions of the models with a weight how large errors are; then, when the rows

@@ -40,6 +40,22 @@ SELECT 1 FROM automl_train('w', 'plants', 'kind', algorithms => '{gradient_boost
 SELECT algorithm FROM automl_train('w', 'plants', 'kind', algorithms => '{decision_tree}', hyperparams => '{"criterion": "squared_error"}', max_trials => 1);
 SELECT algorithm, status, error FROM automl_leaderboard('w') WHERE algorithm = 'decision_tree';
 
+-- Blocks of forests are larger, and every prediction is the one that its row gets by itself.
+CREATE TABLE garden AS SELECT row_number() OVER () AS row, p.* FROM plants p, generate_series(1, 20);
+ANALYZE garden;
+DO $$
+DECLARE plan text;
+BEGIN
+    FOR plan IN EXECUTE 'EXPLAIN (ANALYZE, BUFFERS OFF, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT predict(''random_forest'', g) FROM garden g' LOOP
+        IF plan ~ 'Block' THEN RAISE WARNING '%', btrim(plan); END IF;
+    END LOOP;
+END $$;
+SET pgml_auto.block_scoring = off;
+CREATE TABLE singly AS SELECT row, predict_proba('random_forest', g, 'fern') AS p FROM garden g;
+SET pgml_auto.block_scoring = on;
+CREATE TABLE in_blocks AS SELECT row, predict_proba('random_forest', g, 'fern') AS p FROM garden g;
+SELECT count(*), bool_and(s.p = b.p) AS same FROM singly s JOIN in_blocks b USING (row);
+
 -- Nobody named them: nobody tries them.
 SELECT count(*) FROM automl_train('all', 'plants', 'kind', max_trials => 2, hyperparams => '{"n_estimators": 5}');
 SELECT DISTINCT algorithm FROM automl_leaderboard('all') ORDER BY 1;
