@@ -1,9 +1,10 @@
 /*
- * linear.c - learner `linear`: ridge regression, logistic and multinomial regression with an L2 penalty.
+ * linear.c - learner `linear`: ridge, lasso and elastic net; logistic, multinomial and Poisson regression with the same penalties.
  *
- * The objective is  sum of w_i loss_i + alpha / 2 * sum of squared coefficients,  intercepts not penalised, on the
- * scaled features of linear_design.c: loss is half the squared error (of the target scaled to deviation 1)
- * or log loss.  So alpha is scikit-learn's Ridge(alpha), and 1/C of its LogisticRegression.
+ * The objective is  sum of w_i loss_i + alpha * (l1_ratio * sum of |b| + (1 - l1_ratio) / 2 * sum of b^2)  over the coefficients b,
+ * intercepts not penalised, on the scaled features of linear_design.c: loss is half the squared error (of the target scaled to
+ * deviation 1), log loss, or that of Poisson regression.  So alpha is scikit-learn's Ridge(alpha), 1/C of its LogisticRegression, and
+ * the number of rows times the alpha of its ElasticNet and PoissonRegressor.
  *
  * With validation rows the penalties of a path are fitted from strong to weak, each starting where the
  * one before ended, and the one with the least validation loss is kept; the path ends early once
@@ -11,37 +12,7 @@
  */
 #include "learner/linear_internal.h"
 
-#include <string.h>
-
-#include "core/par.h"
-
 #define PATIENCE 3
-
-enum
-{
-	PARAM_ALPHA,
-	PARAM_N_ALPHAS,
-	PARAM_PATH_POSITION,
-	PARAM_MAX_ITER,
-	PARAM_TOL,
-	N_PARAMS
-};
-
-static const PgmlParam linear_params[N_PARAMS] = {
-	[PARAM_ALPHA] = { "alpha", "reg_lambda lambda_l2 l2", PGML_PARAM_REAL, 0, 1e12, 1, true,
-					  "L2 penalty; when not given, chosen on validation rows from a path of penalties, else "
-					  "1 for weights of mean 1.",
-					  NULL },
-	[PARAM_N_ALPHAS] = { "n_alphas", NULL, PGML_PARAM_INT, 1, 1000, 12, false,
-						 "Penalties on the path.", NULL },
-	[PARAM_PATH_POSITION] = { "path_position", NULL, PGML_PARAM_INT, 0, 1000, 0, false,
-							  "Use the path's penalty with this number, from 1, without choosing; 0: choose.",
-							  NULL },
-	[PARAM_MAX_ITER] = { "max_iter", "max_iterations", PGML_PARAM_INT, 1, 100000, 200, true,
-						 "Steps of the optimiser for each penalty.", NULL },
-	[PARAM_TOL] = { "tol", NULL, PGML_PARAM_REAL, 0, 1, 1e-5, true,
-					"Stop when a step gains less than this share of the objective.", NULL },
-};
 
 /* One fit. */
 typedef struct LinearFit
@@ -49,12 +20,16 @@ typedef struct LinearFit
 	const PgmlEnv *env;
 	const PgmlDataset *data;
 	const PgmlParams *params;
+	PgmlLinearConfig config;
 	PgmlArena *arena;
 	PgmlLinearDesign design;
 	PgmlLinearRows train;
 	PgmlLinearRows valid; /* n = 0: none */
 	PgmlLinearPass pass;
-	PgmlLinearSolver *solver;
+	PgmlLinearSolver *solver; /* the one or the other */
+	PgmlLinearNewton *newton;
+	double
+		strongest; /* on absolute values: no less makes all coefficients 0; of weights that add up to 1 */
 	int64_t n_coefs;
 	double *coef;
 	double *best;
@@ -63,6 +38,13 @@ typedef struct LinearFit
 	bool out_of_time;
 } LinearFit;
 
+/* Whether Newton's method is used, else limited-memory BFGS, which knows no penalty on absolute values. */
+static bool
+wants_newton(const PgmlLinearConfig *config, int64_t n_rows)
+{
+	return config->l1_ratio > 0 || pgml_linear_newton_is_direct(config->loss, n_rows);
+}
+
 /* What the arrays of a fit take, the matrix excepted. */
 static int64_t
 linear_memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
@@ -70,14 +52,20 @@ linear_memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payloa
 	int outputs = pgml_task_outputs(data->task, data->n_classes);
 	int64_t rows = pgml_linear_max_rows(data->x);
 	int64_t coefs = rows * outputs * (int64_t) sizeof(double);
+	PgmlError error = { .status = PGML_OK };
+	PgmlEnv env = { .error = &error };
+	PgmlLinearConfig config;
 	int64_t bytes, slack;
 
-	(void) params;
 	*payload = (int64_t) sizeof(PgmlLinearHeader) +
 			   data->x->nfeatures * (int64_t) sizeof(PgmlLinearFeature) + coefs +
 			   rows * (int64_t) sizeof(double);
-	bytes = pgml_linear_design_memory(data) + pgml_linear_rows_memory(data) +
-			pgml_linear_solver_memory(rows, outputs, pgml_linear_max_chunks(data)) + 4 * coefs;
+	if (pgml_linear_read_config(&env, data, params, &config) != PGML_OK)
+		config.l1_ratio = 0; /* fit() will say what is wrong */
+	bytes = pgml_linear_design_memory(data) + pgml_linear_rows_memory(data) + 4 * coefs;
+	bytes += wants_newton(&config, rows) ?
+				 pgml_linear_newton_memory(rows, outputs, pgml_linear_max_chunks(data)) :
+				 pgml_linear_solver_memory(rows, outputs, pgml_linear_max_chunks(data));
 	/* Chunks of the arena, which grow with what is asked for. */
 	slack = ((int64_t) 128 << 10) + bytes / 2;
 	return bytes + (slack < (1 << 20) ? slack : 1 << 20);
@@ -119,26 +107,58 @@ start_coefficients(LinearFit *l, double *curvature)
 	return PGML_OK;
 }
 
-/* Penalty number i of the path, relative to the sum of the weights: from strong to weak in equal ratios. */
+/*
+ * Penalty number i of the path, relative to the sum of the weights: from strong to weak in equal ratios.  With a penalty on
+ * absolute values it begins where the first coefficient appears, and ends at a thousandth of that (a hundredth for more columns than rows),
+ * as in Friedman, Hastie and Tibshirani 2010.
+ */
 static double
 path_alpha(const LinearFit *l, int i)
 {
 	double n = (double) l->train.n_weighted;
 	double strong = fmax(0.1, 10 / n);
 	double weak = 0.01 / n;
-	int last = (int) l->params->v[PARAM_N_ALPHAS] - 1;
+	int last = l->config.n_alphas - 1;
 
+	if (l->config.l1_ratio > 0)
+	{
+		strong = l->strongest / fmax(l->config.l1_ratio, 1e-3);
+		weak = strong * ((double) l->design.n_rows > n ? 1e-2 : 1e-3);
+	}
 	return last > 0 ? strong * pow(weak / strong, (double) i / last) : strong;
+}
+
+/* The gradient's largest part where no column counts. */
+static PgmlStatus
+find_strongest(LinearFit *l)
+{
+	double *gradient = pgml_array(l->arena, (size_t) l->n_coefs, sizeof(double));
+	double loss;
+	bool late;
+
+	if (gradient == NULL)
+		return pgml_fail_nomem(l->env, "learner \"linear\"");
+	PGML_TRY(pgml_linear_loss(&l->pass, &l->train, l->coef, &loss, gradient, &late));
+	l->strongest = 1e-10;
+	for (int64_t i = l->design.outputs; !late && i < l->n_coefs; i++)
+		l->strongest = fmax(l->strongest, fabs(gradient[i]));
+	return PGML_OK;
 }
 
 /* Minimise for one penalty from where the coefficients are. */
 static PgmlStatus
 solve(LinearFit *l, double alpha, bool *late)
 {
+	const PgmlLinearConfig *c = &l->config;
+	double l1 = c->l1_ratio * alpha;
+	double l2 = (1 - c->l1_ratio) * alpha;
 	/* Without any penalty a minimum need not exist; this one is too weak to be seen. */
-	alpha = fmax(alpha, 1e-10);
-	PGML_TRY(pgml_linear_solve(l->solver, alpha, (int) l->params->v[PARAM_MAX_ITER],
-							   l->params->v[PARAM_TOL], l->coef, late));
+	if (!(l1 > 0))
+		l2 = fmax(l2, 1e-10);
+	if (l->newton != NULL)
+		PGML_TRY(pgml_linear_newton_solve(l->newton, l1, l2, c->max_iter, c->tol, l->coef, late));
+	else
+		PGML_TRY(pgml_linear_solve(l->solver, l2, c->max_iter, c->tol, l->coef, late));
 	l->out_of_time |= *late;
 	return PGML_OK;
 }
@@ -167,11 +187,10 @@ fit_one(LinearFit *l, double alpha, int position)
 static PgmlStatus
 fit_path(LinearFit *l)
 {
-	int n_alphas = (int) l->params->v[PARAM_N_ALPHAS];
 	double least = INFINITY;
 	int worse = 0;
 
-	for (int i = 0; i < n_alphas && worse < PATIENCE; i++)
+	for (int i = 0; i < l->config.n_alphas && worse < PATIENCE; i++)
 	{
 		double alpha = path_alpha(l, i);
 		bool late = false;
@@ -195,25 +214,35 @@ fit_path(LinearFit *l)
 	return PGML_OK;
 }
 
+/* A penalty in units of the target, relative to this weight; not so large that a product with it could overflow. */
+static double
+relative_alpha(const LinearFit *l, double weight)
+{
+	double unit = l->config.loss == PGML_LINEAR_POISSON ? l->design.y_unit : 1;
+
+	return fmin(l->config.alpha / unit / weight, 1e100);
+}
+
 /* Which of the three ways the settings and rows ask for. */
 static PgmlStatus
 fit_coefficients(LinearFit *l)
 {
-	const PgmlParams *params = l->params;
-	int position = (int) params->v[PARAM_PATH_POSITION];
+	const PgmlLinearConfig *c = &l->config;
+	bool path = !c->alpha_given && (c->position > 0 || l->valid.n > 0);
 
-	if (params->given[PARAM_ALPHA])
-		return fit_one(l, params->v[PARAM_ALPHA] / l->train.weight, 0);
-	if (position > 0)
+	if (path && c->l1_ratio > 0)
+		PGML_TRY(find_strongest(l));
+	if (c->alpha_given)
+		return fit_one(l, relative_alpha(l, l->train.weight), 0);
+	if (c->position > 0)
 	{
-		int last = (int) params->v[PARAM_N_ALPHAS];
+		int position = c->position < c->n_alphas ? c->position : c->n_alphas;
 
-		position = position < last ? position : last;
 		return fit_one(l, path_alpha(l, position - 1), position);
 	}
-	if (l->valid.n > 0)
+	if (path)
 		return fit_path(l);
-	return fit_one(l, params->v[PARAM_ALPHA] / (double) l->train.n_weighted, 0);
+	return fit_one(l, relative_alpha(l, (double) l->train.n_weighted), 0);
 }
 
 /* A regression's coefficients in units of the target. */
@@ -222,6 +251,11 @@ unscale(LinearFit *l)
 {
 	const PgmlLinearDesign *design = &l->design;
 
+	if (design->loss == PGML_LINEAR_POISSON)
+	{
+		l->best[0] += log(design->y_unit);
+		return;
+	}
 	for (int64_t i = 0; i < l->n_coefs; i++)
 		l->best[i] *= design->y_sd * design->y_unit;
 	l->best[0] += design->y_mean * design->y_unit;
@@ -239,6 +273,11 @@ write_payload(LinearFit *l, PgmlBuf *out)
 	header.nfeatures = (uint32_t) l->data->x->nfeatures;
 	header.rows = (uint32_t) design->n_rows;
 	header.alpha = l->alpha * l->train.weight;
+	if (design->loss == PGML_LINEAR_POISSON)
+	{
+		header.alpha *= design->y_unit;
+		header.link = PGML_LINEAR_LINK_LOG;
+	}
 	if (l->data->task == PGML_TASK_REGRESSION)
 		unscale(l);
 	for (int64_t i = 0; i < l->n_coefs; i++)
@@ -262,7 +301,8 @@ prepare(LinearFit *l)
 	const PgmlDataset *data = l->data;
 	double curvature;
 
-	PGML_TRY(pgml_linear_design(env, l->arena, data, &l->design));
+	PGML_TRY(pgml_linear_read_config(env, data, l->params, &l->config));
+	PGML_TRY(pgml_linear_design(env, l->arena, data, l->config.loss, &l->design));
 	l->out_of_time = l->design.out_of_time;
 	PGML_TRY(pgml_linear_rows(env, l->arena, &l->design, data->rows, data->n, &l->train));
 	if (data->valid_rows != NULL && data->n_valid > 0)
@@ -277,6 +317,8 @@ prepare(LinearFit *l)
 		return pgml_fail_nomem(env, "learner \"linear\"");
 	PGML_TRY(start_coefficients(l, &curvature));
 	PGML_TRY(pgml_linear_pass_init(env, l->arena, &l->design, &l->train, &l->pass));
+	if (wants_newton(&l->config, l->design.n_rows))
+		return pgml_linear_newton(&l->pass, l->arena, &l->train, &l->newton);
 	return pgml_linear_solver(&l->pass, l->arena, &l->train, curvature, &l->solver);
 }
 
@@ -323,11 +365,13 @@ linear_fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params
 
 const PgmlLearner pgml_learner_linear = {
 	.name = "linear",
-	.summary = "Ridge regression, or logistic and multinomial regression with an L2 penalty.",
+	.summary =
+		"Linear, logistic, multinomial or Poisson regression with penalties on squared or absolute "
+		"weights.",
 	.tasks = PGML_TASK_ANY,
 	.needs_blas = true,
-	.params = linear_params,
-	.n_params = N_PARAMS,
+	.params = pgml_linear_params,
+	.n_params = PGML_LINEAR_N_PARAMS,
 	.memory = linear_memory,
 	.fit = linear_fit,
 	.verify = pgml_linear_verify,

@@ -332,10 +332,15 @@ measure_target(const PgmlEnv *env, PgmlLinearDesign *design)
 		return PGML_OK;
 	for (int64_t i = 0; i < data->n; i++)
 	{
+		double y = data->y[data->rows[i]];
+
 		if (i % POLL_ROWS == 0 && pgml_stopped(env))
 			return pgml_fail_cancelled(env);
+		if (design->loss == PGML_LINEAR_POISSON && y < 0)
+			return pgml_fail(env->error, PGML_ERR_DATA,
+							 "objective \"poisson\" needs a target without negative values");
 		total += pgml_linear_weight(data, data->rows[i]);
-		largest = fmax(largest, fabs(data->y[data->rows[i]]));
+		largest = fmax(largest, fabs(y));
 	}
 	if (largest > 0)
 		design->y_unit = largest;
@@ -348,6 +353,14 @@ measure_target(const PgmlEnv *env, PgmlLinearDesign *design)
 				(data->y[data->rows[i]] / design->y_unit);
 	if (pgml_stopped(env))
 		return pgml_fail_cancelled(env);
+	if (design->loss == PGML_LINEAR_POISSON)
+	{
+		if (!(design->y_unit * mean > 0))
+			return pgml_fail(env->error, PGML_ERR_DATA,
+							 "objective \"poisson\" needs a target that is not 0 everywhere");
+		design->y_unit *= mean;
+		return PGML_OK;
+	}
 	for (int64_t i = 0; i < data->n; i++)
 	{
 		double d = data->y[data->rows[i]] / design->y_unit - mean;
@@ -361,7 +374,7 @@ measure_target(const PgmlEnv *env, PgmlLinearDesign *design)
 
 PgmlStatus
 pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data,
-				   PgmlLinearDesign *design)
+				   PgmlLinearLoss loss, PgmlLinearDesign *design)
 {
 	size_t nfeatures = (size_t) data->x->nfeatures;
 	size_t threads = (size_t) pgml_pool_threads(env->pool);
@@ -369,6 +382,7 @@ pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data
 
 	memset(design, 0, sizeof(*design));
 	design->data = data;
+	design->loss = loss;
 	design->cache_bytes = PGML_LINEAR_COPY_BYTES;
 	design->outputs = pgml_task_outputs(data->task, data->n_classes);
 	if (pgml_linear_max_rows(data->x) * design->outputs > INT32_MAX)

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "core/arena.h"
+#include "core/par.h"
 #include "learner/learner.h"
 
 /* Stored in payloads: never renumber. */
@@ -51,12 +52,23 @@ typedef struct PgmlLinearHeader
 	uint32_t outputs;
 	uint32_t nfeatures;
 	uint32_t rows;
-	uint32_t reserved;
-	double alpha; /* the penalty the coefficients were fitted with */
+	uint32_t link; /* PGML_LINEAR_LINK_*; 0 before version 3 */
+	double alpha;  /* the penalty the coefficients were fitted with */
 } PgmlLinearHeader;
 
-#define PGML_LINEAR_VERSION          2u
+#define PGML_LINEAR_VERSION          3u
+#define PGML_LINEAR_VERSION_NO_LINK  2u /* still read: every score is of the task's own kind */
 #define PGML_LINEAR_VERSION_NO_MEANS 1u /* still read; explanations need the means */
+
+/* What a score is; stored: never renumber. */
+enum
+{
+	PGML_LINEAR_LINK_TASK = 0, /* the value, the log-odds, or what softmax makes probabilities of */
+	PGML_LINEAR_LINK_LOG = 1   /* regression: the logarithm of the value */
+};
+
+/* Scores are kept within this on both sides before exp(): the prediction is a number then. */
+#define PGML_LINEAR_MOST_LOG 700.0
 
 /* A number that is not missing, within the range of the training rows. */
 static inline double
@@ -85,6 +97,24 @@ pgml_linear_log_value(const PgmlLinearFeature *f, double x)
 	return (pgml_linear_log(x, f->unit) - f->log_mean) * f->log_factor;
 }
 
+/* Scores to probabilities that add up to 1, whatever the scores are. */
+static inline void
+pgml_linear_softmax(double *z, int k)
+{
+	double top = z[0];
+	double sum = 0;
+
+	for (int o = 1; o < k; o++)
+		top = fmax(top, z[o]);
+	for (int o = 0; o < k; o++)
+	{
+		z[o] = exp(z[o] - top);
+		sum += z[o];
+	}
+	for (int o = 0; o < k; o++)
+		z[o] /= sum;
+}
+
 /* Coefficient row of a categorical value; anything that is no level counts as missing. */
 static inline uint32_t
 pgml_linear_level_row(const PgmlLinearFeature *f, float x)
@@ -101,6 +131,36 @@ pgml_linear_level_row(const PgmlLinearFeature *f, float x)
 /* A copy of the design is made when it takes no more than this. */
 #define PGML_LINEAR_COPY_BYTES ((int64_t) 256 << 20)
 
+/* ---- linear_params.c: what is asked for ---- */
+
+typedef enum PgmlLinearLoss
+{
+	PGML_LINEAR_SQUARED,  /* (y - z)^2 / 2 */
+	PGML_LINEAR_LOGISTIC, /* log(1 + exp(z)) - y z */
+	PGML_LINEAR_SOFTMAX,  /* log of the sum of exp(z) - z of the row's class */
+	PGML_LINEAR_POISSON   /* exp(z) - y z */
+} PgmlLinearLoss;
+
+typedef struct PgmlLinearConfig
+{
+	PgmlLinearLoss loss;
+	double alpha;
+	bool alpha_given;
+	double l1_ratio; /* share of the penalty on absolute values */
+	int n_alphas;
+	int position;
+	int max_iter;
+	double tol;
+} PgmlLinearConfig;
+
+#define PGML_LINEAR_N_PARAMS 8
+
+extern const PgmlParam pgml_linear_params[PGML_LINEAR_N_PARAMS];
+
+/* Settings as they are meant; PGML_ERR_BADARG says which of them do not go together, or with the task. */
+extern PgmlStatus pgml_linear_read_config(const PgmlEnv *env, const PgmlDataset *data,
+										  const PgmlParams *params, PgmlLinearConfig *config);
+
 /* ---- linear_design.c: how features meet their coefficients ---- */
 
 typedef struct PgmlLinearDesign
@@ -111,9 +171,15 @@ typedef struct PgmlLinearDesign
 	int n_dense;
 	int n_categories;
 	int outputs;
-	int64_t cache_bytes;         /* a copy of the design larger than this is not made */
-	double y_unit, y_mean, y_sd; /* regression learns ((y / y_unit) - y_mean) / y_sd */
-	bool out_of_time;            /* some features were left unused because the deadline came */
+	int64_t cache_bytes; /* a copy of the design larger than this is not made */
+	PgmlLinearLoss loss;
+
+	/*
+	 * A regression learns ((y / y_unit) - y_mean) / y_sd; with the Poisson loss y_unit is the mean of y, and the others are 0
+	 * and 1.
+	 */
+	double y_unit, y_mean, y_sd;
+	bool out_of_time; /* some features were left unused because the deadline came */
 } PgmlLinearDesign;
 
 /* Rows of the dataset, their weights scaled to add up to 1, and how passes over them are cut. */
@@ -139,7 +205,10 @@ typedef struct PgmlLinearBlock
 	int32_t *level;
 	double *y;
 	double *w;
-	double *z; /* n x outputs */
+	double *z;      /* n x outputs */
+	double *weight; /* n: factors of the cross products */
+	double *
+		chosen; /* n x (1 + n_dense): columns chosen for cross products, scaled by the roots of the factors */
 } PgmlLinearBlock;
 
 /* Weight of a row of the matrix. */
@@ -149,9 +218,12 @@ pgml_linear_weight(const PgmlDataset *data, int32_t row)
 	return data->w != NULL ? data->w[row] : 1.0;
 }
 
-/* Measure every feature on the training rows and lay out the coefficients. */
+/*
+ * Measure every feature on the training rows and lay out the coefficients; PGML_ERR_DATA for a target that the loss is not
+ * made for.
+ */
 extern PgmlStatus pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data,
-									 PgmlLinearDesign *design);
+									 PgmlLinearLoss loss, PgmlLinearDesign *design);
 
 /* Bytes that measuring a design and keeping it takes. */
 extern int64_t pgml_linear_design_memory(const PgmlDataset *data);
@@ -205,14 +277,74 @@ extern PgmlStatus pgml_linear_pass_init(const PgmlEnv *env, PgmlArena *arena,
 extern PgmlStatus pgml_linear_loss(PgmlLinearPass *pass, const PgmlLinearRows *rows,
 								   const double *coef, double *loss, double *gradient, bool *late);
 
-/*
- * Weighted cross products of all design columns (n_rows x n_rows, lower triangle in row-major order), or with
- * gram false only the n_rows sums of squares.  *late as above.
- */
-extern PgmlStatus pgml_linear_moments(PgmlLinearPass *pass, const PgmlLinearRows *rows, bool gram,
-									  double *out, bool *late);
+/* Run fn for every chunk; says whether the deadline cut it short. chunk_late[] has room for n_chunks. */
+extern PgmlStatus pgml_linear_run(PgmlLinearPass *pass, int64_t n_chunks, PgmlBlockFn fn, void *arg,
+								  bool *late);
 
-/* ---- linear_solve.c: minimise loss + penalty ---- */
+/* True when a chunk must end before its next block: stopped, or the deadline has come. */
+extern bool pgml_linear_chunk_ends(PgmlLinearPass *pass, int64_t chunk);
+
+/* out = the sums of the chunks, size numbers each, added in order. */
+extern void pgml_linear_add_chunks(const double *sums, int64_t n_chunks, int64_t size, double *out);
+
+/* First block of a chunk. */
+static inline int64_t
+pgml_linear_chunk_begin(const PgmlLinearRows *rows, int64_t chunk, int64_t n_chunks)
+{
+	return chunk * rows->n_blocks / n_chunks;
+}
+
+/* Scores of a loaded block: z = design x coef. */
+extern void pgml_linear_scores(const PgmlLinearPass *pass, const double *coef, PgmlLinearBlock *b);
+
+/* The loss is quadratic in the scores: its curvature is the same everywhere. */
+static inline bool
+pgml_linear_is_quadratic(const PgmlLinearDesign *design)
+{
+	return design->loss == PGML_LINEAR_SQUARED;
+}
+
+/* Gain that is not worth a step.  A Poisson loss may be 0 or less; that of the mean alone is 1. */
+static inline double
+pgml_linear_least_gain(const PgmlLinearDesign *design, double tol, double objective)
+{
+	return tol * (design->loss == PGML_LINEAR_POISSON ? 1 : fabs(objective));
+}
+
+/* ---- linear_moments.c: cross products of design columns ---- */
+
+/* Columns that take part: the intercept, dense ones, columns of levels, in the order of the design. */
+typedef struct PgmlLinearSubset
+{
+	int32_t *column; /* n_columns, rising; column[0] is 0 */
+	int32_t *place;  /* n_rows: place in column, -1: none */
+	int n_columns;
+	int n_dense; /* of them, the intercept left out */
+} PgmlLinearSubset;
+
+/* Room for a subset of all columns, and the subset of all. */
+extern PgmlStatus pgml_linear_subset(const PgmlEnv *env, PgmlArena *arena,
+									 const PgmlLinearDesign *design, PgmlLinearSubset *subset);
+
+/* Fill place and n_dense from column and n_columns. */
+extern void pgml_linear_set_places(const PgmlLinearDesign *design, PgmlLinearSubset *subset);
+
+/* Weighted sums of squares of all design columns. *late as above. */
+extern PgmlStatus pgml_linear_squares(PgmlLinearPass *pass, const PgmlLinearRows *rows, double *out,
+									  bool *late);
+
+/*
+ * Second derivatives of the mean loss by the coefficients of a subset of columns for outputs first .. first + n - 1, at coef
+ * (NULL: of half the squared error): a symmetric matrix of n x n_columns rows, ordered by output, then column.
+ */
+extern PgmlStatus pgml_linear_hessian(PgmlLinearPass *pass, const PgmlLinearRows *rows,
+									  const PgmlLinearSubset *subset, const double *coef, int first,
+									  int n, double *out, bool *late);
+
+/* Bytes that the sums take at most while they are computed. */
+extern int64_t pgml_linear_moments_memory(int64_t size, int64_t n_chunks);
+
+/* ---- linear_solve.c: minimise loss + penalty on squares ---- */
 
 typedef struct PgmlLinearSolver PgmlLinearSolver;
 
@@ -230,6 +362,55 @@ extern PgmlStatus pgml_linear_solve(PgmlLinearSolver *solver, double alpha, int 
 
 /* Bytes of a solver and its passes at most. */
 extern int64_t pgml_linear_solver_memory(int64_t n_rows, int outputs, int64_t n_chunks);
+
+/* ---- linear_quadratic.c: a quadratic function with a penalty on absolute values ---- */
+
+/*
+ * min over x of  r0'(x - x0) + (x - x0)'(H + diag(extra))(x - x0) / 2 + sum of l1[j] |x[j]|:  x0 is what x is at the start, and r
+ * holds r0.
+ */
+typedef struct PgmlLinearQuadratic
+{
+	const PgmlEnv *env;
+	const PgmlBlas *blas;
+	int n;
+	const double *h; /* n x n, symmetric, no negative eigenvalue */
+	double *extra;
+	double *l1;
+	double *x;
+	double *r;      /* gradient of the smooth part at x; kept up to date */
+	double *square; /* scratch: n x n */
+	double *vector;
+	int32_t *face;
+} PgmlLinearQuadratic;
+
+/* Room for n unknowns. */
+extern PgmlStatus pgml_linear_quadratic(const PgmlEnv *env, PgmlArena *arena, const PgmlBlas *blas,
+										int64_t n, PgmlLinearQuadratic *q);
+
+/* Move x to the minimum, to about `gain` of the function's value; sets *late when the deadline ends it early. */
+extern PgmlStatus pgml_linear_minimise(PgmlLinearQuadratic *q, double gain, bool *late);
+
+extern int64_t pgml_linear_quadratic_memory(int64_t n);
+
+/* ---- linear_newton.c: minimise loss + penalties on squares and absolute values ---- */
+
+typedef struct PgmlLinearNewton PgmlLinearNewton;
+
+extern PgmlStatus pgml_linear_newton(PgmlLinearPass *pass, PgmlArena *arena,
+									 const PgmlLinearRows *rows, PgmlLinearNewton **out);
+
+/*
+ * Move coef to the minimum of loss + l1 * sum of absolute + l2 / 2 * sum of squared coefficients (intercepts left out); l1 and
+ * l2 are relative to the sum of the weights.  As pgml_linear_solve() otherwise.
+ */
+extern PgmlStatus pgml_linear_newton_solve(PgmlLinearNewton *newton, double l1, double l2,
+										   int max_iter, double tol, double *coef, bool *late);
+
+/* Can the problem be solved from cross products alone, computed once? Then the method is the best for any penalty. */
+extern bool pgml_linear_newton_is_direct(PgmlLinearLoss loss, int64_t n_rows);
+
+extern int64_t pgml_linear_newton_memory(int64_t n_rows, int outputs, int64_t n_chunks);
 
 /* ---- linear_payload.c: the stored form ---- */
 

@@ -44,6 +44,15 @@ number_is_good(const PgmlLinearHeader *header, const PgmlLinearFeature *f)
 		   isfinite(f->log_factor);
 }
 
+/* Only regression of version 3 knows another link than the task's. */
+static bool
+link_is_good(const PgmlLinearHeader *header, PgmlTask task)
+{
+	return header->link == PGML_LINEAR_LINK_TASK ||
+		   (header->link == PGML_LINEAR_LINK_LOG && header->version == PGML_LINEAR_VERSION &&
+			task == PGML_TASK_REGRESSION);
+}
+
 /* The first part of the checks: everything that needs no other part. */
 static bool
 header_is_good(const uint8_t *payload, size_t len, const PgmlShape *shape, PgmlLinearHeader *header)
@@ -54,12 +63,11 @@ header_is_good(const uint8_t *payload, size_t len, const PgmlShape *shape, PgmlL
 	if (len < sizeof(*header) || shape->nfeatures < 0)
 		return false;
 	memcpy(header, payload, sizeof(*header));
-	if ((header->version != PGML_LINEAR_VERSION &&
-		 header->version != PGML_LINEAR_VERSION_NO_MEANS) ||
+	if (header->version < PGML_LINEAR_VERSION_NO_MEANS || header->version > PGML_LINEAR_VERSION ||
 		header->task != (uint32_t) shape->task ||
 		header->outputs != (uint32_t) pgml_task_outputs(shape->task, shape->n_classes) ||
 		header->nfeatures != (uint32_t) shape->nfeatures || header->outputs < 1 ||
-		header->rows < 1 || header->reserved != 0 || !isfinite(header->alpha))
+		header->rows < 1 || !link_is_good(header, shape->task) || !isfinite(header->alpha))
 		return false;
 	room = len - sizeof(*header);
 	if (room / sizeof(PgmlLinearFeature) < header->nfeatures)
@@ -138,24 +146,6 @@ score_row(const PgmlLinearHeader *header, const PgmlLinearFeature *features, con
 	}
 }
 
-/* Scores to probabilities that add up to 1, whatever the scores are. */
-static void
-softmax(double *z, int k)
-{
-	double top = z[0];
-	double sum = 0;
-
-	for (int o = 1; o < k; o++)
-		top = fmax(top, z[o]);
-	for (int o = 0; o < k; o++)
-	{
-		z[o] = exp(z[o] - top);
-		sum += z[o];
-	}
-	for (int o = 0; o < k; o++)
-		z[o] /= sum;
-}
-
 /* Probability of a score, without overflow. */
 static double
 logistic(double z)
@@ -182,6 +172,8 @@ pgml_linear_predict(const uint8_t *payload, const PgmlShape *shape, const float 
 		if (shape->task == PGML_TASK_BINARY)
 			z[0] = logistic(z[0]);
 		else if (shape->task == PGML_TASK_MULTICLASS)
-			softmax(z, (int) k);
+			pgml_linear_softmax(z, (int) k);
+		else if (header->link == PGML_LINEAR_LINK_LOG)
+			z[0] = exp(fmin(fmax(z[0], -PGML_LINEAR_MOST_LOG), PGML_LINEAR_MOST_LOG));
 	}
 }

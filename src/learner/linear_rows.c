@@ -180,8 +180,10 @@ pgml_linear_blocks(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign 
 		b->y = pgml_array(arena, n, sizeof(double));
 		b->w = pgml_array(arena, n, sizeof(double));
 		b->z = pgml_array(arena, n * (size_t) design->outputs, sizeof(double));
+		b->weight = pgml_array(arena, n, sizeof(double));
+		b->chosen = pgml_array(arena, n * (size_t) (design->n_dense + 1), sizeof(double));
 		if (b->narrow == NULL || b->dense == NULL || b->level == NULL || b->y == NULL ||
-			b->w == NULL || b->z == NULL)
+			b->w == NULL || b->z == NULL || b->weight == NULL || b->chosen == NULL)
 			return NULL;
 	}
 	return blocks;
@@ -236,7 +238,7 @@ pgml_linear_rows_memory(const PgmlDataset *data)
 	int64_t block = BLOCK_NUMBERS > MIN_BLOCK_ROWS * width ? BLOCK_NUMBERS : MIN_BLOCK_ROWS * width;
 	int64_t most = largest_block(data, MAX_BLOCK_ROWS) * width;
 
-	block = (block < most ? block : most) * (int64_t) (sizeof(float) + sizeof(double));
+	block = (block < most ? block : most) * (int64_t) (sizeof(float) + 2 * sizeof(double));
 	if (copies > 2 * PGML_LINEAR_COPY_BYTES)
 		copies = 2 * PGML_LINEAR_COPY_BYTES;
 	return copies + block;

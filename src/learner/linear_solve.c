@@ -1,5 +1,5 @@
 /*
- * linear_solve.c - limited-memory BFGS (Liu and Nocedal 1989) for all three tasks.
+ * linear_solve.c - limited-memory BFGS (Liu and Nocedal 1989) for penalties on squares.
  *
  * The metric it starts from is the curvature of the problem itself, taken as constant: the cross
  * products of the design times a typical second derivative of the loss, plus the penalty, factored by
@@ -326,6 +326,7 @@ pgml_linear_solver(PgmlLinearPass *pass, PgmlArena *arena, const PgmlLinearRows 
 				   double curvature, PgmlLinearSolver **out)
 {
 	PgmlLinearSolver *s = pgml_zalloc(arena, 1, sizeof(PgmlLinearSolver));
+	PgmlLinearSubset all;
 	bool late;
 
 	if (s == NULL)
@@ -339,9 +340,11 @@ pgml_linear_solver(PgmlLinearPass *pass, PgmlArena *arena, const PgmlLinearRows 
 	s->gram = gram_fits(s->n_rows, s->outputs);
 	if (!allocate(s, arena))
 		return pgml_fail_nomem(pass->env, "learner \"linear\"");
-	PGML_TRY(pgml_linear_moments(pass, rows, s->gram, s->moments, &late));
 	*out = s;
-	return PGML_OK;
+	if (!s->gram)
+		return pgml_linear_squares(pass, rows, s->moments, &late);
+	PGML_TRY(pgml_linear_subset(pass->env, arena, pass->design, &all));
+	return pgml_linear_hessian(pass, rows, &all, NULL, 0, 1, s->moments, &late);
 }
 
 int64_t
@@ -349,11 +352,9 @@ pgml_linear_solver_memory(int64_t n_rows, int outputs, int64_t n_chunks)
 {
 	int64_t vectors = n_rows * outputs * (2 * MEMORY + 5 + n_chunks);
 	int64_t squares = n_rows * n_rows;
-	int64_t sums = squares * n_chunks;
 
 	if (!gram_fits(n_rows, outputs))
-		return (vectors + 2 * n_rows * n_chunks) * (int64_t) sizeof(double);
-	if (sums > PGML_LINEAR_MOMENT_NUMBERS)
-		sums = squares > PGML_LINEAR_MOMENT_NUMBERS ? squares : PGML_LINEAR_MOMENT_NUMBERS;
-	return (vectors + 2 * squares + sums) * (int64_t) sizeof(double);
+		return vectors * (int64_t) sizeof(double) + pgml_linear_moments_memory(n_rows, n_chunks);
+	return (vectors + 2 * squares) * (int64_t) sizeof(double) +
+		   2 * n_rows * (int64_t) sizeof(int32_t) + pgml_linear_moments_memory(squares, n_chunks);
 }

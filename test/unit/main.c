@@ -33,6 +33,7 @@ static const Module modules[] = {
 	{ "metric", test_metric },
 	{ "conformal", test_conformal },
 	{ "linear", test_linear },
+	{ "linear_penalties", test_linear_penalties },
 	{ "constant", test_constant },
 	{ "gradient_boosting", test_gradient_boosting },
 	{ "boosting", test_boosting },

@@ -23,6 +23,7 @@ extern int test_folds(void);
 extern int test_metric(void);
 extern int test_conformal(void);
 extern int test_linear(void);
+extern int test_linear_penalties(void);
 extern int test_constant(void);
 extern int test_gradient_boosting(void);
 extern int test_boosting(void);
