@@ -200,8 +200,9 @@ typedef struct PgmlLinearRows
 typedef struct PgmlLinearBlock
 {
 	int64_t n;
-	float *narrow; /* scratch for rows that are not cached */
-	double *dense; /* n x n_dense */
+	const float *source; /* n x n_dense: of the copy, or narrow */
+	float *narrow;       /* scratch for rows that are not cached */
+	double *dense;       /* n x n_dense */
 	int32_t *level;
 	double *y;
 	double *w;
@@ -243,7 +244,10 @@ extern PgmlLinearBlock *pgml_linear_blocks(const PgmlEnv *env, PgmlArena *arena,
 										   const PgmlLinearDesign *design,
 										   const PgmlLinearRows *rows);
 
-/* Load block number b of rows. */
+/* The dense columns of a loaded block in double precision. */
+extern void pgml_linear_widen(const PgmlLinearDesign *design, PgmlLinearBlock *block);
+
+/* Load block number b of rows; dense is not filled, and z is not. */
 extern void pgml_linear_load(const PgmlLinearDesign *design, const PgmlLinearRows *rows, int64_t b,
 							 PgmlLinearBlock *block);
 
@@ -340,6 +344,14 @@ extern PgmlStatus pgml_linear_squares(PgmlLinearPass *pass, const PgmlLinearRows
 extern PgmlStatus pgml_linear_hessian(PgmlLinearPass *pass, const PgmlLinearRows *rows,
 									  const PgmlLinearSubset *subset, const double *coef, int first,
 									  int n, double *out, bool *late);
+
+/*
+ * Normal equations of all design columns for squared errors: gram = their weighted cross products, as above; gradient = that of the
+ * mean loss where all coefficients are 0; *loss = the loss there.
+ */
+extern PgmlStatus pgml_linear_normal(PgmlLinearPass *pass, const PgmlLinearRows *rows,
+									 const PgmlLinearSubset *all, double *gram, double *gradient,
+									 double *loss, bool *late);
 
 /* Bytes that the sums take at most while they are computed. */
 extern int64_t pgml_linear_moments_memory(int64_t size, int64_t n_chunks);

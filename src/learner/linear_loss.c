@@ -202,6 +202,7 @@ loss_chunk(void *arg, int64_t chunk, int thread)
 		if (pgml_linear_chunk_ends(pass, chunk))
 			break;
 		pgml_linear_load(pass->design, loop->rows, b, block);
+		pgml_linear_widen(pass->design, block);
 		pgml_linear_scores(pass, loop->coef, block);
 		loss += block_loss(pass->design, block);
 		if (loop->want_gradient)

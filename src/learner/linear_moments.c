@@ -13,8 +13,9 @@ typedef struct Loop
 	const PgmlLinearRows *rows;
 	const PgmlLinearSubset *subset;
 	const double *coef;
-	int first; /* output */
-	int n;     /* outputs */
+	bool target; /* the target is a column as well, after the dense ones */
+	int first;   /* output */
+	int n;       /* outputs */
 	int64_t n_chunks;
 	int64_t chunk_size; /* numbers in a chunk's sums */
 	double *sums;
@@ -73,7 +74,7 @@ block_squares(const PgmlLinearDesign *design, const PgmlLinearBlock *b, double *
 
 /* The intercept and the chosen dense columns of a row, times the root of its factor. */
 static void
-choose_dense(const PgmlLinearDesign *design, const PgmlLinearSubset *subset, const double *x,
+choose_dense(const PgmlLinearDesign *design, const PgmlLinearSubset *subset, const float *x,
 			 double root, double *chosen)
 {
 	int d = subset->n_dense;
@@ -93,9 +94,9 @@ block_products(const Loop *loop, PgmlLinearBlock *b, double *out)
 {
 	const PgmlLinearDesign *design = loop->pass->design;
 	const PgmlLinearSubset *subset = loop->subset;
-	int64_t p = subset->n_columns;
-	int d = 1 + subset->n_dense;
-	int c = subset->n_columns > d ? design->n_categories : 0;
+	int64_t p = subset->n_columns + loop->target;
+	int d = 1 + subset->n_dense + loop->target;
+	int c = p > d ? design->n_categories : 0;
 
 	for (int64_t i = 0; i < b->n; i++)
 	{
@@ -103,11 +104,13 @@ block_products(const Loop *loop, PgmlLinearBlock *b, double *out)
 		const int32_t *level = b->level + i * design->n_categories;
 		double root = sqrt(b->weight[i]);
 
-		choose_dense(design, subset, b->dense + i * design->n_dense, root, chosen);
+		choose_dense(design, subset, b->source + i * design->n_dense, root, chosen);
+		if (loop->target)
+			chosen[d - 1] = root * b->y[i];
 		for (int j = 0; j < c; j++)
 		{
 			int32_t place = subset->place[level[j]];
-			double *row = out + place * p;
+			double *row = out + (place + loop->target) * p;
 
 			if (place < 0)
 				continue;
@@ -115,7 +118,7 @@ block_products(const Loop *loop, PgmlLinearBlock *b, double *out)
 				row[q] += root * chosen[q];
 			for (int q = 0; q <= j; q++)
 				if (subset->place[level[q]] >= 0)
-					row[subset->place[level[q]]] += b->weight[i];
+					row[subset->place[level[q]] + loop->target] += b->weight[i];
 		}
 	}
 	loop->pass->blas->dsyrk(PGML_ROW_MAJOR, PGML_LOWER, PGML_TRANS, d, (int) b->n, 1, b->chosen, d,
@@ -129,6 +132,7 @@ score_block(const Loop *loop, PgmlLinearBlock *b)
 	const PgmlLinearDesign *design = loop->pass->design;
 	int k = design->outputs;
 
+	pgml_linear_widen(design, b);
 	pgml_linear_scores(loop->pass, loop->coef, b);
 	for (int64_t i = 0; i < b->n; i++)
 	{
@@ -187,6 +191,7 @@ squares_chunk(void *arg, int64_t chunk, int thread)
 		if (pgml_linear_chunk_ends(pass, chunk))
 			break;
 		pgml_linear_load(pass->design, loop->rows, b, block);
+		pgml_linear_widen(pass->design, block);
 		block_squares(pass->design, block, sums);
 	}
 	return PGML_OK;
@@ -199,7 +204,8 @@ hessian_chunk(void *arg, int64_t chunk, int thread)
 	Loop *loop = arg;
 	PgmlLinearPass *pass = loop->pass;
 	PgmlLinearBlock *block = &pass->blocks[thread];
-	int64_t square = (int64_t) loop->subset->n_columns * loop->subset->n_columns;
+	int64_t side = loop->subset->n_columns + loop->target;
+	int64_t square = side * side;
 	double *sums = loop->sums + chunk * loop->chunk_size;
 
 	memset(sums, 0, (size_t) loop->chunk_size * sizeof(double));
@@ -301,6 +307,38 @@ pgml_linear_hessian(PgmlLinearPass *pass, const PgmlLinearRows *rows,
 		status = sum_chunks(&loop, hessian_chunk, packed, late);
 	if (status == PGML_OK)
 		spread(&loop, packed, out);
+	pgml_arena_destroy(arena);
+	return status;
+}
+
+PgmlStatus
+pgml_linear_normal(PgmlLinearPass *pass, const PgmlLinearRows *rows, const PgmlLinearSubset *all,
+				   double *gram, double *gradient, double *loss, bool *late)
+{
+	Loop loop = { .pass = pass, .rows = rows, .subset = all, .target = true, .n = 1 };
+	PgmlArena *arena = pgml_arena_create(pass->env->budget);
+	int64_t p = all->n_columns;
+	int64_t side = p + 1;
+	int64_t y = all->n_dense + 1; /* place of the target */
+	PgmlStatus status;
+	double *packed;
+
+	loop.chunk_size = side * side;
+	packed = arena != NULL ? pgml_array(arena, (size_t) loop.chunk_size, sizeof(double)) : NULL;
+	if (packed == NULL)
+		status = pgml_fail_nomem(pass->env, "learner \"linear\"");
+	else
+		status = sum_chunks(&loop, hessian_chunk, packed, late);
+	for (int64_t i = 0; status == PGML_OK && i < p; i++)
+	{
+		int64_t row = i < y ? i : i + 1;
+
+		gradient[i] = -(row < y ? packed[y * side + row] : packed[row * side + y]);
+		for (int64_t j = 0; j <= i; j++)
+			gram[i * p + j] = gram[j * p + i] = packed[row * side + (j < y ? j : j + 1)];
+	}
+	if (status == PGML_OK)
+		*loss = 0.5 * packed[y * side + y];
 	pgml_arena_destroy(arena);
 	return status;
 }

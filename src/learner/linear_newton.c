@@ -371,17 +371,6 @@ pgml_linear_newton_solve(PgmlLinearNewton *s, double l1, double l2, int max_iter
 
 /* ---- setting up ---- */
 
-/* The cross products of all columns, and the gradient where no column counts. */
-static PgmlStatus
-prepare_directly(PgmlLinearNewton *s)
-{
-	memset(s->trial, 0, (size_t) s->size * sizeof(double));
-	PGML_TRY(objective(s, s->trial, &s->zero_loss, s->gradient, &s->late));
-	if (s->late)
-		return PGML_OK;
-	return pgml_linear_hessian(s->pass, s->rows, &s->subset, NULL, 0, 1, s->hessian, &s->late);
-}
-
 PgmlStatus
 pgml_linear_newton(PgmlLinearPass *pass, PgmlArena *arena, const PgmlLinearRows *rows,
 				   PgmlLinearNewton **out)
@@ -413,7 +402,10 @@ pgml_linear_newton(PgmlLinearPass *pass, PgmlArena *arena, const PgmlLinearRows 
 	PGML_TRY(
 		pgml_linear_quadratic(pass->env, arena, pass->blas, (int64_t) capacity, &s->quadratic));
 	*out = s;
-	return s->direct ? prepare_directly(s) : PGML_OK;
+	if (!s->direct)
+		return PGML_OK;
+	return pgml_linear_normal(pass, rows, &s->subset, s->hessian, s->gradient, &s->zero_loss,
+							  &s->late);
 }
 
 int64_t
@@ -425,5 +417,5 @@ pgml_linear_newton_memory(int64_t n_rows, int outputs, int64_t n_chunks)
 
 	return numbers * (int64_t) sizeof(double) + 2 * n_rows * (int64_t) sizeof(PgmlKeyed) +
 		   2 * n_rows * (int64_t) sizeof(int32_t) + pgml_linear_quadratic_memory(capacity) +
-		   pgml_linear_moments_memory(capacity * capacity, n_chunks);
+		   pgml_linear_moments_memory((capacity + 1) * (capacity + 1), n_chunks);
 }

@@ -181,12 +181,19 @@ pgml_linear_blocks(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign 
 		b->w = pgml_array(arena, n, sizeof(double));
 		b->z = pgml_array(arena, n * (size_t) design->outputs, sizeof(double));
 		b->weight = pgml_array(arena, n, sizeof(double));
-		b->chosen = pgml_array(arena, n * (size_t) (design->n_dense + 1), sizeof(double));
+		b->chosen = pgml_array(arena, n * (size_t) (design->n_dense + 2), sizeof(double));
 		if (b->narrow == NULL || b->dense == NULL || b->level == NULL || b->y == NULL ||
 			b->w == NULL || b->z == NULL || b->weight == NULL || b->chosen == NULL)
 			return NULL;
 	}
 	return blocks;
+}
+
+void
+pgml_linear_widen(const PgmlLinearDesign *design, PgmlLinearBlock *block)
+{
+	for (int64_t i = 0; i < block->n * design->n_dense; i++)
+		block->dense[i] = block->source[i];
 }
 
 void
@@ -196,19 +203,17 @@ pgml_linear_load(const PgmlLinearDesign *design, const PgmlLinearRows *rows, int
 	const PgmlDataset *data = design->data;
 	int64_t first = b * rows->block_rows;
 	int64_t n = rows->n - first < rows->block_rows ? rows->n - first : rows->block_rows;
-	const float *narrow = block->narrow;
 
 	block->n = n;
+	block->source = block->narrow;
 	if (rows->dense != NULL)
 	{
-		narrow = rows->dense + first * design->n_dense;
+		block->source = rows->dense + first * design->n_dense;
 		memcpy(block->level, rows->level + first * design->n_categories,
 			   (size_t) (n * design->n_categories) * sizeof(int32_t));
 	}
 	else
 		fill_rows(design, rows->row + first, n, block->narrow, block->level);
-	for (int64_t i = 0; i < n * design->n_dense; i++)
-		block->dense[i] = narrow[i];
 	for (int64_t i = 0; i < n; i++)
 	{
 		int32_t row = rows->row[first + i];

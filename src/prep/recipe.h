@@ -81,6 +81,15 @@ extern PgmlFeature pgml_recipe_feature(const PgmlRecipe *recipe, int32_t f);
 /* Whether input i has a single feature, which grows with its value: numbers, text read as numbers, booleans, times, intervals. */
 extern bool pgml_recipe_is_ordered(const PgmlRecipe *recipe, int32_t i);
 
+/* What is subtracted from numbers before they become feature f; 0 where nothing is. */
+extern double pgml_recipe_center(const PgmlRecipe *recipe, int32_t f);
+
+/*
+ * The spelling of a level of feature f, which is a category: it points into the bytes, and is NULL for the level that pools rare
+ * and unseen values.
+ */
+extern const char *pgml_recipe_level(const PgmlRecipe *recipe, int32_t f, int32_t level);
+
 /* How a number becomes the only feature of its input. */
 typedef struct PgmlNumberStep
 {

@@ -425,6 +425,43 @@ pgml_recipe_is_ordered(const PgmlRecipe *recipe, int32_t i)
 }
 
 /* See recipe.h. */
+double
+pgml_recipe_center(const PgmlRecipe *recipe, int32_t f)
+{
+	RecipeInput in = recipe_input(recipe, (int32_t) recipe_feature(recipe, f).source);
+
+	switch (in.step)
+	{
+		case RECIPE_CATEGORY:
+		case RECIPE_BOOLEAN:
+		case RECIPE_MISSING:
+			return 0;
+		case RECIPE_DATE:
+		case RECIPE_DATE_TEXT:
+			return (uint32_t) f == in.first_feature && in.parts & 1u << RECIPE_DAYS ? in.center : 0;
+		default:
+			return in.center;
+	}
+}
+
+/* See recipe.h. */
+const char *
+pgml_recipe_level(const PgmlRecipe *recipe, int32_t f, int32_t level)
+{
+	RecipeInput in = recipe_input(recipe, (int32_t) recipe_feature(recipe, f).source);
+
+	for (uint32_t i = 0; i < in.n_named; i++)
+	{
+		RecipeLevel named;
+
+		memcpy(&named, recipe->bytes + in.levels + i * sizeof(named), sizeof(named));
+		if (named.level == (uint32_t) level)
+			return recipe_string(recipe, named.text, NULL);
+	}
+	return NULL;
+}
+
+/* See recipe.h. */
 const char *
 pgml_recipe_describe(const PgmlRecipe *recipe, int32_t i, char *words, size_t size)
 {

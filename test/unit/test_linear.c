@@ -268,6 +268,8 @@ the_copy_changes_nothing(void **state)
 	{
 		pgml_linear_load(&design, &copied, block, a);
 		pgml_linear_load(&design, &computed, block, b);
+		pgml_linear_widen(&design, a);
+		pgml_linear_widen(&design, b);
 		assert_int_equal(a->n, b->n);
 		assert_memory_equal(a->dense, b->dense, (size_t) a->n * (size_t) design.n_dense * 8);
 		assert_memory_equal(a->level, b->level, (size_t) a->n * (size_t) design.n_categories * 4);
