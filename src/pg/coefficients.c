@@ -181,7 +181,7 @@ pgml_auto_coefficients(PG_FUNCTION_ARGS)
 	t.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	t.context = AllocSetContextCreate(context, "pgml_auto coefficient", ALLOCSET_DEFAULT_SIZES);
 	if (tell_members(&t) == 0)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("model \"%s\" has no linear member", ref->reference),
 						errdetail("Only learner \"linear\" has coefficients."),
 						errhint("Train one with algorithms => '{linear}'.")));

@@ -71,7 +71,7 @@ SELECT refused(format(call, 'nothing'), '42704', 'model "nothing" does not exist
 FROM unnest(ARRAY[
     'SELECT predict(%L, t) FROM t', 'SELECT predict_value(%L, ''{}''::jsonb)', 'SELECT predict_proba(%L, t) FROM t',
     'SELECT predict_probs(%L, t) FROM t', 'SELECT predict_interval(%L, t) FROM t', 'SELECT predict_set(%L, ''{}''::jsonb)',
-    'SELECT e FROM t, automl_explain(%L, t) e', 'SELECT * FROM automl_importance(%L)', 'SELECT * FROM predict_table(%L, ''t'')', 'SELECT automl_predict_view(%L, ''t'', ''v'')',
+    'SELECT e FROM t, automl_explain(%L, t) e', 'SELECT * FROM automl_importance(%L)', 'SELECT * FROM automl_coefficients(%L)', 'SELECT * FROM predict_table(%L, ''t'')', 'SELECT automl_predict_view(%L, ''t'', ''v'')',
     'SELECT automl_deploy(%L)', 'SELECT automl_rollback(%L)', 'SELECT automl_drop(%L)', 'SELECT automl_rename(%L, ''new'')',
     'SELECT automl_grant(%L, ''public'')', 'SELECT automl_revoke(%L, ''public'')', 'SELECT * FROM automl_describe(%L)',
     'SELECT * FROM automl_leaderboard(%L)', 'SELECT * FROM automl_train(%L)']) AS call;
@@ -189,7 +189,7 @@ SELECT refused(call, '42501', 'permission denied for model "number"', 'pgml_test
 FROM unnest(ARRAY[
     $$SELECT predict('number', t) FROM bad_input.t$$, $$SELECT predict('number@1', t) FROM bad_input.t$$,
     $$SELECT predict_value('number', '{"x": 1}')$$, $$SELECT * FROM predict_table('number', 'bad_input.t')$$,
-    $$SELECT e FROM bad_input.t, automl_explain('number', t) e$$, $$SELECT * FROM automl_importance('number')$$,
+    $$SELECT e FROM bad_input.t, automl_explain('number', t) e$$, $$SELECT * FROM automl_importance('number')$$, $$SELECT * FROM automl_coefficients('number')$$,
     $$SELECT * FROM automl_describe('number')$$, $$SELECT * FROM automl_leaderboard('number')$$,
     $$SELECT automl_rollback('number')$$, $$SELECT automl_deploy('number', 1)$$, $$SELECT * FROM automl_train('number')$$]) AS call;
 SELECT refused(call, '42501', 'must be owner of model "number"', 'pgml_test_user')

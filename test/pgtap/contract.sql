@@ -64,6 +64,8 @@ SELECT set_eq(
     || 'importance_high double precision, metric text, gain double precision)',
     'automl_rules(model text) TABLE(rule integer, condition text, prediction text, rows double precision, share double precision, probabilities jsonb)',
     'automl_tree_sql(model text, class text DEFAULT NULL::text) text',
+    'automl_coefficients(model text) TABLE(member integer, weight double precision, link text, class text, column_name text, feature text, '
+    || 'term text, level text, coefficient double precision, low double precision, high double precision, center double precision, unit double precision)',
     'predict_interval(model text, input record, level double precision DEFAULT 0.9, OUT prediction double precision, '
     || 'OUT lower double precision, OUT upper double precision) record',
     'predict_interval(model text, features jsonb, level double precision DEFAULT 0.9, OUT prediction double precision, '
@@ -96,7 +98,7 @@ SELECT set_eq(
              || CASE WHEN proisstrict THEN ' strict' ELSE '' END
       FROM functions WHERE proname <> 'deployed_changed'$$,
     ARRAY['predict stable safe', 'predict_value stable safe', 'predict_proba stable safe', 'predict_probs stable safe',
-          'automl_explain stable safe', 'automl_importance stable safe', 'automl_rules stable safe', 'automl_tree_sql stable safe', 'predict_interval stable safe strict', 'predict_set stable safe strict',
+          'automl_explain stable safe', 'automl_importance stable safe', 'automl_rules stable safe', 'automl_tree_sql stable safe', 'automl_coefficients stable safe', 'predict_interval stable safe strict', 'predict_set stable safe strict',
           'predict_table stable restricted', 'automl_describe stable safe', 'automl_leaderboard stable safe',
           'automl_train volatile unsafe', 'automl_deploy volatile unsafe', 'automl_rollback volatile unsafe',
           'automl_drop volatile unsafe', 'automl_rename volatile unsafe', 'automl_grant volatile unsafe',

@@ -4,6 +4,8 @@
  */
 #include "linear_data.h"
 
+#include "learner/linear.h"
+
 extern int test_linear_penalties(void);
 
 /* All losses, by number: task and classes. */
@@ -805,6 +807,149 @@ links_are_checked(void **state)
 	}
 }
 
+/* Payloads of former versions, which have no link, and the first of them no means, predict the same. */
+static void
+former_forms_predict_the_same(void **state)
+{
+	Data *d = data_for(2, 100);
+	PgmlLinearHeader *header;
+	size_t means;
+	double *now;
+	Run r;
+
+	(void) state;
+	run_init(&r);
+	run_fit(&r, d);
+	now = predict_all(&r, d);
+	header = (PgmlLinearHeader *) r.fit.payload.data;
+	means = header->rows * sizeof(double);
+	for (uint32_t version = 2; version >= 1; version--)
+	{
+		double *then;
+
+		header->version = version;
+		r.fit.payload.len -= version == 1 ? means : 0;
+		assert_int_equal(learner->verify(r.fit.payload.data, r.fit.payload.len, &d->shape, &r.err),
+						 PGML_OK);
+		then = predict_all(&r, d);
+		assert_memory_equal(now, then, 300 * sizeof(double));
+		free(then);
+	}
+	free(now);
+	run_done(&r);
+	data_free(d);
+}
+
+/* A row's score, from terms. */
+typedef struct Sum
+{
+	const Data *d;
+	const double *center;
+	int64_t row;
+	double score[3];
+} Sum;
+
+static void
+add_term(void *arg, const PgmlLinearTerm *term)
+{
+	Sum *s = arg;
+	double v = 0;
+	double times = 1;
+
+	if (term->feature >= 0)
+		v = s->d->col[term->feature][s->row] + s->center[term->feature];
+	if (term->kind == PGML_TERM_MISSING)
+		times = isnan(v);
+	else if (term->kind == PGML_TERM_LEVEL)
+		times = v == term->level;
+	else if (isnan(v))
+		times = 0;
+	else if (term->kind != PGML_TERM_INTERCEPT)
+	{
+		v = fmin(fmax(v, term->low), term->high);
+		times = v;
+		if (term->kind == PGML_TERM_LOG)
+			times = copysign(log1p(fabs(v - term->center) / term->unit), v - term->center);
+	}
+	s->score[term->output] += times * term->coefficient;
+}
+
+/* The formula on the scale of the columns is the prediction. */
+static void
+terms_make_scores(void **state)
+{
+	static const double center[5] = { 7, -3, 1000, 0, 0 };
+
+	(void) state;
+	for (int loss = 0; loss < 4; loss++)
+	{
+		Data *d = data_for(loss, 200);
+		double *p;
+		Run r;
+
+		run_init(&r);
+		if (losses[loss].loss == PGML_LINEAR_POISSON)
+			set_word(&r, "objective", "poisson");
+		run_fit(&r, d);
+		p = predict_all(&r, d);
+		assert_true(pgml_linear_is_log(r.fit.payload.data) ==
+					(losses[loss].loss == PGML_LINEAR_POISSON));
+		for (int64_t i = 0; i < 200; i++)
+		{
+			Sum s = { .d = d, .center = center, .row = i };
+			double value;
+
+			pgml_linear_terms(r.fit.payload.data, center, add_term, &s);
+			value = s.score[0];
+			if (losses[loss].loss == PGML_LINEAR_POISSON)
+				value = exp(value);
+			else if (losses[loss].loss == PGML_LINEAR_LOGISTIC)
+				value = 1 / (1 + exp(-value));
+			else if (losses[loss].loss == PGML_LINEAR_SOFTMAX)
+				value = exp(s.score[0]) / (exp(s.score[0]) + exp(s.score[1]) + exp(s.score[2]));
+			assert_near(value / p[i * (losses[loss].loss == PGML_LINEAR_SOFTMAX ? 3 : 1)], 1, 1e-9);
+		}
+		free(p);
+		run_done(&r);
+		data_free(d);
+	}
+}
+
+/* Contributions to counts are those to the logarithm: with the base they add up to it. */
+static void
+counts_are_explained_by_their_logarithm(void **state)
+{
+	Data *d = data_for(3, 50);
+	float *x = malloc(5 * 50 * sizeof(float));
+	double phi[5 * 50] = { 0 };
+	double base;
+	double *p;
+	Run r;
+
+	(void) state;
+	run_init(&r);
+	set_word(&r, "objective", "poisson");
+	run_fit(&r, d);
+	p = predict_all(&r, d);
+	for (int f = 0; f < 5; f++)
+		memcpy(x + f * 50, d->col[f], 50 * sizeof(float));
+	assert_int_equal(learner->contributions(&r.env, r.fit.payload.data, &d->shape,
+											&(PgmlBlock){ x, 50, 50 }, 0, 1, &base, phi, 50),
+					 PGML_OK);
+	for (int i = 0; i < 50; i++)
+	{
+		double sum = base;
+
+		for (int f = 0; f < 5; f++)
+			sum += phi[f * 50 + i];
+		assert_near(sum, log(p[i]), 1e-12);
+	}
+	free(x);
+	free(p);
+	run_done(&r);
+	data_free(d);
+}
+
 int
 test_linear_penalties(void)
 {
@@ -824,6 +969,9 @@ test_linear_penalties(void)
 		cmocka_unit_test(ends_when_asked_to),
 		cmocka_unit_test(survives_every_failed_allocation),
 		cmocka_unit_test(links_are_checked),
+		cmocka_unit_test(former_forms_predict_the_same),
+		cmocka_unit_test(counts_are_explained_by_their_logarithm),
+		cmocka_unit_test(terms_make_scores),
 	};
 
 	return cmocka_run_group_tests_name("linear_penalties", tests, load_blas, NULL);
