@@ -195,6 +195,9 @@ typedef struct PgmlLearner
 	PgmlStatus (*contributions)(const PgmlEnv *env, const uint8_t *payload, const PgmlShape *shape,
 								const PgmlBlock *block, int output, double factor, double *base,
 								double *phi, int64_t stride);
+
+	/* Whether contributions() describes the logarithm of the prediction of this payload; NULL: never. */
+	bool (*log_link)(const uint8_t *payload);
 } PgmlLearner;
 
 /* The failure of trees() and contributions() where a former format lacks what they need. */

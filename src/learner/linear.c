@@ -10,6 +10,8 @@
  * one before ended, and the one with the least validation loss is kept; the path ends early once
  * PATIENCE penalties in a row were no better.
  */
+#include "learner/linear.h"
+
 #include "learner/linear_internal.h"
 
 #define PATIENCE 3
@@ -378,4 +380,5 @@ const PgmlLearner pgml_learner_linear = {
 	.predict = pgml_linear_predict,
 	.explains_scores = true,
 	.contributions = pgml_linear_contributions,
+	.log_link = pgml_linear_is_log,
 };

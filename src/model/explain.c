@@ -56,7 +56,10 @@ prepare_part(const PgmlEnv *env, PgmlArena *arena, const PgmlShape *shape, Part 
 		return pgml_fail(env->error, PGML_ERR_BADARG,
 						 "the predictions of learner \"%s\" cannot be explained", learner->name);
 	if (learner->trees == NULL)
+	{
+		part->log_link = learner->log_link != NULL && learner->log_link(part->member->payload);
 		return PGML_OK;
+	}
 	trees = pgml_array(arena, 1, sizeof(*trees));
 	if (trees == NULL)
 		return pgml_fail_nomem(env, "an explanation");

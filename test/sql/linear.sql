@@ -73,6 +73,9 @@ SELECT count(DISTINCT member) AS members, round(sum(DISTINCT weight)::numeric, 9
 SELECT max(abs(p / predict_value('five', t) - 1)) < 1e-9 AS same
 FROM (SELECT id, sum(weight * exp(score)) AS p FROM scores('five') GROUP BY id) AS s JOIN trips AS t USING (id);
 
+-- explanations of counts add up to the logarithm
+SELECT DISTINCT e.scale, abs(e.total - ln(predict_value('counts', t))) < 1e-9 AS same FROM trips AS t, automl_explain('counts', t) AS e WHERE t.id <= 20;
+
 -- a later training repeats the objective
 SELECT version FROM automl_train('counts');
 SELECT member, link FROM automl_coefficients('counts@2') WHERE term = 'intercept';
