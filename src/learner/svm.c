@@ -83,7 +83,10 @@ take_design(PgmlSvmFit *fit)
 	PgmlLinearRows rows;
 	int code = 0;
 
-	PGML_TRY(pgml_linear_design(fit->env, fit->arena, data, &fit->design));
+	PGML_TRY(pgml_linear_design(fit->env, fit->arena, data,
+								data->task == PGML_TASK_REGRESSION ? PGML_LINEAR_SQUARED :
+																	 PGML_LINEAR_LOGISTIC,
+								&fit->design));
 	fit->design.cache_bytes = INT64_MAX;
 	PGML_TRY(pgml_linear_rows(fit->env, fit->arena, &fit->design, data->rows, data->n, &rows));
 	fit->rows = (PgmlSvmRows){ .numbers = fit->design.n_dense,

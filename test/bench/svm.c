@@ -92,8 +92,11 @@ read_table(const char *name, Table *t)
 	t->x = (PgmlMatrix){ head[0] + head[1], (int32_t) head[2], features, col };
 	t->data = (PgmlDataset){ .x = &t->x, .y = t->y, .rows = t->row, .n = t->n };
 	t->data.n_classes = (int) head[3];
-	t->data.task = head[3] == 1 ? PGML_TASK_REGRESSION : head[3] == 2 ? PGML_TASK_BINARY : PGML_TASK_MULTICLASS;
-	t->shape = (PgmlShape){ t->data.task, t->data.n_classes, t->x.nfeatures, categorical, n_levels };
+	t->data.task = head[3] == 1 ? PGML_TASK_REGRESSION :
+				   head[3] == 2 ? PGML_TASK_BINARY :
+								  PGML_TASK_MULTICLASS;
+	t->shape =
+		(PgmlShape){ t->data.task, t->data.n_classes, t->x.nfeatures, categorical, n_levels };
 }
 
 /* Scale the table as the learner does. */
@@ -104,18 +107,24 @@ scale_table(const PgmlEnv *env, PgmlArena *arena, Table *t)
 	PgmlLinearRows rows;
 	int code = 0;
 
-	if (pgml_linear_design(env, arena, &t->data, &t->design) != PGML_OK)
+	if (pgml_linear_design(env, arena, &t->data,
+						   t->data.task == PGML_TASK_REGRESSION ? PGML_LINEAR_SQUARED :
+																  PGML_LINEAR_LOGISTIC,
+						   &t->design) != PGML_OK)
 		give_up(env->error->message);
 	t->design.cache_bytes = INT64_MAX;
 	if (pgml_linear_rows(env, arena, &t->design, t->row, t->n, &rows) != PGML_OK)
 		give_up(env->error->message);
-	t->rows = (PgmlSvmRows){ t->design.n_dense, t->design.n_categories, t->design.n_rows, rows.dense, rows.level };
+	t->rows = (PgmlSvmRows){ t->design.n_dense, t->design.n_categories, t->design.n_rows,
+							 rows.dense, rows.level };
 	t->base = get_memory((size_t) t->rows.codes * sizeof(int32_t));
 	for (int32_t f = 0; f < t->x.nfeatures; f++)
 		if (t->x.features[f].categorical)
 			t->base[code++] = (int32_t) t->design.features[f].row;
 	for (int64_t i = 0; i < t->n; i++)
-		t->y[i] = number ? (t->y[i] / t->design.y_unit - t->design.y_mean) / t->design.y_sd : t->y[i] > 0 ? 1 : -1;
+		t->y[i] = number      ? (t->y[i] / t->design.y_unit - t->design.y_mean) / t->design.y_sd :
+				  t->y[i] > 0 ? 1 :
+								-1;
 }
 
 /* The design as others take it. */
@@ -136,7 +145,8 @@ write_design(const Table *t, const char *name)
 	for (int64_t i = 0; i < t->n; i++)
 	{
 		memset(line, 0, (size_t) columns * sizeof(float));
-		memcpy(line, t->rows.number + i * t->rows.numbers, (size_t) t->rows.numbers * sizeof(float));
+		memcpy(line, t->rows.number + i * t->rows.numbers,
+			   (size_t) t->rows.numbers * sizeof(float));
 		for (int c = 0; c < t->rows.codes; c++)
 			line[t->rows.level[i * t->rows.codes + c] - 1] = 1;
 		fwrite(line, sizeof(float), (size_t) columns, file);
@@ -161,7 +171,8 @@ write_coefs(const char *name, double bias, const double *coef, int64_t n)
 }
 
 static void
-solve_rbf(const PgmlEnv *env, PgmlArena *arena, Table *t, const char *name, int classes, char **setting)
+solve_rbf(const PgmlEnv *env, PgmlArena *arena, Table *t, const char *name, int classes,
+		  char **setting)
 {
 	size_t n = (size_t) t->n;
 	double c = atof(setting[0]);
@@ -186,7 +197,8 @@ solve_rbf(const PgmlEnv *env, PgmlArena *arena, Table *t, const char *name, int 
 		high[i] = classes == 1 || t->y[i] > 0 ? c : 0;
 	}
 	start = pgml_thread_cpu();
-	if (pgml_svm_points(env, arena, t->n, t->rows.numbers, t->rows.codes, &problem.points) != PGML_OK)
+	if (pgml_svm_points(env, arena, t->n, t->rows.numbers, t->rows.codes, &problem.points) !=
+		PGML_OK)
 		give_up(env->error->message);
 	for (int64_t i = 0; i < t->n; i++)
 	{
@@ -200,20 +212,21 @@ solve_rbf(const PgmlEnv *env, PgmlArena *arena, Table *t, const char *name, int 
 }
 
 static void
-solve_linear(const PgmlEnv *env, PgmlArena *arena, Table *t, const char *name, int classes, char **setting)
+solve_linear(const PgmlEnv *env, PgmlArena *arena, Table *t, const char *name, int classes,
+			 char **setting)
 {
 	double *c = get_memory((size_t) t->n * sizeof(double));
 	double *w = get_memory((size_t) t->rows.columns * sizeof(double));
 	PgmlSvmLinear problem = { .rows = &t->rows,
-							   .row = t->row,
-							   .n = t->n,
-							   .y = t->y,
-							   .c = c,
-							   .loss = classes == 1 ? PGML_SVM_INSENSITIVE : PGML_SVM_SQUARED_HINGE,
-							   .epsilon = atof(setting[2]),
-							   .tol = atof(setting[3]),
-							   .max_iter = 1000,
-							   .seed = 1 };
+							  .row = t->row,
+							  .n = t->n,
+							  .y = t->y,
+							  .c = c,
+							  .loss = classes == 1 ? PGML_SVM_INSENSITIVE : PGML_SVM_SQUARED_HINGE,
+							  .epsilon = atof(setting[2]),
+							  .tol = atof(setting[3]),
+							  .max_iter = 1000,
+							  .seed = 1 };
 	double start;
 	int64_t passes;
 	bool late;
@@ -281,7 +294,9 @@ run_learner(const PgmlEnv *env, Table *t, const char *name, int n_settings, char
 	printf("%.4f %.4f %zu\n", cpu, pgml_thread_cpu() - start, fit.payload.len);
 	snprintf(path, sizeof(path), "%s.out", name);
 	file = fopen(path, "wb");
-	if (file == NULL || fwrite(out, sizeof(double), (size_t) (t->n_predict * outputs), file) != (size_t) (t->n_predict * outputs) ||
+	if (file == NULL ||
+		fwrite(out, sizeof(double), (size_t) (t->n_predict * outputs), file) !=
+			(size_t) (t->n_predict * outputs) ||
 		fclose(file) != 0)
 		give_up("cannot write the predictions");
 }
@@ -297,7 +312,8 @@ main(int argc, char **argv)
 	bool learner = argc > 2 && strcmp(argv[2], "learner") == 0;
 
 	if (!learner && argc != 8)
-		give_up("usage: svm FILE learner [NAME=NUMBER ...], or svm FILE TASK KERNEL C GAMMA EPSILON TOL");
+		give_up(
+			"usage: svm FILE learner [NAME=NUMBER ...], or svm FILE TASK KERNEL C GAMMA EPSILON TOL");
 	pgml_budget_init(&budget, 0);
 	arena = pgml_arena_create(&budget);
 	read_table(argv[1], &t);
@@ -307,7 +323,8 @@ main(int argc, char **argv)
 	{
 		scale_table(&env, arena, &t);
 		write_design(&t, argv[1]);
-		(strcmp(argv[3], "rbf") == 0 ? solve_rbf : solve_linear)(&env, arena, &t, argv[1], atoi(argv[2]), argv + 4);
+		(strcmp(argv[3], "rbf") == 0 ? solve_rbf : solve_linear)(&env, arena, &t, argv[1],
+																 atoi(argv[2]), argv + 4);
 	}
 	pgml_arena_destroy(arena);
 	return 0;
