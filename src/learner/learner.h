@@ -175,8 +175,8 @@ typedef struct PgmlLearner
 						  const PgmlBlock *block, double *out, void *scratch);
 
 	/*
-	 * What explanations are made from: one of the next two; a learner without cannot be explained.  They describe the scores that
-	 * the logistic function or softmax turns into probabilities when explains_scores is set, else the predictions.
+	 * What explanations are made from: one of the next two; the predictions of a learner without are sampled.  They describe the
+	 * scores that the logistic function or softmax turns into probabilities when explains_scores is set, else the predictions.
 	 */
 	bool explains_scores;
 
@@ -199,6 +199,13 @@ typedef struct PgmlLearner
 	/* Whether contributions() describes the logarithm of the prediction of this payload; NULL: never. */
 	bool (*log_link)(const uint8_t *payload);
 } PgmlLearner;
+
+/* Whether predictions are sums that explain themselves; others are explained by means of background rows. */
+static inline bool
+pgml_learner_is_sum(const PgmlLearner *learner)
+{
+	return learner->trees != NULL || learner->contributions != NULL;
+}
 
 /* The failure of trees() and contributions() where a former format lacks what they need. */
 static inline PgmlStatus

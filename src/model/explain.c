@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/column_shap.h"
+
 /* Points, less one, at which the slope of a prediction is looked at on the way from the expected scores; even. */
 #define SLOPE_STEPS 64
 
@@ -13,9 +15,10 @@
 typedef struct Part
 {
 	const PgmlMember *member;
-	const PgmlTreeShap *shap; /* NULL: by contributions() */
-	bool log_link;            /* it predicts the exponential function of what is explained */
-	bool carried;             /* from scores to probabilities, from logarithms to values */
+	const PgmlTreeShap *shap; /* NULL: by contributions(), or */
+	const PgmlColumnShap *sampled;
+	bool log_link; /* it predicts the exponential function of what is explained */
+	bool carried;  /* from scores to probabilities, from logarithms to values */
 } Part;
 
 struct PgmlExplainer
@@ -47,14 +50,14 @@ typedef struct Work
 /* ---- preparation ---------------------------------------------------------------------------- */
 
 static PgmlStatus
-prepare_part(const PgmlEnv *env, PgmlArena *arena, const PgmlShape *shape, Part *part)
+prepare_part(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *image, int i, Part *part)
 {
+	const PgmlShape *shape = &image->shape;
 	const PgmlLearner *learner = part->member->learner;
 	PgmlTrees *trees;
 
-	if (learner->trees == NULL && learner->contributions == NULL)
-		return pgml_fail(env->error, PGML_ERR_BADARG,
-						 "the predictions of learner \"%s\" cannot be explained", learner->name);
+	if (!pgml_learner_is_sum(learner))
+		return pgml_column_shap_create(env, arena, image, i, &part->sampled);
 	if (learner->trees == NULL)
 	{
 		part->log_link = learner->log_link != NULL && learner->log_link(part->member->payload);
@@ -66,6 +69,24 @@ prepare_part(const PgmlEnv *env, PgmlArena *arena, const PgmlShape *shape, Part 
 	PGML_TRY(learner->trees(env, arena, part->member->payload, shape, trees));
 	part->log_link = trees->log_link;
 	return pgml_tree_shap_create(env, arena, trees, shape, &part->shap);
+}
+
+/* Whether scores are explained; what is sampled is the prediction. */
+static bool
+explains_scores(const Part *part)
+{
+	return part->sampled == NULL && part->member->learner->explains_scores;
+}
+
+/* Bytes that a part needs, a multiple of 64. */
+static size_t
+scratch_of(const Part *part)
+{
+	size_t size = part->shap    ? pgml_tree_shap_scratch(part->shap) :
+				  part->sampled ? pgml_column_shap_scratch(part->sampled) :
+								  0;
+
+	return (size + 63) / 64 * 64;
 }
 
 PgmlStatus
@@ -86,10 +107,10 @@ pgml_explainer_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *ima
 		size_t size;
 
 		part->member = &image->members[i];
-		PGML_TRY(prepare_part(env, arena, &image->shape, part));
-		size = part->shap ? (pgml_tree_shap_scratch(part->shap) + 63) / 64 * 64 : 0;
+		PGML_TRY(prepare_part(env, arena, image, i, part));
+		size = scratch_of(part);
 		e->part_scratch = size > e->part_scratch ? size : e->part_scratch;
-		scores += part->member->learner->explains_scores;
+		scores += explains_scores(part);
 		logs += part->log_link;
 	}
 	if (regression)
@@ -100,9 +121,8 @@ pgml_explainer_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *ima
 	{
 		Part *part = &e->parts[i];
 
-		part->carried =
-			(e->scale == PGML_SCALE_PROBABILITY && part->member->learner->explains_scores) ||
-			(e->scale == PGML_SCALE_VALUE && part->log_link);
+		part->carried = (e->scale == PGML_SCALE_PROBABILITY && explains_scores(part)) ||
+						(e->scale == PGML_SCALE_VALUE && part->log_link);
 	}
 	*out = e;
 	return PGML_OK;
@@ -117,12 +137,16 @@ pgml_explainer_scale(const PgmlExplainer *explainer)
 double
 pgml_explainer_work(const PgmlExplainer *e)
 {
-	double work = 0;
+	double work = 0, sampled = 0;
 
 	for (int i = 0; i < e->image->n_members; i++)
+	{
 		if (e->parts[i].shap)
 			work += pgml_tree_shap_work(e->parts[i].shap);
-	return e->scale == PGML_SCALE_PROBABILITY ? 2 * work : work;
+		if (e->parts[i].sampled)
+			sampled += pgml_column_shap_work(e->parts[i].sampled);
+	}
+	return sampled + (e->scale == PGML_SCALE_PROBABILITY ? 2 * work : work);
 }
 
 size_t
@@ -159,6 +183,12 @@ lay_out(Work *w, void *scratch)
 static PgmlStatus
 add_part(const Work *w, const Part *part, int output, double factor, double *base, double *phi)
 {
+	if (part->sampled)
+	{
+		*base = pgml_column_shap_base(part->sampled, output);
+		return pgml_column_shap_block(w->env, part->sampled, w->block, output, factor, phi,
+									  PGML_SHAP_ROWS, w->part);
+	}
 	if (part->shap == NULL)
 		return part->member->learner->contributions(w->env, part->member->payload,
 													&w->explainer->image->shape, w->block, output,

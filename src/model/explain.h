@@ -1,8 +1,9 @@
 /*
- * explain.h - what each input column adds to a prediction: exact Shapley values, which add up.
+ * explain.h - what each input column adds to a prediction: Shapley values, which add up.
  *
  * Members of an image explain themselves on the scale on which they are sums: trees by tree_shap.h, linear models by
- * contributions() (learner.h).  The features that the recipe made from a column count together, as the column.
+ * contributions() (learner.h).  Members that are no sums are explained in what they predict, value or probability, by mixing the row with
+ * background rows (column_shap.h).  The features that the recipe made from a column count together, as the column.
  *
  *   regression       every member is a sum of values: so is their weighted average
  *   all logarithms   regression, and all members are sums before the exponential function (objectives poisson, gamma, tweedie):
@@ -33,7 +34,7 @@ typedef struct PgmlExplainer PgmlExplainer;
 
 /*
  * Prepare to explain an open image, in arena; refers to the image.  PGML_ERR_BADARG when a member cannot be explained: it
- * was stored by a former version, or its learner has no way; PGML_ERR_CORRUPT for trees that are none.
+ * was stored by a former version, without what explaining it needs; PGML_ERR_CORRUPT for trees that are none.
  */
 extern PgmlStatus pgml_explainer_create(const PgmlEnv *env, PgmlArena *arena,
 										const PgmlImage *image, const PgmlExplainer **out);

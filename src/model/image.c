@@ -24,7 +24,8 @@ enum
 	SECTION_META = 1,
 	SECTION_RECIPE = 2,
 	SECTION_MEMBER = 3,
-	SECTION_CALIBRATION = 4
+	SECTION_CALIBRATION = 4,
+	SECTION_BACKGROUND = 5
 };
 
 /* Header offsets of the fields that are known only at the end. */
@@ -133,28 +134,65 @@ widen_directory(PgmlBuf *out, uint32_t n)
 	}
 }
 
-PgmlStatus
-pgml_image_calibrate(const PgmlEnv *env, const PgmlCalibration *calibration, PgmlBuf *image)
+/* Make room for one more section of `size` bytes and its entry; without memory the image is what it was. */
+static PgmlStatus
+reserve_section(const PgmlEnv *env, size_t size, const char *what, PgmlBuf *image)
+{
+	pgml_buf_reserve(image, DIRECTORY_SIZE + size);
+	if (!image->failed)
+		return PGML_OK;
+	pgml_buf_trim(image);
+	return pgml_fail_nomem(env, what);
+}
+
+/* Begin a section behind the last one; the number of sections there were. */
+static uint32_t
+begin_section(PgmlBuf *image, size_t *start)
 {
 	PgmlReader r;
 	uint32_t n;
-	size_t start;
 
-	pgml_buf_reserve(image, DIRECTORY_SIZE + pgml_calibration_bytes(calibration));
-	if (image->failed)
-	{
-		pgml_buf_trim(image);
-		return pgml_fail_nomem(env, "the calibration of intervals");
-	}
 	pgml_reader_init(&r, image->data + OFFSET_SECTIONS, sizeof(uint32_t));
 	n = pgml_read_u32(&r);
 	widen_directory(image, n);
-	start = image->len;
-	pgml_calibration_encode(calibration, image);
-	put_directory_entry(image, (int) n, SECTION_CALIBRATION, start);
+	*start = image->len;
+	return n;
+}
+
+static void
+end_section(PgmlBuf *image, uint32_t n, uint32_t type, size_t start)
+{
+	put_directory_entry(image, (int) n, type, start);
 	pgml_buf_set_u32(image, OFFSET_SECTIONS, n + 1);
 	pgml_buf_set_u64(image, OFFSET_LENGTH, image->len);
 	pgml_buf_set_u32(image, OFFSET_CRC, checksum(image->data, image->len));
+}
+
+PgmlStatus
+pgml_image_calibrate(const PgmlEnv *env, const PgmlCalibration *calibration, PgmlBuf *image)
+{
+	uint32_t n;
+	size_t start;
+
+	PGML_TRY(reserve_section(env, pgml_calibration_bytes(calibration),
+							 "the calibration of intervals", image));
+	n = begin_section(image, &start);
+	pgml_calibration_encode(calibration, image);
+	end_section(image, n, SECTION_CALIBRATION, start);
+	return PGML_OK;
+}
+
+PgmlStatus
+pgml_image_add_background(const PgmlEnv *env, const PgmlBackground *background, PgmlBuf *image)
+{
+	uint32_t n;
+	size_t start;
+
+	PGML_TRY(reserve_section(env, pgml_background_bytes(background) + ALIGNMENT,
+							 "the background rows of explanations", image));
+	n = begin_section(image, &start);
+	pgml_background_encode(background, image);
+	end_section(image, n, SECTION_BACKGROUND, start);
 	return PGML_OK;
 }
 
@@ -196,7 +234,7 @@ open_header(PgmlReader *r, bool verified, uint32_t *n_sections, PgmlError *err)
 		return corrupt(err, "its length is wrong");
 	if (!verified && (crc != checksum(r->data, r->len) || reserved != 0))
 		return corrupt(err, "its checksum is wrong");
-	if (*n_sections < 3 || *n_sections > 3 + PGML_MAX_MEMBERS ||
+	if (*n_sections < 3 || *n_sections > 4 + PGML_MAX_MEMBERS ||
 		r->len < HEADER_SIZE + (size_t) *n_sections * DIRECTORY_SIZE)
 		return corrupt(err, "its number of sections is wrong");
 	return PGML_OK;
@@ -303,17 +341,33 @@ read_section(const uint8_t *bytes, size_t len, uint32_t i, uint32_t *type, const
 	return true;
 }
 
-/* Which type section i of n must have: after the first member, the last one may be the calibration. */
+/* Which type section i may have after one of type `previous`: members, then what may be missing, each once. */
 static bool
-type_is_right(uint32_t i, uint32_t n, uint32_t type)
+type_is_right(uint32_t i, uint32_t previous, uint32_t type)
 {
-	if (i == 0)
-		return type == SECTION_META;
-	if (i == 1)
-		return type == SECTION_RECIPE;
-	if (i > 2 && i == n - 1 && type == SECTION_CALIBRATION)
-		return true;
-	return type == SECTION_MEMBER && i < 2 + PGML_MAX_MEMBERS;
+	if (i < 2)
+		return type == (i == 0 ? SECTION_META : SECTION_RECIPE);
+	if (type == SECTION_MEMBER)
+		return previous <= SECTION_MEMBER && i < 2 + PGML_MAX_MEMBERS;
+	return i > 2 && type > previous && type <= SECTION_BACKGROUND;
+}
+
+static PgmlStatus
+check_directory(const uint8_t *bytes, size_t len, uint32_t n_sections, PgmlError *err)
+{
+	uint32_t previous = 0;
+
+	for (uint32_t i = 0; i < n_sections; i++)
+	{
+		uint32_t type;
+		const uint8_t *start;
+		size_t size;
+
+		if (!read_section(bytes, len, i, &type, &start, &size) || !type_is_right(i, previous, type))
+			return corrupt(err, "its directory is wrong");
+		previous = type;
+	}
+	return PGML_OK;
 }
 
 /* The weights of the members add up to 1, so that averages of probabilities are probabilities. */
@@ -340,6 +394,7 @@ open_image(const uint8_t *bytes, size_t len, bool verified, PgmlArena *arena, Pg
 	image->len = len;
 	pgml_reader_init(&r, bytes, len);
 	PGML_TRY(open_header(&r, verified, &n_sections, err));
+	PGML_TRY(check_directory(bytes, len, n_sections, err));
 
 	for (uint32_t i = 0; i < n_sections; i++)
 	{
@@ -347,9 +402,7 @@ open_image(const uint8_t *bytes, size_t len, bool verified, PgmlArena *arena, Pg
 		const uint8_t *start;
 		size_t size;
 
-		if (!read_section(bytes, len, i, &type, &start, &size) ||
-			!type_is_right(i, n_sections, type))
-			return corrupt(err, "its directory is wrong");
+		(void) read_section(bytes, len, i, &type, &start, &size);
 		if (type == SECTION_META)
 			PGML_TRY(open_meta(start, size, arena, image, err));
 		else if (type == SECTION_RECIPE)
@@ -359,8 +412,11 @@ open_image(const uint8_t *bytes, size_t len, bool verified, PgmlArena *arena, Pg
 		}
 		else if (type == SECTION_MEMBER)
 			PGML_TRY(open_member(start, size, verified, image, err));
-		else
+		else if (type == SECTION_CALIBRATION)
 			PGML_TRY(pgml_calibration_open(start, size, image->task, &image->calibration, err));
+		else
+			PGML_TRY(
+				pgml_background_open(start, size, image->shape.nfeatures, &image->background, err));
 	}
 	return check_weights(image, err);
 }

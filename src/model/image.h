@@ -6,7 +6,7 @@
  *             bytes but the last eight of the header, u32 zero
  *   directory per section: u32 type, u32 reserved, u64 offset, u64 length
  *   sections  META (task, target, classes, metric), RECIPE (prep/recipe.h), MEMBER * n (learner name, weight, payload), and
- *             CALIBRATION (model/calibration.h), which may be missing
+ *             CALIBRATION (model/calibration.h) and BACKGROUND (model/background.h), which may be missing
  *
  * Open verifies everything once; after that predictions follow offsets without checks.  The bytes may lie anywhere
  * 8-byte aligned: a palloc'ed chunk or shared memory.
@@ -18,6 +18,7 @@
 #include "core/env.h"
 #include "data/value.h"
 #include "learner/learner.h"
+#include "model/background.h"
 #include "model/calibration.h"
 #include "prep/recipe.h"
 
@@ -57,6 +58,10 @@ extern PgmlStatus pgml_image_encode(const PgmlEnv *env, const PgmlImageSpec *spe
 extern PgmlStatus pgml_image_calibrate(const PgmlEnv *env, const PgmlCalibration *calibration,
 									   PgmlBuf *image);
 
+/* Add background rows to an image that has none, after the calibration, if there is one; fails as pgml_image_calibrate() does. */
+extern PgmlStatus pgml_image_add_background(const PgmlEnv *env, const PgmlBackground *background,
+											PgmlBuf *image);
+
 /* A verified view; holds no memory of its own except what is in the struct. */
 typedef struct PgmlImage
 {
@@ -70,6 +75,7 @@ typedef struct PgmlImage
 	int n_members;
 	PgmlMember members[PGML_MAX_MEMBERS];
 	PgmlCalibration calibration; /* n = 0: none */
+	PgmlBackground background;   /* n = 0: none */
 	/* Arrays that verify() and predict() need; allocated by pgml_image_open in `arena`. */
 	const char **classes;
 	PgmlShape shape;

@@ -410,6 +410,7 @@ training_evaluate(Training *t, const TrialModel *models, const double *weight, i
 	else
 		average_validation(t, models, weight, n_models, baseline);
 	PGML_TRY(training_calibrate(t));
+	PGML_TRY(training_add_background(t, models, weight, n_models));
 	r->score_is_validation = t->n_test == 0;
 	PGML_TRY(score_all(t));
 	if (isnan(r->score.value) && !(t->scored.n > 0 && isnan(t->scored.p[0])))

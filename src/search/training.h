@@ -224,6 +224,19 @@ extern PgmlStatus training_learn_errors(Training *t, const TrialModel *models, c
 										int n_models);
 extern PgmlStatus training_calibrate(Training *t);
 
+/*
+ * background.c: add rows of the training data to the image when a model with a weight is explained by means of them; what memory does not
+ * allow costs the explanations, not the training.
+ */
+extern PgmlStatus training_add_background(Training *t, const TrialModel *models,
+										  const double *weight, int n_models);
+
+/*
+ * Draw background rows, at most PGML_BACKGROUND_ROWS: one drawn from each of as many equal parts, by env->seed.
+ * Returns their number; row has the training rows, share the parts of their weight.  Rows with hardly any weight are left out.
+ */
+extern int32_t training_draw_background(const Training *t, int32_t *row, double *share);
+
 /* Scores of the image and the champion; the image is calibrated. */
 extern PgmlStatus training_evaluate(Training *t, const TrialModel *models, const double *weight,
 									int n_models, const TrialModel *baseline);

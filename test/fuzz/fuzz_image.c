@@ -164,6 +164,22 @@ explain(const PgmlEnv *env, const PgmlImage *image, PgmlArena *arena, const floa
 	free(contribution);
 }
 
+/* The same as if the learner of a small first member were no sum, so that its predictions are explained by the background rows. */
+static void
+explain_predictions(const PgmlEnv *env, const PgmlImage *image, PgmlArena *arena, const float *x)
+{
+	PgmlImage *other = malloc(sizeof(*other));
+	PgmlLearner learner = *image->members[0].learner;
+
+	*other = *image;
+	learner.trees = NULL;
+	learner.contributions = NULL;
+	other->members[0].learner = &learner;
+	if (image->background.n > 0 && image->background.n <= ROWS && image->shape.nfeatures <= 64)
+		explain(env, other, arena, x);
+	free(other);
+}
+
 static void
 score(const PgmlEnv *env, const PgmlImage *image, PgmlArena *arena)
 {
@@ -198,6 +214,7 @@ score(const PgmlEnv *env, const PgmlImage *image, PgmlArena *arena)
 			image->members[i].learner == &pgml_learner_oblivious_boosting)
 			score_trees(image, &image->members[i], arena, block);
 	explain(env, image, arena, block);
+	explain_predictions(env, image, arena, block);
 	free(x);
 	free(block);
 	free(out);

@@ -50,6 +50,7 @@ static const Module modules[] = {
 	{ "params", test_params },
 	{ "image", test_image },
 	{ "scoring", test_scoring },
+	{ "column_shap", test_column_shap },
 	{ "explain", test_explain },
 	{ "explain_trees", test_explain_trees },
 	{ "rules", test_rules },

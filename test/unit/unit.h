@@ -40,6 +40,7 @@ extern int test_svm_solvers(void);
 extern int test_params(void);
 extern int test_image(void);
 extern int test_scoring(void);
+extern int test_column_shap(void);
 extern int test_explain(void);
 extern int test_explain_trees(void);
 extern int test_rules(void);
