@@ -428,6 +428,34 @@ golden_images_stay_readable(void **state)
 	check_golden("image_v1_calibrated_svm_binary.bin", PGML_TASK_BINARY, svm_binary);
 	check_golden("image_v1_calibrated_svm_multiclass.bin", PGML_TASK_MULTICLASS, svm_multiclass);
 	check_golden("image_v1_calibrated_svm_regression.bin", PGML_TASK_REGRESSION, svm_regression);
+	check_golden("image_v1_background_multiclass.bin", PGML_TASK_MULTICLASS, multiclass);
+	check_golden("image_v1_background_regression.bin", PGML_TASK_REGRESSION, regression);
+}
+
+/* Background rows that were stored are read as they were. */
+static void
+golden_background_rows_stay_readable(void **state)
+{
+	PgmlBudget budget;
+	PgmlImage image;
+	size_t len;
+	uint8_t *bytes = read_golden("image_v1_background_multiclass.bin", &len);
+	PgmlArena *arena;
+
+	(void) state;
+	pgml_budget_init(&budget, 0);
+	arena = pgml_arena_create(&budget);
+	assert_int_equal(pgml_image_open(bytes, len, arena, &image, NULL), PGML_OK);
+	assert_true(image.calibration.n > 0);
+	assert_int_equal(image.background.n, 4);
+	assert_int_equal(image.background.nfeatures, image.shape.nfeatures);
+	for (int i = 0; i < 4; i++)
+		assert_true(fabs(image.background.share[i] - 0.1 * (i + 1)) < 1e-15);
+	assert_true(isnan(image.background.x[1]));
+	for (int j = 2; j < 4 * image.shape.nfeatures; j++)
+		assert_true(image.background.x[j] == 0.5f * (float) j);
+	pgml_arena_destroy(arena);
+	free(bytes);
 }
 
 /* Open a stored image that has a calibration; the bytes are the caller's. */
@@ -968,6 +996,7 @@ test_image(void)
 		cmocka_unit_test(sets_of_classes),
 		cmocka_unit_test(intervals),
 		cmocka_unit_test(golden_images_stay_readable),
+		cmocka_unit_test(golden_background_rows_stay_readable),
 		cmocka_unit_test(every_changed_byte_is_noticed),
 		cmocka_unit_test(every_truncation_is_noticed),
 		cmocka_unit_test(longer_bytes_are_noticed),
