@@ -40,7 +40,8 @@ SELECT algorithm FROM automl_train('w', 'plants', 'kind', algorithms => '{svm}',
 SELECT algorithm, status, error FROM automl_leaderboard('w') WHERE algorithm = 'svm';
 SELECT 1 FROM automl_train('w', 'plants', 'kind', algorithms => '{svm}', hyperparams => '{"kernel": "poly"}');
 SELECT 1 FROM automl_train('w', 'plants', 'kind', algorithms => '{svm}', hyperparams => '{"gamma": "wide"}');
-SELECT automl_explain('rbf', p) FROM plants p LIMIT 1;
+SELECT scale, bool_and(abs(e.total - predict_proba('rbf', p, e.explained_class)) < 1e-9) AS adds_up
+FROM (SELECT * FROM plants ORDER BY id LIMIT 3) p, automl_explain('rbf', p) e GROUP BY scale;
 \set VERBOSITY default
 
 DROP SCHEMA svm_test CASCADE;
