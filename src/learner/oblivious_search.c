@@ -51,15 +51,18 @@ static PgmlStatus
 build(const Search *search, const PgmlOblLeaf *leaf, int k, PgmlGbmSum *hist)
 {
 	const PgmlOblGrower *g = search->g;
-	PgmlGbmHistJob job = { .rows = &search->source->rows,
-						   .layout = &search->source->layout,
-						   .gradients = &g->growth->sample->gradients[k],
-						   .index = g->growth->sample->index + leaf->begin,
-						   .n = leaf->n,
-						   .features = search->source->columns,
-						   .n_features = search->source->n_columns,
-						   .hist = hist,
-						   .parts = g->parts };
+	PgmlGbmHistJob job = {
+		.rows = &search->source->rows,
+		.layout = &search->source->layout,
+		.gradients = &g->growth->sample->gradients[k],
+		.index = g->growth->sample->index + leaf->begin,
+		.n = leaf->n,
+		.features = search->source->columns,
+		.n_features = search->source->n_columns,
+		.hist = hist,
+		/* Combinations are searched side by side: the parts' memory is for one build at a time. */
+		.parts = search->projection < 0 ? g->parts : NULL
+	};
 
 	return pgml_gbm_hist_build(search->env, &job);
 }

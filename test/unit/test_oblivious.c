@@ -371,6 +371,46 @@ threads_and_given_bins_change_nothing(void **state)
 	}
 }
 
+/* Combinations are searched side by side, each by one thread: with rows so many that one alone would be shared by all of them. */
+static void
+threads_and_combinations_change_nothing(void **state)
+{
+	Data *d = data_new(60000, 6, PGML_TASK_BINARY, 2);
+	PgmlBuf one;
+	PgmlRng rng;
+
+	(void) state;
+	pgml_rng_init(&rng, 5, 1);
+	for (int f = 0; f < 6; f++)
+		make_categorical(d, f, 6);
+	for (int64_t i = 0; i < 60000; i++)
+	{
+		for (int f = 0; f < 6; f++)
+			d->col[f][i] = (float) pgml_rng_below(&rng, 6);
+		/* Each pair says what neither of the two does. */
+		d->y[i] = ((int) d->col[0][i] + (int) d->col[1][i]) % 2 +
+					  ((int) d->col[2][i] + (int) d->col[3][i]) % 2 +
+					  (int) pgml_rng_below(&rng, 2) >
+				  1;
+	}
+	set(d, "n_estimators", 3);
+	set(d, "depth", 3);
+	set_word(d, "bootstrap_type", "none");
+	fit(d, NULL);
+	one = d->fit.payload;
+	pgml_buf_init(&d->fit.payload, &d->budget);
+	d->env.pool = pgml_pool_create(4);
+	for (int again = 0; again < 2; again++)
+	{
+		fit(d, NULL);
+		assert_int_equal(d->fit.payload.len, one.len);
+		assert_memory_equal(d->fit.payload.data, one.data, one.len);
+	}
+	pgml_pool_destroy(d->env.pool);
+	pgml_buf_free(&one);
+	data_free(d);
+}
+
 /* A row that weighs 3 is as good as three rows; one that weighs nothing, as none. */
 static void
 weights_equal_repeated_rows(void **state)
@@ -931,6 +971,7 @@ test_oblivious(void)
 		cmocka_unit_test(learns_what_is_there),
 		cmocka_unit_test(validation_rows_are_predicted),
 		cmocka_unit_test(threads_and_given_bins_change_nothing),
+		cmocka_unit_test(threads_and_combinations_change_nothing),
 		cmocka_unit_test(weights_equal_repeated_rows),
 		cmocka_unit_test(early_stopping_keeps_the_best_round),
 		cmocka_unit_test(deadline_gives_what_there_is),
