@@ -130,7 +130,10 @@ pgml_obl_ctr_combine(const PgmlEnv *env, PgmlOblCtr *ctr, const PgmlOblProjectio
 	return PGML_OK;
 }
 
-/* A slot for a projection: a free one, or the one not asked for the longest; false when memory is out. */
+/*
+ * A slot for a projection: a free one, or the one not asked for the longest, but none that is asked for now; false when there is none,
+ * or memory is out.
+ */
 static bool
 take_slot(PgmlOblCtr *ctr, int32_t p)
 {
@@ -139,6 +142,8 @@ take_slot(PgmlOblCtr *ctr, int32_t p)
 	for (int32_t i = 1; i < ctr->n_slots && ctr->owner[best] >= 0; i++)
 		if (ctr->owner[i] < 0 || ctr->used[i] < ctr->used[best])
 			best = i;
+	if (ctr->owner[best] >= 0 && ctr->used[best] == ctr->clock)
+		return false;
 	if (ctr->slot[best] == NULL)
 		ctr->slot[best] = pgml_alloc(ctr->arena, ctr->slot_bytes);
 	if (ctr->slot[best] == NULL)
@@ -179,8 +184,8 @@ pgml_obl_ctr_provide(const PgmlEnv *env, PgmlOblCtr *ctr, const int32_t *keep, i
 	{
 		if (ctr->known[wanted[i]].slot >= 0)
 			continue;
-		if (!take_slot(ctr, wanted[i]) &&
-			(n_keep + i >= ctr->n_slots || !take_slot(ctr, wanted[i])))
+		/* Without memory for another slot, one of those that there are may do. */
+		if (!take_slot(ctr, wanted[i]) && !take_slot(ctr, wanted[i]))
 		{
 			*n_wanted = i;
 			break;

@@ -8,7 +8,7 @@
 
 #define DATA_LEARNER pgml_learner_oblivious_boosting
 #include "gbm_data.h"
-#include "learner/oblivious_ctr.h"
+#include "learner/oblivious_ctr_internal.h"
 #include "learner/oblivious_payload.h"
 #include "unit.h"
 
@@ -425,6 +425,42 @@ tables_agree_with_training(void **state)
 	}
 }
 
+/* A tree's combinations keep their memory when there is none for another one, and all that are asked for have been made. */
+static void
+combinations_of_a_tree_are_kept_without_memory(void **state)
+{
+	Data *d = data_new(20000, 10, PGML_TASK_BINARY, 2);
+	int32_t found[16], wanted[16];
+	int32_t n = 0, eight = 8;
+	Parts *p;
+
+	(void) state;
+	for (int f = 0; f < 10; f++)
+		make_categorical(d, f, 4);
+	for (int64_t i = 0; i < 20000; i++)
+	{
+		for (int f = 0; f < 10; f++)
+			d->col[f][i] = (float) ((i >> f) % 4);
+		d->y[i] = i % 2;
+	}
+	p = parts_new(d, 2);
+	assert_int_equal(pgml_obl_ctr_combine(&d->env, p->ctr, 0, found, &n, 16), PGML_OK);
+	assert_int_equal(n, 9);
+	assert_int_equal(pgml_obl_ctr_provide(&d->env, p->ctr, NULL, 0, found, &eight), PGML_OK);
+	assert_int_equal(eight, 8);
+	assert_true(pgml_obl_ctr_room(p->ctr) > 8);
+	wanted[0] = found[8];
+	memcpy(wanted + 1, found + 1, 7 * sizeof(int32_t));
+	d->budget.limit = atomic_load(&d->budget.used);
+	assert_int_equal(pgml_obl_ctr_provide(&d->env, p->ctr, found, 1, wanted, &eight), PGML_OK);
+	assert_int_equal(pgml_obl_ctr_room(p->ctr), 8);
+	assert_true(p->ctr->known[found[0]].slot >= 0);
+	for (int i = 0; i < eight; i++)
+		assert_true(p->ctr->known[wanted[i]].slot >= 0);
+	d->budget.limit = 0;
+	parts_free(p);
+}
+
 /* An id tells nothing: the model is not worse than one without it. */
 static void
 ids_are_not_learned(void **state)
@@ -462,6 +498,7 @@ test_oblivious_ctr(void)
 		cmocka_unit_test(codes_stand_for_statistics),
 		cmocka_unit_test(threads_search_combinations),
 		cmocka_unit_test(levels_are_combined),
+		cmocka_unit_test(combinations_of_a_tree_are_kept_without_memory),
 		cmocka_unit_test(combinations_find_what_single_features_miss),
 		cmocka_unit_test(tables_agree_with_training),
 		cmocka_unit_test(ids_are_not_learned),
