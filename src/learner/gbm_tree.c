@@ -22,6 +22,9 @@
  */
 #define MAX_LOG_STEP 5.0
 
+/* Rows of a leaf between two looks at the stop flag. */
+#define POLL_ROWS ((int64_t) 1 << 20)
+
 /* Leaves a tree can have at most: as many as wanted, each with the least number of rows. */
 static int32_t
 count_leaves(const PgmlGbmConfig *config, int64_t n)
@@ -235,18 +238,24 @@ typedef struct ValueJob
 } ValueJob;
 
 /* Rows of a leaf as far as they count: those drawn for their gradients stand for others. */
-static float
-find_cover(const PgmlGbmGrowth *growth, const PgmlGbmLeaf *leaf)
+static PgmlStatus
+find_cover(const PgmlEnv *env, const PgmlGbmGrowth *growth, const PgmlGbmLeaf *leaf, float *cover)
 {
 	const PgmlGbmTarget *t = growth->target;
 	double sum = 0;
 
+	*cover = (float) leaf->n;
 	if (t->w == NULL)
-		return (float) leaf->n;
+		return PGML_OK;
 	for (int64_t i = 0; i < leaf->n; i++)
+	{
+		if (i % POLL_ROWS == 0 && pgml_stopped(env))
+			return PGML_ERR_CANCELLED;
 		sum += t->w[growth->index[leaf->begin + i]] / t->weight;
+	}
 	sum *= (double) t->n;
-	return (float) fmin(fmax(sum, FLT_MIN), FLT_MAX);
+	*cover = (float) fmin(fmax(sum, FLT_MIN), FLT_MAX);
+	return PGML_OK;
 }
 
 /* Value and cover of one leaf. */
@@ -263,7 +272,7 @@ set_value(void *arg, int64_t block, int thread)
 	double sum_h = pgml_gbm_h(&gradients->scale, leaf->total);
 
 	(void) thread;
-	g->tree.cover[block] = find_cover(job->growth, leaf);
+	PGML_TRY(find_cover(g->env, job->growth, leaf, &g->tree.cover[block]));
 	if (too_coarse(gradients, leaf))
 		PGML_TRY(pgml_gbm_exact_sums(g->env, job->growth->target, job->growth->output,
 									 job->growth->index + leaf->begin, leaf->n, &sum_g, &sum_h));

@@ -17,6 +17,9 @@
 /* The least that the penalty on leaves is of a row's weight: means of rows that weigh nothing decide nothing. */
 #define LEAST_L2 0.05
 
+/* Rows of a leaf between two looks at the stop flag. */
+#define POLL_ROWS ((int64_t) 1 << 18)
+
 /* ---- creating ---- */
 
 int64_t
@@ -285,6 +288,8 @@ part_leaf(void *arg, int64_t block, int thread)
 		int32_t row = index[i];
 		bool go = goes[pgml_obl_byte(&column, row)];
 
+		if (i % POLL_ROWS == 0 && pgml_stopped(g->env))
+			return PGML_ERR_CANCELLED;
 		index[n_left] = row;
 		right[i - n_left] = row;
 		n_left += !go;
@@ -355,6 +360,8 @@ score_leaf(void *arg, int64_t block, int thread)
 
 		for (int64_t i = 0; i < leaf->n; i++)
 		{
+			if (i % POLL_ROWS == 0 && pgml_stopped(g->env))
+				return PGML_ERR_CANCELLED;
 			if (gradients->packed)
 			{
 				int32_t p = gradients->packed[index[i]];
