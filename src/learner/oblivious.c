@@ -244,7 +244,8 @@ memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 			pgml_gbm_target_size(data, data->w != NULL, data->n_valid) +
 			pgml_obl_sample_size(&config, data->n, (int) outputs, data->w != NULL) +
 			pgml_obl_leaves_size(&config, data->n, (int) outputs) + data->n_valid * 2 +
-			pgml_obl_grower_size(&config, entries, data->x->nfeatures, data->n) + ctr_bytes +
+			pgml_obl_grower_size(&config, entries, data->x->nfeatures, data->n, ctr_bytes > 0) +
+			ctr_bytes +
 			leaves * (int64_t) (sizeof(PgmlOblColumn) + sizeof(PgmlOblSplit) + 4 + 8 * outputs);
 	if (bins == NULL)
 		bytes += nf * data->x->nrows;
@@ -322,7 +323,9 @@ spare_bytes(const Fit *b, int64_t statistics)
 
 	for (int32_t f = 0; f < b->bins->nfeatures; f++)
 		entries += b->bins->n_bins[f];
-	left -= statistics + pgml_obl_grower_size(&b->config, entries, b->bins->nfeatures, b->data->n) +
+	left -= statistics +
+			pgml_obl_grower_size(&b->config, entries, b->bins->nfeatures, b->data->n,
+								 pgml_obl_ctr_size(&b->config, b->data) > 0) +
 			payload_bytes(&b->config, b->target[0].n_outputs);
 	return left > 0 ? left : 0;
 }

@@ -23,13 +23,16 @@
 /* ---- creating ---- */
 
 int64_t
-pgml_obl_grower_size(const PgmlOblConfig *config, int64_t entries, int32_t nfeatures, int64_t n)
+pgml_obl_grower_size(const PgmlOblConfig *config, int64_t entries, int32_t nfeatures, int64_t n,
+					 bool combines)
 {
 	int64_t leaves = (int64_t) 1 << config->depth;
+	int64_t bests = config->depthwise ? leaves : 1; /* of a level */
 
 	return entries * (int64_t) (sizeof(PgmlGbmSum) * (1 + PGML_GBM_PARTS) + 3 * sizeof(double)) +
 		   nfeatures * (int64_t) (sizeof(PgmlOblBest) + 12) +
-		   leaves * 2 * (int64_t) sizeof(PgmlOblLeaf) + n * 4;
+		   leaves * (int64_t) (2 * sizeof(PgmlOblLeaf) + sizeof(PgmlOblBest)) +
+		   (combines ? PGML_OBL_COMBINATIONS * bests * (int64_t) sizeof(PgmlOblBest) : 0) + n * 4;
 }
 
 /* A source of columns; n_bins belongs to it. */

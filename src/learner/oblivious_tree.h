@@ -12,7 +12,7 @@ typedef struct PgmlOblGrower PgmlOblGrower;
 
 /* Bytes that a grower takes at least, with histograms of one leaf. */
 extern int64_t pgml_obl_grower_size(const PgmlOblConfig *config, int64_t entries, int32_t nfeatures,
-									int64_t n);
+									int64_t n, bool combines);
 
 /*
  * A grower for trees over these rows; ctr may be NULL.  pool_bytes bounds the histograms kept from level to level; less memory

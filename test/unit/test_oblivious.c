@@ -530,6 +530,27 @@ memory_is_estimated(void **state)
 	}
 }
 
+/* So does what each of the combinations needs for each leaf of a deep depth-wise tree. */
+static void
+memory_of_deep_trees_is_estimated(void **state)
+{
+	Data *d = data_mixed(300, 6, PGML_TASK_BINARY, 2);
+	int64_t payload;
+	int64_t bytes;
+
+	(void) state;
+	set(d, "n_estimators", 1);
+	set(d, "depth", 10);
+	set(d, "max_bin", 16);
+	set_word(d, "grow_policy", "depthwise");
+	bytes = learner->memory(&d->set, &d->params, &payload);
+	pgml_budget_init(&d->budget, bytes + payload);
+	fit(d, NULL);
+	assert_false(d->fit.out_of_memory);
+	assert_int_equal(d->fit.best_iteration, 1);
+	data_free(d);
+}
+
 /* Histograms that are not kept make no other trees. */
 static void
 little_memory_grows_the_same_trees(void **state)
@@ -977,6 +998,7 @@ test_oblivious(void)
 		cmocka_unit_test(deadline_gives_what_there_is),
 		cmocka_unit_test(stop_flag_cancels),
 		cmocka_unit_test(memory_is_estimated),
+		cmocka_unit_test(memory_of_deep_trees_is_estimated),
 		cmocka_unit_test(little_memory_grows_the_same_trees),
 		cmocka_unit_test(memory_runs_out),
 		cmocka_unit_test(payloads_are_bounded),
