@@ -233,18 +233,22 @@ memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 	int64_t leaves = (int64_t) 1 << config.depth;
 	int64_t ctr_bytes = pgml_obl_ctr_size(&config, data);
 	int64_t orders = ctr_bytes > 0 ? PGML_OBL_MAX_ORDERS : 1;
+	int64_t columns = pgml_obl_ctr_columns(&config, data);
 	int64_t entries = 0;
 	int64_t bytes, slack;
 
 	for (int64_t f = 0; f < nf; f++)
 		entries += bins ? bins->n_bins[f] : config.max_bin + 1;
+	/* Features and statistics are searched one after the other, in the same memory. */
+	entries = entries < columns * PGML_OBL_CTR_BINS ? columns * PGML_OBL_CTR_BINS : entries;
 	bytes = pgml_gbm_rows_size(data->n, data->x->nfeatures, true) +
 			pgml_gbm_rows_size(data->n_valid, data->x->nfeatures, false) +
 			pgml_gbm_target_size(data, data->w != NULL, data->n) * orders +
 			pgml_gbm_target_size(data, data->w != NULL, data->n_valid) +
 			pgml_obl_sample_size(&config, data->n, (int) outputs, data->w != NULL) +
 			pgml_obl_leaves_size(&config, data->n, (int) outputs) + data->n_valid * 2 +
-			pgml_obl_grower_size(&config, entries, data->x->nfeatures, data->n, ctr_bytes > 0) +
+			pgml_obl_grower_size(&config, entries, data->x->nfeatures + (int32_t) columns, data->n,
+								 ctr_bytes > 0) +
 			ctr_bytes +
 			leaves * (int64_t) (sizeof(PgmlOblColumn) + sizeof(PgmlOblSplit) + 4 + 8 * outputs);
 	if (bins == NULL)

@@ -112,6 +112,12 @@ pgml_obl_ctr_size(const PgmlOblConfig *config, const PgmlDataset *data)
 		   PGML_OBL_MAX_SLOTS * 24;
 }
 
+int64_t
+pgml_obl_ctr_columns(const PgmlOblConfig *config, const PgmlDataset *data)
+{
+	return (int64_t) count_single(config, data->x) * count_width(data);
+}
+
 /* ---- creating ---- */
 
 /* Ranks of the targets, from 0 to 1, equal ones the middle of theirs. */

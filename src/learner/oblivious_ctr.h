@@ -75,6 +75,9 @@ pgml_obl_has_ctr(const PgmlOblConfig *config, const PgmlFeature *feature)
 /* Bytes that statistics take at least, with their histograms of one leaf: with one order and few combinations. */
 extern int64_t pgml_obl_ctr_size(const PgmlOblConfig *config, const PgmlDataset *data);
 
+/* Statistics of single features: columns of PGML_OBL_CTR_BINS bins. */
+extern int64_t pgml_obl_ctr_columns(const PgmlOblConfig *config, const PgmlDataset *data);
+
 /*
  * Statistics of the single features, and room for combinations.  `extra`: bytes that may be taken beyond pgml_obl_ctr_size().  NULL in *out when no feature has any.
  * target: of the learned rows, before anything was subtracted from them.
