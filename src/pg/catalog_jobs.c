@@ -19,6 +19,12 @@
 /* Of the locks on a table's objects, those of slots; the others of job_queue are of jobs. */
 #define SLOT_SUBID 0xffff
 
+/* A job to be resumed is not started more often: it may be what crashes the server. */
+#define MAX_ATTEMPTS 3
+
+/* How long ended jobs are kept. */
+#define KEPT_DAYS 30
+
 /* ---- locks ---- */
 
 /* The lock tag of something that the job table's OID and a number stand for. */
@@ -56,6 +62,9 @@ catalog_job_is_alive(int64 job_id)
 
 	if (RecoveryInProgress())
 		return true;
+	/* No number of a job: its lock would be that of a slot or another job. */
+	if (job_id < 0 || job_id >> 32 >= SLOT_SUBID)
+		return false;
 	if (LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
 		return true;
 	LockRelease(&tag, ShareLock, false);
@@ -185,29 +194,56 @@ catalog_waiting_jobs(int64 *job_ids, Oid *roles, int max)
 {
 	static CatalogStatement mark = {
 		.sql =
-			"UPDATE pgml_auto.job_queue q SET state = CASE WHEN resume THEN 'queued' ELSE 'interrupted' END,"
-			" pid = 0, ended_at = CASE WHEN NOT resume THEN clock_timestamp() END"
+			"UPDATE pgml_auto.job_queue q SET state = CASE WHEN resume AND attempts < $1 THEN 'queued' ELSE 'interrupted' END,"
+			" pid = 0, ended_at = CASE WHEN NOT (resume AND attempts < $1) THEN clock_timestamp() END"
 			" WHERE state = 'running' AND NOT pgml_auto.job_is_alive(job_id)",
+		.nargs = 1,
+		.types = { INT4OID },
 	};
 	static CatalogStatement orphaned = {
 		.sql = "UPDATE pgml_auto.job_queue SET state = 'failed', ended_at = clock_timestamp(),"
 			   " sqlstate = '42704', error = format('role \"%s\" no longer exists', role)"
 			   " WHERE state = 'queued' AND role_oid NOT IN (SELECT oid FROM pg_roles)",
 	};
+	/* Their workers would end before they could say so, and stand before the jobs of others. */
+	static CatalogStatement shut_out = {
+		.sql =
+			"UPDATE pgml_auto.job_queue SET state = 'failed', ended_at = clock_timestamp(), sqlstate = '42501',"
+			" error = CASE WHEN has_database_privilege(role_oid, current_database(), 'CONNECT')"
+			" THEN format('role \"%s\" cannot log in', pg_get_userbyid(role_oid))"
+			" ELSE format('role \"%s\" may not connect to database \"%s\"', pg_get_userbyid(role_oid), current_database()) END"
+			" WHERE state = 'queued' AND NOT (has_database_privilege(role_oid, current_database(), 'CONNECT')"
+#if PG_VERSION_NUM < 170000
+			" AND (SELECT rolcanlogin FROM pg_roles WHERE oid = role_oid)"
+#endif
+			")",
+	};
+	static CatalogStatement forget = {
+		.sql = "DELETE FROM pgml_auto.job_queue WHERE state NOT IN ('queued', 'running')"
+			   " AND ended_at < now() - make_interval(days => $1)",
+		.nargs = 1,
+		.types = { INT4OID },
+	};
 	static CatalogStatement waiting = {
-		.sql = "SELECT job_id, role_oid FROM pgml_auto.job_queue WHERE state = 'queued'"
-			   " ORDER BY job_id LIMIT $1",
+		.sql =
+			"SELECT job_id, role_oid FROM pgml_auto.job_queue WHERE state = 'queued'"
+			" ORDER BY job_id"
+			" LIMIT greatest($1 - (SELECT count(*) FROM pgml_auto.job_queue WHERE state = 'running'), 0)",
 		.nargs = 1,
 		.types = { INT8OID },
 	};
 	Datum values[1] = { Int64GetDatum(max) };
+	Datum attempts[1] = { Int32GetDatum(MAX_ATTEMPTS) };
+	Datum days[1] = { Int32GetDatum(KEPT_DAYS) };
 	CatalogScope scope;
 	bool isnull;
 	int n;
 
 	catalog_enter(&scope);
-	catalog_run(&mark, NULL, NULL, false);
+	catalog_run(&mark, attempts, NULL, false);
 	catalog_run(&orphaned, NULL, NULL, false);
+	catalog_run(&shut_out, NULL, NULL, false);
+	catalog_run(&forget, days, NULL, false);
 	n = (int) catalog_run(&waiting, values, NULL, false);
 	for (int i = 0; i < n; i++)
 	{

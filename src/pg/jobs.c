@@ -9,6 +9,8 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
+#include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
@@ -216,7 +218,17 @@ can_login(Oid role)
 }
 #endif
 
-/* 0A000 for what another session cannot read, or must not do. */
+static bool
+may_connect(Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(DatabaseRelationId, MyDatabaseId, role, ACL_CONNECT) == ACLCHECK_OK;
+#else
+	return pg_database_aclcheck(MyDatabaseId, role, ACL_CONNECT) == ACLCHECK_OK;
+#endif
+}
+
+/* 0A000 for what another session cannot read, or must not do; 42501 for what this role must not. */
 static void
 check_background(const TrainJob *training)
 {
@@ -234,6 +246,15 @@ check_background(const TrainJob *training)
 								"the foreground.",
 								quote_identifier(GetUserNameFromId(GetUserId(), false)))));
 #endif
+	if (!may_connect(GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" may not connect to database \"%s\"",
+						GetUserNameFromId(GetUserId(), false), get_database_name(MyDatabaseId)),
+				 errdetail("A worker connects as the role it trains for."),
+				 errhint("GRANT CONNECT ON DATABASE %s TO %s, or train in the foreground.",
+						 quote_identifier(get_database_name(MyDatabaseId)),
+						 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
 	source = pgml_source_resolve(training->source);
 	if (OidIsValid(source.relid) && isTempNamespace(get_rel_namespace(source.relid)))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -298,6 +319,13 @@ pgml_auto_wait_job(PG_FUNCTION_ARGS)
 	char *state;
 	int pid;
 
+	for (const Queued *q = queued; q != NULL; q = q->next)
+		if (q->worker.job_id == job_id)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("job " INT64_FORMAT
+								   " starts when the transaction that queued it is committed",
+								   job_id),
+							errhint("Call automl_wait() in a transaction of its own.")));
 	if (!PG_ARGISNULL(1))
 		until = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
 														TimestampTzGetDatum(GetCurrentTimestamp()),

@@ -9,12 +9,16 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -26,10 +30,35 @@
 
 PGDLLEXPORT void pgml_auto_job_main(Datum arg) __attribute__((noreturn));
 
+/*
+ * What the role has set for its transactions is not for those that keep the queue: a job of a role whose transactions are read only
+ * by default could be neither claimed nor ended.
+ */
+static void
+override_role_settings(void)
+{
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_deferrable", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* The job has ended: to be cancelled once more must not keep that from being written down, nor the next job from starting. */
+static void
+ignore_cancel(void)
+{
+	pqsignal(SIGINT, SIG_IGN);
+	QueryCancelPending = false;
+}
+
 /* Begin a transaction, in which context stays the current one. */
 static void
 begin(MemoryContext context)
 {
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -123,6 +152,7 @@ run(const CatalogJob *job, MemoryContext context)
 
 		MemoryContextSwitchTo(context);
 		HOLD_INTERRUPTS();
+		ignore_cancel();
 		error = CopyErrorData();
 		EmitErrorReport();
 		FlushErrorState();
@@ -159,6 +189,7 @@ pgml_auto_job_main(Datum arg)
 	(void) arg;
 	memcpy(&self, MyBgworkerEntry->bgw_extra, sizeof(self));
 	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 #ifdef BGWORKER_BYPASS_ROLELOGINCHECK
 	BackgroundWorkerInitializeConnectionByOid(self.database, self.role,
@@ -166,6 +197,7 @@ pgml_auto_job_main(Datum arg)
 #else
 	BackgroundWorkerInitializeConnectionByOid(self.database, self.role, 0);
 #endif
+	override_role_settings();
 	context = AllocSetContextCreate(TopMemoryContext, "pgml_auto job", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 
@@ -176,6 +208,7 @@ pgml_auto_job_main(Datum arg)
 		proc_exit(0); /* whoever has one starts this job when done */
 	if (claim(self.job_id, context, &job))
 		run(&job, context);
+	ignore_cancel();
 	begin(context);
 	catalog_unlock_slot(slot);
 	commit(context);

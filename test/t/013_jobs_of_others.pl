@@ -1,0 +1,111 @@
+# Background jobs beside those of roles that are in the way: what one role does to itself must not stop the jobs of others.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use PgmlTest;
+
+my $node = new_server('jobs_of_others');
+$node->append_conf('postgresql.conf', "max_worker_processes = 6\npgml_auto.max_jobs = 1");
+$node->restart;
+create_small_table($node);
+create_slow_table($node);
+$node->safe_psql('postgres', q{
+	CREATE ROLE reader LOGIN; ALTER ROLE reader SET default_transaction_read_only = on;
+	ALTER ROLE reader SET default_transaction_isolation = 'serializable';
+	CREATE ROLE eve LOGIN; GRANT SELECT ON points, slow TO reader, eve});
+
+sub queue
+{
+	my ($arguments, $before) = @_;
+	return $node->safe_psql('postgres', ($before // '') . "SELECT job FROM automl_train($arguments, background => true)");
+}
+
+sub wait_for
+{
+	my ($job) = @_;
+	return $node->safe_psql('postgres', "SELECT automl_wait($job, '60 s')");
+}
+
+sub wait_until_true
+{
+	my ($query) = @_;
+	$node->poll_query_until('postgres', $query) or die "not so: $query";
+	return;
+}
+
+sub wait_until_trains
+{
+	my ($job) = @_;
+	return wait_until_true("SELECT step LIKE 'trial%' FROM pgml_auto.jobs WHERE job = $job");
+}
+
+my $small = q{'%s', 'points', 'y', max_trials => 1, algorithms => '{constant}'};
+my $slow = q{'%s', 'slow', 'y', max_trials => 1, options => '{"folds": 1}', algorithms => '{gradient_boosting}',
+	hyperparams => '{"n_estimators": 50000, "learning_rate": 0.0001, "early_stopping_round": 0}'};
+
+# Settings of a role do not keep its worker from writing.
+my $job = queue(sprintf($small, 'readers'), 'SET SESSION AUTHORIZATION reader; SET default_transaction_read_only = off; ');
+is(wait_for($job), 'succeeded', 'a role whose transactions are read only and serializable by default');
+
+# A job that cannot start does not stand before those of others.
+my $running = queue(sprintf $slow, 'running');
+wait_until_trains($running);
+my $stuck = queue(sprintf($small, 'stuck'), 'SET SESSION AUTHORIZATION eve; ');
+my $next = queue(sprintf $small, 'next');
+is($node->safe_psql('postgres', 'SELECT automl_run_due() FROM generate_series(1, 3)'), "0\n0\n0", 'no worker is started while all slots are taken');
+$node->safe_psql('postgres', 'REVOKE CONNECT ON DATABASE postgres FROM PUBLIC; GRANT CONNECT ON DATABASE postgres TO reader');
+my ($code, $out, $error) = $node->psql('postgres', "SET ROLE eve; SELECT * FROM automl_train(@{[sprintf $small, 'far']}, background => true)");
+like($error, qr/role "eve" may not connect to database "postgres"/, 'a role that may not connect is told at once');
+is($node->safe_psql('postgres', "SELECT pgml_auto.job_is_alive((65535::bigint << 32) | 1)"), 'f', 'slots are no jobs');
+
+# Cancelled again while the end is written down.
+my $holder = $node->background_psql('postgres');
+$holder->query_safe("BEGIN; SELECT 1 FROM pgml_auto.job_queue WHERE job_id = $running FOR UPDATE");
+$node->safe_psql('postgres', "SELECT automl_cancel($running)");
+my $worker = "FROM pg_stat_activity WHERE backend_type = 'pgml_auto job'";
+wait_until_true("SELECT wait_event_type = 'Lock' $worker");
+$node->safe_psql('postgres', "SELECT automl_cancel($running)");
+$holder->query_safe('COMMIT');
+$holder->quit;
+is(wait_for($running), 'cancelled', 'cancelled twice');
+is(wait_for($next), 'succeeded', 'the next job runs');
+is($node->safe_psql('postgres', "SELECT state, sqlstate, error FROM pgml_auto.jobs WHERE job = $stuck"),
+	'failed|42501|role "eve" may not connect to database "postgres"', 'a job of a role that may not connect any more fails');
+
+# A worker reads the configuration again.
+$running = queue(sprintf $slow, 'running');
+wait_until_trains($running);
+my @both = map { queue(sprintf $slow, $_) } 'a', 'b';
+$node->append_conf('postgresql.conf', 'pgml_auto.max_jobs = 2');
+$node->reload;
+$node->safe_psql('postgres', "SELECT automl_cancel($running)");
+wait_until_true("SELECT count(*) = 2 FROM pgml_auto.jobs WHERE state = 'running' AND job IN ($both[0], $both[1])");
+pass('max_jobs is raised while a job runs');
+$node->safe_psql('postgres', "SELECT automl_cancel($_)") foreach @both;
+wait_for($_) foreach @both;
+
+# Jobs are of roles, whatever they are called later.
+$node->safe_psql('postgres', 'ALTER ROLE reader RENAME TO author; CREATE ROLE reader LOGIN; GRANT CONNECT ON DATABASE postgres TO reader');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM pgml_auto.jobs', extra_params => [ '-U', 'reader' ]), 0, 'a new role of the name sees nothing');
+is($node->safe_psql('postgres', 'SELECT role, model FROM pgml_auto.jobs', extra_params => [ '-U', 'author' ]), 'author|readers', 'the renamed one its jobs');
+
+# To wait for what starts at COMMIT would be for ever.
+($code, $out, $error) = $node->psql('postgres', "BEGIN; SELECT automl_wait(job) FROM automl_train(@{[sprintf $small, 'own']}, background => true)");
+like($error, qr/starts when the transaction that queued it is committed/, 'automl_wait in the transaction that queued the job');
+
+# What crashes the server again and again is not started for ever, and ended jobs are not kept for ever.
+$node->safe_psql('postgres', q{
+	INSERT INTO pgml_auto.job_queue (state, role_oid, role, model, arguments, session, resume, attempts)
+	SELECT 'running', 10, 'postgres', 'poison', '{}', '{}', true, 3;
+	INSERT INTO pgml_auto.job_queue (state, role_oid, role, model, arguments, session, resume, ended_at)
+	SELECT 'succeeded', 10, 'postgres', 'old', '{}', '{}', false, now() - interval '31 days'});
+is($node->safe_psql('postgres', 'SELECT automl_run_due()'), 0, 'nothing to start');
+is($node->safe_psql('postgres', q{SELECT model, state, ended_at IS NOT NULL FROM pgml_auto.job_queue WHERE model IN ('poison', 'old')}), 'poison|interrupted|t',
+	'three attempts, thirty days');
+is(registry_problems($node), '', 'the registry is whole');
+
+done_testing();
