@@ -143,6 +143,7 @@ CREATE TABLE pgml_auto.job_queue (
     arguments  jsonb NOT NULL,
     session    jsonb NOT NULL,
     resume     boolean NOT NULL,
+    database_oid oid NOT NULL,
     attempts   integer NOT NULL DEFAULT 0,
     queued_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     started_at timestamptz,

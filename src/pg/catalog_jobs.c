@@ -97,11 +97,11 @@ catalog_insert_job(const CatalogJob *job, int max_queued)
 	};
 	static CatalogStatement insert = {
 		.sql = "INSERT INTO pgml_auto.job_queue (model, role, role_oid, data, arguments, session,"
-			   " resume) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING job_id",
-		.nargs = 7,
-		.types = { TEXTOID, TEXTOID, OIDOID, TEXTOID, JSONBOID, JSONBOID, BOOLOID },
+			   " resume, database_oid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING job_id",
+		.nargs = 8,
+		.types = { TEXTOID, TEXTOID, OIDOID, TEXTOID, JSONBOID, JSONBOID, BOOLOID, OIDOID },
 	};
-	char nulls[7] = { ' ', ' ', ' ', job->data == NULL ? 'n' : ' ', ' ', ' ', ' ' };
+	char nulls[8] = { ' ', ' ', ' ', job->data == NULL ? 'n' : ' ', ' ', ' ', ' ', ' ' };
 	CatalogScope scope;
 	int64 job_id;
 
@@ -112,11 +112,11 @@ catalog_insert_job(const CatalogJob *job, int max_queued)
 						errmsg("%d jobs of this database are not done yet", max_queued),
 						errhint("Wait for some of them, cancel some (automl_cancel), or raise "
 								"pgml_auto.max_queued_jobs.")));
-	Datum values[7] = {
+	Datum values[8] = {
 		catalog_text_datum(job->model), catalog_text_datum(GetUserNameFromId(scope.user, false)),
 		ObjectIdGetDatum(scope.user),   catalog_text_datum(job->data),
 		JsonbPGetDatum(job->arguments), JsonbPGetDatum(job->session),
-		BoolGetDatum(job->resume),
+		BoolGetDatum(job->resume),      ObjectIdGetDatum(MyDatabaseId),
 	};
 	catalog_run(&insert, values, nulls, false);
 	job_id = catalog_int8(0, 1);
@@ -189,9 +189,18 @@ catalog_end_job(int64 job_id, const CatalogJobEnd *end)
 	catalog_leave(&scope);
 }
 
-int
-catalog_waiting_jobs(int64 *job_ids, Oid *roles, int max)
+/* Mark what was interrupted, fail what cannot start, forget what ended long ago. */
+static void
+tidy_queue(void)
 {
+	/* CREATE DATABASE copies the queue of its template: the copy must not begin to train. */
+	static CatalogStatement copied = {
+		.sql =
+			"UPDATE pgml_auto.job_queue SET state = 'interrupted', pid = 0, ended_at = clock_timestamp()"
+			" WHERE state IN ('queued', 'running') AND database_oid <> $1",
+		.nargs = 1,
+		.types = { OIDOID },
+	};
 	static CatalogStatement mark = {
 		.sql =
 			"UPDATE pgml_auto.job_queue q SET state = CASE WHEN resume AND attempts < $1 THEN 'queued' ELSE 'interrupted' END,"
@@ -224,6 +233,20 @@ catalog_waiting_jobs(int64 *job_ids, Oid *roles, int max)
 		.nargs = 1,
 		.types = { INT4OID },
 	};
+	Datum database[1] = { ObjectIdGetDatum(MyDatabaseId) };
+	Datum attempts[1] = { Int32GetDatum(MAX_ATTEMPTS) };
+	Datum days[1] = { Int32GetDatum(KEPT_DAYS) };
+
+	catalog_run(&copied, database, NULL, false);
+	catalog_run(&mark, attempts, NULL, false);
+	catalog_run(&orphaned, NULL, NULL, false);
+	catalog_run(&shut_out, NULL, NULL, false);
+	catalog_run(&forget, days, NULL, false);
+}
+
+int
+catalog_waiting_jobs(int64 *job_ids, Oid *roles, int max)
+{
 	static CatalogStatement waiting = {
 		.sql =
 			"SELECT job_id, role_oid FROM pgml_auto.job_queue WHERE state = 'queued'"
@@ -233,17 +256,12 @@ catalog_waiting_jobs(int64 *job_ids, Oid *roles, int max)
 		.types = { INT8OID },
 	};
 	Datum values[1] = { Int64GetDatum(max) };
-	Datum attempts[1] = { Int32GetDatum(MAX_ATTEMPTS) };
-	Datum days[1] = { Int32GetDatum(KEPT_DAYS) };
 	CatalogScope scope;
 	bool isnull;
 	int n;
 
 	catalog_enter(&scope);
-	catalog_run(&mark, attempts, NULL, false);
-	catalog_run(&orphaned, NULL, NULL, false);
-	catalog_run(&shut_out, NULL, NULL, false);
-	catalog_run(&forget, days, NULL, false);
+	tidy_queue();
 	n = (int) catalog_run(&waiting, values, NULL, false);
 	for (int i = 0; i < n; i++)
 	{

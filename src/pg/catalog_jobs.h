@@ -45,7 +45,7 @@ extern void catalog_end_job(int64 job_id, const CatalogJobEnd *end);
 /*
  * Jobs that wait, the oldest first, at most as many as make max with those that run: their numbers and roles; how many.  Before that,
  * interrupted jobs are marked, and queued again where they are to be resumed (twice, at most); those fail whose role is gone or may
- * not connect; those that ended 30 days ago are forgotten.
+ * not connect; those that ended 30 days ago are forgotten.  Jobs of a database that this one is a copy of were interrupted, too.
  */
 extern int catalog_waiting_jobs(int64 *job_ids, Oid *roles, int max);
 

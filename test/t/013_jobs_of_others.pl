@@ -99,13 +99,25 @@ like($error, qr/starts when the transaction that queued it is committed/, 'autom
 
 # What crashes the server again and again is not started for ever, and ended jobs are not kept for ever.
 $node->safe_psql('postgres', q{
-	INSERT INTO pgml_auto.job_queue (state, role_oid, role, model, arguments, session, resume, attempts)
-	SELECT 'running', 10, 'postgres', 'poison', '{}', '{}', true, 3;
-	INSERT INTO pgml_auto.job_queue (state, role_oid, role, model, arguments, session, resume, ended_at)
-	SELECT 'succeeded', 10, 'postgres', 'old', '{}', '{}', false, now() - interval '31 days'});
+	INSERT INTO pgml_auto.job_queue (state, role_oid, role, model, arguments, session, resume, attempts, database_oid)
+	SELECT 'running', 10, 'postgres', 'poison', '{}', '{}', true, 3, oid FROM pg_database WHERE datname = current_database();
+	INSERT INTO pgml_auto.job_queue (state, role_oid, role, model, arguments, session, resume, ended_at, database_oid)
+	SELECT 'succeeded', 10, 'postgres', 'old', '{}', '{}', false, now() - interval '31 days', oid FROM pg_database WHERE datname = current_database()});
 is($node->safe_psql('postgres', 'SELECT automl_run_due()'), 0, 'nothing to start');
 is($node->safe_psql('postgres', q{SELECT model, state, ended_at IS NOT NULL FROM pgml_auto.job_queue WHERE model IN ('poison', 'old')}), 'poison|interrupted|t',
 	'three attempts, thirty days');
 is(registry_problems($node), '', 'the registry is whole');
+
+# Jobs that wait are not those of a copy of the database.
+$node->append_conf('postgresql.conf', 'max_worker_processes = 1');
+$node->restart;
+$job = $node->safe_psql('postgres', "SET client_min_messages = error; SELECT job FROM automl_train(@{[sprintf $small, 'once']}, background => true)");
+$node->safe_psql('template1', 'CREATE DATABASE copy TEMPLATE postgres');
+$node->append_conf('postgresql.conf', 'max_worker_processes = 6');
+$node->restart;
+is($node->safe_psql('copy', 'SELECT automl_run_due()'), 0, 'a copy of the database begins nothing');
+is($node->safe_psql('copy', "SELECT state FROM pgml_auto.jobs WHERE job = $job"), 'interrupted', 'and says so');
+is($node->safe_psql('postgres', 'SELECT automl_run_due()'), 1, 'the database itself does');
+is(wait_for($job), 'succeeded', 'its job');
 
 done_testing();
