@@ -50,6 +50,11 @@ my $slow = q{'%s', 'slow', 'y', max_trials => 1, options => '{"folds": 1}', algo
 # Settings of a role do not keep its worker from writing.
 my $job = queue(sprintf($small, 'readers'), 'SET SESSION AUTHORIZATION reader; SET default_transaction_read_only = off; ');
 is(wait_for($job), 'succeeded', 'a role whose transactions are read only and serializable by default');
+$node->safe_psql('postgres', 'GRANT eve TO reader; ALTER ROLE reader SET role = eve');
+$job = queue(sprintf($small, 'of_reader'), 'SET SESSION AUTHORIZATION reader; SET default_transaction_read_only = off; ');
+is(wait_for($job), 'succeeded', 'a role that becomes another one when it logs in');
+is($node->safe_psql('postgres', "SELECT owner FROM pgml_auto.model WHERE name = 'of_reader'"), 'reader', 'trains as the one that queued the job');
+$node->safe_psql('postgres', 'ALTER ROLE reader RESET role; REVOKE eve FROM reader');
 
 # A job that cannot start does not stand before those of others.
 my $running = queue(sprintf $slow, 'running');
@@ -91,7 +96,7 @@ wait_for($_) foreach @both;
 # Jobs are of roles, whatever they are called later.
 $node->safe_psql('postgres', 'ALTER ROLE reader RENAME TO author; CREATE ROLE reader LOGIN; GRANT CONNECT ON DATABASE postgres TO reader');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM pgml_auto.jobs', extra_params => [ '-U', 'reader' ]), 0, 'a new role of the name sees nothing');
-is($node->safe_psql('postgres', 'SELECT role, model FROM pgml_auto.jobs', extra_params => [ '-U', 'author' ]), 'author|readers', 'the renamed one its jobs');
+is($node->safe_psql('postgres', 'SELECT role, model FROM pgml_auto.jobs ORDER BY job', extra_params => [ '-U', 'author' ]), "author|readers\nauthor|of_reader", 'the renamed one its jobs');
 
 # To wait for what starts at COMMIT would be for ever.
 ($code, $out, $error) = $node->psql('postgres', "BEGIN; SELECT automl_wait(job) FROM automl_train(@{[sprintf $small, 'own']}, background => true)");
