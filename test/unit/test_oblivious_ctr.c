@@ -444,7 +444,9 @@ combinations_of_a_tree_are_kept_without_memory(void **state)
 		d->y[i] = i % 2;
 	}
 	p = parts_new(d, 2);
-	assert_int_equal(pgml_obl_ctr_combine(&d->env, p->ctr, 0, found, &n, 16), PGML_OK);
+	assert_int_equal(
+		pgml_obl_ctr_combine(&d->env, p->ctr, pgml_obl_ctr_projection(p->ctr, 0), found, &n, 16),
+		PGML_OK);
 	assert_int_equal(n, 9);
 	assert_int_equal(pgml_obl_ctr_provide(&d->env, p->ctr, NULL, 0, found, &eight), PGML_OK);
 	assert_int_equal(eight, 8);
