@@ -402,7 +402,8 @@ open_image(const uint8_t *bytes, size_t len, bool verified, PgmlArena *arena, Pg
 		const uint8_t *start;
 		size_t size;
 
-		(void) read_section(bytes, len, i, &type, &start, &size);
+		if (!read_section(bytes, len, i, &type, &start, &size))
+			return corrupt(err, "its directory is wrong");
 		if (type == SECTION_META)
 			PGML_TRY(open_meta(start, size, arena, image, err));
 		else if (type == SECTION_RECIPE)
