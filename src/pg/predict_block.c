@@ -108,7 +108,7 @@ predict_block_limit(const PgmlInputs *inputs)
 
 	int64 most = Max(pgml_scorer_rows(pgml_model_scorer(inputs->model)), PREDICT_BLOCK_ROWS);
 
-	return (int) Max(Min(FEATURE_BYTES / row, most), MIN_ROWS);
+	return (int) Max(Min((int64) (FEATURE_BYTES / row), most), MIN_ROWS);
 }
 
 PredictBlock *
