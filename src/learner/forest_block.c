@@ -50,22 +50,41 @@ align_up(size_t size)
 	return (size + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
 }
 
-/* Find the parts of scratch memory; its size.  memory may be NULL. */
-static size_t
-divide(const PgmlForestForm *form, uint8_t *memory, Scratch *s)
+/* Where the parts of scratch memory begin, the rows' bytes first, and where it ends. */
+typedef struct Parts
 {
-	size_t rows = (size_t) form->block_rows, at = 0;
+	size_t lines;
+	size_t exit;
+	size_t walker;
+	size_t base;
+	size_t end;
+} Parts;
 
-	s->bytes = memory;
-	at += align_up(rows * form->stride);
-	s->lines = (int8_t *) (memory + at);
-	at += rows * form->stride;
-	s->exit = memory + at;
-	at += rows;
-	s->walker = (Walker *) (memory + at);
-	at += rows * sizeof(Walker);
-	s->base = (double *) (memory + at);
-	return at + rows * sizeof(double);
+static Parts
+divide(const PgmlForestForm *form)
+{
+	size_t rows = (size_t) form->block_rows;
+	Parts p;
+
+	p.lines = align_up(rows * form->stride);
+	p.exit = p.lines + rows * form->stride;
+	p.walker = p.exit + rows;
+	p.base = p.walker + rows * sizeof(Walker);
+	p.end = p.base + rows * sizeof(double);
+	return p;
+}
+
+/* The parts of scratch memory for a form. */
+static Scratch
+open_scratch(const PgmlForestForm *form, uint8_t *memory)
+{
+	Parts p = divide(form);
+
+	return (Scratch){ .bytes = memory,
+					  .lines = (int8_t *) (memory + p.lines),
+					  .exit = memory + p.exit,
+					  .walker = (Walker *) (memory + p.walker),
+					  .base = (double *) (memory + p.base) };
 }
 
 size_t
@@ -83,9 +102,7 @@ pgml_forest_block_rows(const void *prepared)
 size_t
 pgml_forest_scratch(const void *prepared)
 {
-	Scratch s;
-
-	return divide(prepared, NULL, &s);
+	return divide(prepared).end;
 }
 
 /* From rows of bytes to lines. */
@@ -268,7 +285,7 @@ pgml_forest_predict_block(const void *prepared, const uint8_t *payload, const Pg
 				.several = shape->task == PGML_TASK_MULTICLASS,
 				.out = out };
 
-	divide(form, scratch, &job.scratch);
+	job.scratch = open_scratch(form, scratch);
 	pgml_forest_make_bytes(&job.v, shape, block->x, (size_t) block->stride, 1, block->n,
 						   job.scratch.bytes);
 	for (int64_t from = 0, n; block->n < FEW_ROWS && from < block->n; from += n)
