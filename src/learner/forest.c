@@ -47,13 +47,6 @@ typedef struct Fit
 	bool out_of_memory;
 } Fit;
 
-/* Bins that a fit can use as they are. */
-static const PgmlBins *
-given_bins(const PgmlDataset *data, const PgmlForestConfig *config)
-{
-	return data->bins && data->bins->max_bin == config->max_bin ? data->bins : NULL;
-}
-
 /* Bytes that the lines of a payload take at most. */
 static int64_t
 line_bytes(const PgmlDataset *data, int max_bin)
@@ -72,7 +65,7 @@ memory_of(const PgmlLearner *learner, const PgmlDataset *data, const PgmlParams 
 	int64_t most_nodes, tree, bytes, slack;
 
 	bytes = pgml_forest_data_size(data) + pgml_forest_grower_size(&config, data, &most_nodes);
-	if (given_bins(data, &config) == NULL)
+	if (pgml_given_bins(data, config.max_bin) == NULL)
 		bytes += nf * (data->x->nrows + 256 * (int64_t) sizeof(float)) +
 				 3 * (n < 200000 ? n : 200000) * (int64_t) sizeof(uint32_t);
 	if (data->oob_out != NULL)
@@ -98,15 +91,7 @@ prepare(Fit *f)
 	const PgmlEnv *env = f->env;
 	size_t threads = (size_t) pgml_pool_threads(env->pool);
 
-	f->bins = given_bins(f->data, &f->config);
-	if (f->bins == NULL)
-	{
-		PgmlBins *own;
-
-		PGML_TRY(pgml_bins_create(env, f->arena, f->data->x, f->data->rows, f->data->n,
-								  f->config.max_bin, &own));
-		f->bins = own;
-	}
+	PGML_TRY(pgml_dataset_bins(env, f->arena, f->data, f->config.max_bin, &f->bins));
 	PGML_TRY(pgml_forest_data_create(env, f->arena, f->data, &f->config, f->bins, &f->records));
 	f->n_slots = (int) threads * TREES_A_THREAD;
 	f->slot = pgml_zalloc(f->arena, (size_t) f->n_slots, sizeof(Slot));

@@ -82,20 +82,13 @@ is_random(const PgmlGbmConfig *config)
 		   config->feature_fraction_bynode < 1 || config->extra_trees;
 }
 
-/* Bins that a fit can use as they are. */
-static const PgmlBins *
-given_bins(const PgmlDataset *data, const PgmlGbmConfig *config)
-{
-	return data->bins && data->bins->max_bin == config->max_bin ? data->bins : NULL;
-}
-
 /* What a fit takes at most, the matrix and the trees excepted. */
 static int64_t
 memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 {
 	PgmlGbmConfig config = pgml_gbm_read_config(data, params);
 	int64_t nf = data->x->nfeatures;
-	const PgmlBins *bins = given_bins(data, &config);
+	const PgmlBins *bins = pgml_given_bins(data, config.max_bin);
 	int64_t n_valid = data->n_valid;
 	bool weighted = data->w != NULL || pgml_gbm_weighs_classes(&config);
 	int64_t leaves = data->n / config.min_data + 1;
@@ -158,15 +151,7 @@ prepare_rows(Boost *b)
 	else
 		PGML_TRY(pgml_gbm_objective_init(env, &b->target, b->points, b->init));
 	pgml_gbm_set_scores(&b->target, b->init);
-	b->bins = given_bins(data, &b->config);
-	if (b->bins == NULL)
-	{
-		PgmlBins *own;
-
-		PGML_TRY(
-			pgml_bins_create(env, b->arena, data->x, data->rows, data->n, b->config.max_bin, &own));
-		b->bins = own;
-	}
+	PGML_TRY(pgml_dataset_bins(env, b->arena, data, b->config.max_bin, &b->bins));
 	PGML_TRY(pgml_gbm_rows_create(env, b->arena, b->bins, data->rows, data->n, true, &b->rows));
 	if (data->valid_rows == NULL || data->n_valid == 0 ||
 		(b->config.patience == 0 && data->valid_out == NULL))

@@ -81,6 +81,17 @@ typedef struct PgmlDataset
 	const PgmlConstraints *constraints; /* NULL: none; only for learners that honour them */
 } PgmlDataset;
 
+/* Bins that a fit can use as they are: those given, when they have the wanted max_bin; else NULL. */
+static inline const PgmlBins *
+pgml_given_bins(const PgmlDataset *data, int max_bin)
+{
+	return data->bins && data->bins->max_bin == max_bin ? data->bins : NULL;
+}
+
+/* Those, or bins made from the rows to learn from, in arena. */
+extern PgmlStatus pgml_dataset_bins(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data,
+									int max_bin, const PgmlBins **out);
+
 typedef struct PgmlFit
 {
 	PgmlBuf payload;

@@ -204,13 +204,6 @@ read_config(const PgmlDataset *data, const PgmlParams *params)
 	return c;
 }
 
-/* Bins that a fit can use as they are. */
-static const PgmlBins *
-given_bins(const PgmlDataset *data, const PgmlOblConfig *config)
-{
-	return data->bins && data->bins->max_bin == config->max_bin ? data->bins : NULL;
-}
-
 /* Bytes of a model with as many rounds as it takes for one to be worth having. */
 static int64_t
 payload_bytes(const PgmlOblConfig *config, int64_t outputs)
@@ -227,7 +220,7 @@ static int64_t
 memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 {
 	PgmlOblConfig config = read_config(data, params);
-	const PgmlBins *bins = given_bins(data, &config);
+	const PgmlBins *bins = pgml_given_bins(data, config.max_bin);
 	int64_t nf = data->x->nfeatures;
 	int64_t outputs = pgml_task_outputs(data->task, data->n_classes);
 	int64_t leaves = (int64_t) 1 << config.depth;
@@ -275,15 +268,7 @@ prepare_rows(Fit *b)
 						 "there are no rows with a weight to learn from");
 	pgml_gbm_initial_scores(&b->target[0], b->init);
 	pgml_gbm_set_scores(&b->target[0], b->init);
-	b->bins = given_bins(data, &b->config);
-	if (b->bins == NULL)
-	{
-		PgmlBins *own;
-
-		PGML_TRY(
-			pgml_bins_create(env, b->arena, data->x, data->rows, data->n, b->config.max_bin, &own));
-		b->bins = own;
-	}
+	PGML_TRY(pgml_dataset_bins(env, b->arena, data, b->config.max_bin, &b->bins));
 	PGML_TRY(pgml_gbm_rows_create(env, b->arena, b->bins, data->rows, data->n, true, &b->rows));
 	if (data->valid_rows == NULL || data->n_valid == 0 ||
 		(b->config.patience == 0 && data->valid_out == NULL))
