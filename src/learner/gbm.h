@@ -166,6 +166,4 @@ pgml_gbm_minus(PgmlGbmSum a, PgmlGbmSum b)
 extern PgmlStatus pgml_gbm_fit(const PgmlEnv *env, const PgmlDataset *data,
 							   const PgmlParams *params, PgmlFit *fit, double *margins);
 
-#define PGML_GBM_CLONES PGML_CLONES
-
 #endif

@@ -196,7 +196,7 @@ make_tests(PgmlGbmApplier *a, const PgmlGbmTree *tree)
 /*
  * Bytes of n rows of a numeric feature, counted from bin `first`, less the bias; those up to `rows` are of no row, but defined.
  */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 copy_bins(const uint8_t *bin, int64_t n, int64_t rows, uint8_t first, int8_t *line)
 {
 	uint8_t less = (uint8_t) (first + PGML_GBM_RANK_BIAS);
@@ -207,7 +207,7 @@ copy_bins(const uint8_t *bin, int64_t n, int64_t rows, uint8_t first, int8_t *li
 }
 
 /* Bins of n rows as the byte and the bit of a set, where kernels also look up those up to `rows`. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 split_bins(const uint8_t *bin, int64_t n, int64_t rows, uint8_t *byte, uint8_t *bit)
 {
 	memset(byte + n, 0, (size_t) (rows - n));

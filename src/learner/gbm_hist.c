@@ -72,7 +72,7 @@ accumulate(int k, const Group *group, const PgmlGbmRows *rows, const int32_t *in
 }
 
 /* accumulate() for the number of features that the group has. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 accumulate_group(const Group *group, const PgmlGbmRows *rows, const int32_t *index,
 				 const SumVector *sum, int n)
 {
@@ -266,7 +266,7 @@ pgml_gbm_hist_build(const PgmlEnv *env, const PgmlGbmHistJob *job)
 	return pgml_par_for(env, b.blocks, build_groups, &b);
 }
 
-PGML_GBM_CLONES void
+PGML_CLONES void
 pgml_gbm_hist_subtract(const PgmlGbmLayout *layout, int32_t f, const PgmlGbmSum *parent,
 					   const PgmlGbmSum *child, PgmlGbmSum *hist)
 {

@@ -148,7 +148,7 @@ pgml_gbm_set_scores(PgmlGbmTarget *target, const double *init)
 }
 
 /* Largest score and sum of exponentials of n rows from row `from`. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 softmax_rows(const PgmlGbmTarget *t, int64_t from, int n, double *highest, double *sum)
 {
 	memcpy(highest, t->score + from, (size_t) n * sizeof(double));
@@ -219,7 +219,7 @@ softmax_gradient(double s, double inverse, double factor, bool is_k, double *g, 
 	*h = factor * p * (1 - p);
 }
 
-PGML_GBM_CLONES void
+PGML_CLONES void
 pgml_gbm_raw_gradients(const PgmlGbmTarget *t, int k, int64_t from, int n, double *g, double *h)
 {
 	const double *s = t->score + k * t->n + from;
@@ -313,7 +313,7 @@ typedef struct GradientJob
 } GradientJob;
 
 /* Round to integers by adding 1.5 * 2^52; |g| and h are below 2^51 units. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 round_to_sums(const GradientJob *job, const double *g, const double *h, int n, PgmlGbmSum *sum)
 {
 	const double round = 6755399441055744.0;
@@ -335,7 +335,7 @@ round_to_sums(const GradientJob *job, const double *g, const double *h, int n, P
 }
 
 /* Pack rows from `from` on: a value between two units becomes either, so that its expectation is the value. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 pack(const GradientJob *job, int64_t from, const double *g, const double *h, int n, int32_t *packed)
 {
 	const double share = 1.0 / 65536;

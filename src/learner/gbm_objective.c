@@ -197,7 +197,7 @@ limit(double d, double delta)
 	return d > delta ? delta : d < -delta ? -delta : d;
 }
 
-PGML_GBM_CLONES void
+PGML_CLONES void
 pgml_gbm_objective_gradients(const PgmlGbmTarget *t, int64_t from, int n, double *g, double *h)
 {
 	const double *s = t->score + from;

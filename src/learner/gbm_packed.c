@@ -120,7 +120,7 @@ accumulate_group(Group *group, const PgmlGbmRows *rows, const int32_t *index, co
 }
 
 /* The sums of n bins at 128 bits: stored, or added to what is there. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 widen(const uint64_t *word, int n, bool unit_hessian, int count_bits, bool add, PgmlGbmSum *hist)
 {
 	for (int b = 0; b < n; b++)

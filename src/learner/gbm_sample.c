@@ -88,7 +88,7 @@ typedef struct DrawJob
 /* ---- how likely each row is ---- */
 
 /* Add to squares what one output's g and h of n rows are worth. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 add_squares(const double *g, const double *h, int n, const DrawJob *job, double *square)
 {
 	double g_share = job->g_share, h_share = job->h_share;
@@ -98,7 +98,7 @@ add_squares(const double *g, const double *h, int n, const DrawJob *job, double 
 }
 
 /* Sizes of n rows from their squares and weights, as shares of the largest weight. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 take_roots(const double *square, const double *w, double w_share, int n, float *size)
 {
 	for (int i = 0; i < n; i++)
@@ -167,7 +167,7 @@ find_shares(const PgmlGbmTarget *t, double *g_share, double *h_share)
 }
 
 /* Mean probability of rows of these sizes. */
-PGML_GBM_CLONES static double
+PGML_CLONES static double
 mean_probability(const float *size, double threshold)
 {
 	float per_threshold = (float) (1 / threshold);
@@ -210,7 +210,7 @@ find_threshold(const PgmlGbmSample *sample, int64_t n_rows)
 /* ---- drawing ---- */
 
 /* Which of n rows from row `from` are drawn, 1 or 0 each; returns their number. */
-PGML_GBM_CLONES static int64_t
+PGML_CLONES static int64_t
 draw_rows(const DrawJob *job, uint32_t from, int32_t n, uint8_t *in)
 {
 	const float *size = job->sample->size ? job->sample->size + from : NULL;

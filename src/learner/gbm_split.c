@@ -91,7 +91,7 @@ typedef struct Bounds
  * L of left plus L of right for thresholds from .. upto, NO_SPLIT where a child is too small.  m_* are the sums of the
  * missing rows when they go left, else 0.  One division, no branches: it vectorises.
  */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 compute_gains(Prefix *p, int from, int upto, const Bounds *bounds, double m_g, double m_h,
 			  double m_count)
 {
@@ -112,7 +112,7 @@ compute_gains(Prefix *p, int from, int upto, const Bounds *bounds, double m_g, d
 }
 
 /* The same where values are cut to a range, and the right child's must not be below (above) the left one's in direction 1 (-1). */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 compute_bounded_gains(Prefix *p, int from, int upto, const Bounds *bounds,
 					  const PgmlGbmRange *range, int direction, double m_g, double m_h,
 					  double m_count)
@@ -185,7 +185,7 @@ threshold_range(const PgmlGbmNode *node, int32_t feature, const Prefix *p, int l
 }
 
 /* Sums over the bins from 1 to each bin; converted to floating point in a second pass, which vectorises. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 compute_prefix(const PgmlGbmNode *node, const PgmlGbmSum *hist, int last, Prefix *p)
 {
 	const PgmlGbmScale scale = *node->scale;

@@ -72,7 +72,7 @@ pgml_mlp_init_tables(const PgmlMlpInput *input, double sigma, PgmlRng *rng, floa
 
 /* ---- forward ---- */
 
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 expand_periodic(const float *restrict table, int32_t frequencies, int32_t n_out,
 				const Column *restrict c, float *restrict out)
 {
@@ -183,7 +183,7 @@ sum_lanes(const float *v)
  * Gradients of an embedding of numbers over n rows, as in pgml_mlp_embed().  x and dx are in lanes: of group g of PGML_MLP_LANES
  * rows x[g][lane], dx[g][i][lane].
  */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 periodic_back(const float *table, int32_t frequencies, int32_t n_out, const float *x,
 			  const float *dx, int64_t groups, float *gradient)
 {

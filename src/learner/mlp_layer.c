@@ -77,7 +77,7 @@ sum_layer(PgmlMlpNet *net, int32_t l, int64_t n)
 /* ---- activations ---- */
 
 /* Dropout's factors of the units of a row: 0, or what makes up for the zeros (xorshift generators, Marsaglia 2003). */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 draw_kept(uint32_t *random, uint32_t limit, float factor, int32_t n, float *keep)
 {
 	uint32_t state[PGML_MLP_LANES];
@@ -130,7 +130,7 @@ activate_as(PgmlMlpActivation activation, const Units *u)
 	}
 }
 
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 activate(PgmlMlpActivation activation, const Units *u)
 {
 	switch (activation)
@@ -183,7 +183,7 @@ activate_layer(PgmlMlpNet *net, PgmlMlpLayer *layer, int64_t n)
 /* ---- forward ---- */
 
 /* The first layer's weights times the factors of its inputs. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 scale_weights(const float *factor, const float *weight, int64_t n, int64_t ld, float *scaled)
 {
 	for (int64_t i = 0; i < n; i++)
@@ -268,7 +268,7 @@ loss_back(PgmlMlpNet *net, const int32_t *row, int64_t n)
 /* ---- backward ---- */
 
 /* Gradients by activations become gradients by sums; adds up those of biases and, unless NULL, of shares. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 units_back(int32_t n, const float *restrict slope, const float *restrict rest,
 		   float *restrict delta, float *restrict d_bias, float *restrict d_share)
 {
@@ -285,7 +285,7 @@ units_back(int32_t n, const float *restrict slope, const float *restrict rest,
 }
 
 /* From gradients by weights times factors to those by either. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 factors_back(const float *factor, const float *weight, int64_t n, int64_t ld, float *d_weight,
 			 float *d_factor)
 {

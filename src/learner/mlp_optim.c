@@ -57,7 +57,7 @@ take_roots(const float *x, float *root)
 }
 
 /* A step for n parameters, a multiple of PGML_MLP_LANES. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 adam(const Step *s, int64_t n, float *restrict parameter, const float *restrict gradient,
 	 float *restrict mean, float *restrict square)
 {

@@ -61,7 +61,7 @@ add_strip(const float *value, const int32_t *column, int32_t n, const float *wei
 }
 
 /* The first n_columns columns of the sums of 1 or ROWS rows. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 add_products(const float *value, const int32_t *column, int32_t n, const float *weight, int64_t ld,
 			 int64_t n_columns, float *sum, int32_t rows)
 {
@@ -98,7 +98,7 @@ activate_as(PgmlMlpActivation activation, const float *share, int32_t n, float *
 	}
 }
 
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 activate(PgmlMlpActivation activation, const float *share, int32_t n, float *p)
 {
 	switch (activation)
@@ -147,7 +147,7 @@ gather(Tile *t, const float *weight, uint32_t column)
 }
 
 /* An embedding of a number. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 embed(const float *table, int32_t frequencies, int32_t n_out, float x, float *out)
 {
 	pgml_mlp_embed(table, frequencies, n_out, x, out);

@@ -70,7 +70,7 @@ gather_bins(const PgmlOblColumn *column, int64_t from, int n, uint8_t *room)
 }
 
 /* Add the bit of a level to the leaves of n rows. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 add_bit(const PgmlOblSplit *split, int level, const uint8_t *bins, int n, uint16_t *restrict leaf)
 {
 	uint8_t bin = (uint8_t) split->bin;
@@ -139,7 +139,7 @@ typedef struct ValueJob
 } ValueJob;
 
 /* Derivatives of n rows of output k at weight 1, at the scores, or after steps from there (logistic loss only). */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 derive(const ValueJob *job, int k, int64_t from, int n, double *g, double *h)
 {
 	const PgmlGbmTarget *t = job->target;

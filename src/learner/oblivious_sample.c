@@ -109,7 +109,7 @@ block_rows(const Job *job, int64_t block, int64_t *from)
 }
 
 /* Squared lengths of the weighted gradients of a block's rows. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 square(const Job *job, int64_t from, int n, double *out)
 {
 	const PgmlOblSample *s = job->sample;
@@ -128,7 +128,7 @@ square(const Job *job, int64_t from, int n, double *out)
 }
 
 /* Lengths of n gradients, given their squares; one output's are the values themselves. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 take_lengths(const Job *job, int64_t from, int n, const double *squares, double *length)
 {
 	const double *g = job->sample->g + from;
@@ -145,7 +145,7 @@ take_lengths(const Job *job, int64_t from, int n, const double *squares, double 
 }
 
 /* Sums and the largest of n gradients' squares and lengths, in four lanes. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 measure_squares(const double *squares, const double *length, const double *w, int n,
 				double *partial)
 {
@@ -189,7 +189,7 @@ derive_block(void *arg, int64_t block, int thread)
 }
 
 /* mu of n rows of which `wanted` shall be drawn; sizes[i] > 0. */
-PGML_GBM_CLONES static double
+PGML_CLONES static double
 find_mu(const double *sizes, int n, double wanted)
 {
 	double mu = INFINITY;
@@ -219,7 +219,7 @@ find_mu(const double *sizes, int n, double wanted)
 }
 
 /* Uniform numbers in (0, 1) for n rows. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 draw_uniform(uint64_t seed, int64_t from, int n, double *u)
 {
 	for (int i = 0; i < n; i++)
@@ -231,7 +231,7 @@ draw_uniform(uint64_t seed, int64_t from, int n, double *u)
 }
 
 /* Weights by minimal-variance sampling: the reciprocal of the probability of rows that are drawn; mu may be infinite. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 weigh_drawn(const double *sizes, int n, double mu, double *weight)
 {
 	for (int i = 0; i < n; i++)
@@ -270,7 +270,7 @@ draw_weights(const Job *job, int64_t from, int n, double *weight)
 }
 
 /* Sum and largest of n weights, in four lanes. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 measure_weights(const double *weight, int n, double *partial)
 {
 	double sum[4] = { 0 }, most[4] = { 0 };
@@ -359,7 +359,7 @@ reduce(const PgmlOblSample *s, int which)
 /* ---- rounding ---- */
 
 /* Round to integers by adding 1.5 * 2^52: values are below 2^51 units. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 round_rows(const Job *job, int64_t from, int n)
 {
 	const PgmlOblSample *s = job->sample;
@@ -396,7 +396,7 @@ row_noise(uint32_t row, uint32_t seed)
 }
 
 /* Pack rows: a value between two units becomes either, so that its expectation is the value. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 pack_rows(const Job *job, int64_t from, int n)
 {
 	const PgmlOblSample *s = job->sample;

@@ -14,7 +14,7 @@ typedef struct Prefix
 } Prefix;
 
 /* Add the two sides of n candidates. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 add_sides(const Prefix *p, int n, const PgmlGbmScale *scale, PgmlGbmSum total, double lambda,
 		  const PgmlOblTally *tally)
 {
@@ -63,7 +63,7 @@ pgml_obl_score(double product, double length)
 }
 
 /* Scores of n candidates, and noise: a sum of eight uniform numbers is all but normal. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 compute_scores(const PgmlOblTally *tally, int n, const PgmlOblContest *contest, double *score)
 {
 	const double mean = 8 * 32767.5;

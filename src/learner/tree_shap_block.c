@@ -106,7 +106,7 @@ test_rows(const Walk *w, const PgmlTree *tree, const PgmlShapEdge *e, int64_t *g
  * to = from * what the row's state asks for, by quadrature node: `yes` where o = 1, `no` where o = 0 only since this edge,
  * `never` where it was 0 before.  was is NULL when there is no edge of the feature above.
  */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 multiply(const double *restrict from, const double *restrict yes, const double *restrict no,
 		 const double *restrict never, const int64_t *restrict is, const int64_t *restrict was,
 		 int32_t order, int64_t rows, double *restrict to)
@@ -125,7 +125,7 @@ multiply(const double *restrict from, const double *restrict yes, const double *
 }
 
 /* phi += sum over quadrature nodes of the leaves' sum times `yes` where o = 1, times `no` where it is 0 since this edge. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 contribute(const double *restrict sum, const double *restrict yes, const double *restrict no,
 		   const int64_t *restrict is, const int64_t *restrict was, int32_t order, int64_t rows,
 		   double *restrict phi)
@@ -144,7 +144,7 @@ contribute(const double *restrict sum, const double *restrict yes, const double 
 }
 
 /* to += from, or = from. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 pass_on(const double *restrict from, bool first, int64_t n, double *restrict to)
 {
 	if (first)

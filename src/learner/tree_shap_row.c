@@ -137,7 +137,7 @@ leave(Walk *w)
 }
 
 /* Walk some edges; w->depth is where the walk is. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 walk_edges(Walk *w, const PgmlShapEdge *from, const PgmlShapEdge *end)
 {
 	for (const PgmlShapEdge *e = from; e < end; e++)
@@ -150,7 +150,7 @@ walk_edges(Walk *w, const PgmlShapEdge *from, const PgmlShapEdge *end)
 }
 
 /* Go back to the root. */
-PGML_GBM_CLONES static void
+PGML_CLONES static void
 walk_back(Walk *w)
 {
 	while (w->depth > 0)
