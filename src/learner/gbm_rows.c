@@ -210,12 +210,23 @@ pgml_gbm_part_rows(const PgmlEnv *env, const PgmlGbmPartition *partition,
 }
 
 void
-pgml_gbm_merge_rows(const PgmlGbmPartition *partition, int32_t *index, int64_t n, int64_t n_left)
+pgml_gbm_merge_rows(const PgmlGbmPartition *partition, int32_t *index, int64_t begin, int64_t n,
+					int64_t n_left)
 {
-	int32_t *left = partition->to_left;
-	int64_t l = 0, r = n_left;
+	int32_t *left = partition->to_left + begin;
+	int32_t *merged = index + begin;
+	int64_t i = 0, l = 0, r = n_left;
 
-	memcpy(left, index, (size_t) n_left * sizeof(int32_t));
-	for (int64_t i = 0; l < n_left; i++)
-		index[i] = r < n && index[r] < left[l] ? index[r++] : left[l++];
+	memcpy(left, merged, (size_t) n_left * sizeof(int32_t));
+	while (l < n_left && r < n)
+	{
+		int32_t a = left[l], b = merged[r];
+		bool right = b < a;
+
+		/* Which one comes next is anybody's guess: no branch. */
+		merged[i++] = right ? b : a;
+		r += right;
+		l += !right;
+	}
+	memcpy(merged + i, left + l, (size_t) (n_left - l) * sizeof(int32_t));
 }

@@ -66,8 +66,8 @@ typedef struct PgmlGbmPartJob
 extern PgmlStatus pgml_gbm_part_rows(const PgmlEnv *env, const PgmlGbmPartition *partition,
 									 const PgmlGbmPartJob *job, bool alone);
 
-/* Put n parted rows, which were in ascending order before, in that order again. */
-extern void pgml_gbm_merge_rows(const PgmlGbmPartition *partition, int32_t *index, int64_t n,
-								int64_t n_left);
+/* Put n parted rows from place `begin`, which were in ascending order before, in that order again; for rows of different leaves at the same time. */
+extern void pgml_gbm_merge_rows(const PgmlGbmPartition *partition, int32_t *index, int64_t begin,
+								int64_t n, int64_t n_left);
 
 #endif

@@ -15,7 +15,7 @@
 /* Below this many rows expected, a round has room for all: it may come to that. */
 #define FEW_EXPECTED 64
 
-/* Rows from which the threshold is estimated, drawn with repetition; and halvings of the interval it is sought in. */
+/* Rows from which the threshold is estimated, one from each of as many equal parts; and halvings of the interval it is sought in. */
 #define PROBE_ROWS 4096
 #define HALVINGS   40
 
@@ -80,9 +80,10 @@ typedef struct DrawJob
 	const PgmlGbmRows *rows;
 	const PgmlGbmTarget *target;
 	uint32_t seed;
-	double bound;   /* rows with less noise are drawn, times what makes their size 1 */
-	double g_share; /* of g^2 in the square of a size */
-	double h_share; /* of h^2 */
+	double bound;             /* rows with less noise are drawn, times what makes their size 1 */
+	double g_share;           /* of g^2 in the square of a size */
+	double h_share;           /* of h^2 */
+	float probed[PROBE_ROWS]; /* sizes of the rows looked at */
 } DrawJob;
 
 /* ---- how likely each row is ---- */
@@ -109,17 +110,46 @@ take_roots(const double *square, const double *w, double w_share, int n, float *
 	}
 }
 
+/* The row of n to look at in part i of PROBE_ROWS: never before those of former parts. */
+static int64_t
+probe(uint32_t i, int64_t n)
+{
+	uint64_t place = (uint64_t) i << 32 | pgml_gbm_row_noise(i, 0);
+
+	/* n is below 2^31, place below 2^44: the product is taken in two halves. */
+	return (
+		int64_t) ((((place >> 32) * (uint64_t) n) + ((place & 0xffffffff) * (uint64_t) n >> 32)) /
+				  PROBE_ROWS);
+}
+
+/* Keep the sizes of those rows of a block that are looked at. */
+static void
+keep_probes(DrawJob *job, int64_t from, int64_t upto)
+{
+	int64_t n = job->target->n;
+
+	for (int64_t i = from * PROBE_ROWS / n; i < PROBE_ROWS; i++)
+	{
+		int64_t row = probe((uint32_t) i, n);
+
+		if (row >= upto)
+			return;
+		if (row >= from)
+			job->probed[i] = job->sample->size[row];
+	}
+}
+
 /* Sizes of the gradients of one block. */
 static PgmlStatus
 size_block(void *arg, int64_t block, int thread)
 {
-	const DrawJob *job = arg;
+	DrawJob *job = arg;
 	const PgmlGbmTarget *t = job->target;
-	int64_t from = block * DRAW_ROWS;
-	int64_t upto = from + DRAW_ROWS < t->n ? from + DRAW_ROWS : t->n;
+	int64_t first = block * DRAW_ROWS;
+	int64_t upto = first + DRAW_ROWS < t->n ? first + DRAW_ROWS : t->n;
 
 	(void) thread;
-	for (; from < upto; from += SIZE_ROWS)
+	for (int64_t from = first; from < upto; from += SIZE_ROWS)
 	{
 		int n = (int) (upto - from < SIZE_ROWS ? upto - from : SIZE_ROWS);
 		double g[SIZE_ROWS], h[SIZE_ROWS], square[SIZE_ROWS] = { 0 };
@@ -132,14 +162,8 @@ size_block(void *arg, int64_t block, int thread)
 		take_roots(square, t->w ? t->w + from : NULL, 1 / t->max_weight, n,
 				   job->sample->size + from);
 	}
+	keep_probes(job, first, upto);
 	return PGML_OK;
-}
-
-/* A row to look at, of n. */
-static int64_t
-probe(uint32_t i, int64_t n)
-{
-	return (int64_t) ((uint64_t) pgml_gbm_row_noise(i, 0) * (uint64_t) n >> 32);
 }
 
 /*
@@ -188,18 +212,15 @@ mean_probability(const float *size, double threshold)
 
 /* The threshold at which the wanted fraction of some of the rows is expected. */
 static double
-find_threshold(const PgmlGbmSample *sample, int64_t n_rows)
+find_threshold(const float *size, double fraction)
 {
-	float size[PROBE_ROWS];
 	double low = 1e-30, high = 1e30;
 
-	for (uint32_t i = 0; i < PROBE_ROWS; i++)
-		size[i] = sample->size[probe(i, n_rows)];
 	for (int i = 0; i < HALVINGS && low < high * 0.999; i++)
 	{
 		double middle = sqrt(low * high);
 
-		if (mean_probability(size, middle) > sample->fraction)
+		if (mean_probability(size, middle) > fraction)
 			low = middle;
 		else
 			high = middle;
@@ -343,7 +364,7 @@ choose_bound(const PgmlEnv *env, DrawJob *job, int64_t *n)
 	{
 		find_shares(job->target, &job->g_share, &job->h_share);
 		PGML_TRY(pgml_par_for(env, count_blocks(job->rows->n), size_block, job));
-		sample->threshold = find_threshold(sample, job->rows->n);
+		sample->threshold = find_threshold(job->probed, sample->fraction);
 		job->bound = NOISE_RANGE / sample->threshold;
 	}
 	PGML_TRY(count_rows(env, job, n));

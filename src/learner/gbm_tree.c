@@ -208,16 +208,6 @@ split_next(PgmlGbmGrower *g)
 	}
 }
 
-/* Put the rows of leaves that were expanded but not split into ascending order again. */
-static void
-merge_expanded(PgmlGbmGrower *g, const PgmlGbmGrowth *growth)
-{
-	for (int32_t i = 0; i < g->tree.n_leaves; i++)
-		if (g->leaf[i].expanded)
-			pgml_gbm_merge_rows(&g->partition, growth->index + g->leaf[i].begin, g->leaf[i].n,
-								g->child[i][0].n);
-}
-
 /*
  * Is the sum of packed h too small for a value?  Random rounding adds at most a quarter of a unit's square for each row, and at
  * most h times the unit, to its variance: a standard deviation above a hundredth of the sum is too much.
@@ -272,6 +262,10 @@ set_value(void *arg, int64_t block, int thread)
 	double sum_h = pgml_gbm_h(&gradients->scale, leaf->total);
 
 	(void) thread;
+	/* Rows of a leaf that was expanded ahead of its turn, which never came, are put into ascending order again. */
+	if (leaf->expanded)
+		pgml_gbm_merge_rows(&g->partition, job->growth->index, leaf->begin, leaf->n,
+							g->child[block][0].n);
 	PGML_TRY(find_cover(g->env, job->growth, leaf, &g->tree.cover[block]));
 	if (too_coarse(gradients, leaf))
 		PGML_TRY(pgml_gbm_exact_sums(g->env, job->growth->target, job->growth->output,
@@ -316,7 +310,6 @@ pgml_gbm_grow(PgmlGbmGrower *grower, const PgmlGbmGrowth *growth, const PgmlGbmT
 			PGML_TRY(expand_next(grower, growth));
 		split_next(grower);
 	}
-	merge_expanded(grower, growth);
 	PGML_TRY(set_values(grower, growth));
 	*complete = true;
 	return PGML_OK;
