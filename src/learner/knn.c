@@ -19,9 +19,6 @@
 
 #define SEED_OF_SAMPLE 0x6b6e6e
 
-/* Rows of the model times columns that are passed, for all rows predicted between two looks at the stop flag: about 20 ms. */
-#define NUMBERS_AT_ONCE 1e8
-
 enum
 {
 	PARAM_N_NEIGHBORS,
@@ -453,18 +450,6 @@ make_room(Validation *v, PgmlArena *arena)
 	return v->x != NULL && v->scratch != NULL;
 }
 
-/* Rows predicted between two looks at the stop flag. */
-static int64_t
-rows_at_once(const KnnFit *k)
-{
-	double numbers = (double) k->n * (k->header.dense + k->header.categories + 1);
-	double rows = NUMBERS_AT_ONCE / numbers;
-
-	return rows > PGML_BLOCK_ROWS ? PGML_BLOCK_ROWS :
-		   rows > PGML_KNN_GROUP  ? (int64_t) rows :
-									PGML_KNN_GROUP;
-}
-
 /*
  * Fill data->valid_out with the model's own predictions, in blocks.  Without the memory or the time that this needs it is left to the
  * caller, row by row.
@@ -479,17 +464,18 @@ validate(const KnnFit *k, PgmlFit *fit)
 					 .payload = fit->payload.data,
 					 .shape = { .task = data->task,
 								.n_classes = data->n_classes,
-								.nfeatures = data->x->nfeatures },
-					 .at_once = rows_at_once(k) };
+								.nfeatures = data->x->nfeatures } };
 	PgmlError ignored;
 	PgmlEnv env = *k->env;
 
 	env.error = &ignored;
-	if (arena != NULL &&
-		pgml_knn_prepare(&env, arena, v.payload, &v.shape, &v.prepared) == PGML_OK &&
-		make_room(&v, arena))
-		fit->predicted = pgml_par_for(k->env, (data->n_valid + v.at_once - 1) / v.at_once,
-									  predict_some, &v) == PGML_OK;
+	if (arena != NULL && pgml_knn_prepare(&env, arena, v.payload, &v.shape, &v.prepared) == PGML_OK)
+	{
+		v.at_once = pgml_knn_rows_at_once(v.payload, v.prepared);
+		if (make_room(&v, arena))
+			fit->predicted = pgml_par_for(k->env, (data->n_valid + v.at_once - 1) / v.at_once,
+										  predict_some, &v) == PGML_OK;
+	}
 	pgml_arena_destroy(arena);
 	return pgml_stopped(k->env) ? pgml_fail_cancelled(k->env) : PGML_OK;
 }
@@ -544,6 +530,7 @@ const PgmlLearner pgml_learner_knn = {
 	.predict = pgml_knn_predict,
 	.prepare = pgml_knn_prepare,
 	.prepared_size = pgml_knn_prepared_size,
+	.rows_at_once = pgml_knn_rows_at_once,
 	.scratch = pgml_knn_scratch,
 	.predict_block = pgml_knn_predict_block,
 };

@@ -167,8 +167,9 @@ extern void pgml_knn_decide(const PgmlKnnView *v, PgmlKnnNeighbour *heap, int32_
 /* Rows of a panel: their columns lie together, panel[column * PGML_KNN_PANEL + row]. */
 #define PGML_KNN_PANEL 32
 
-/* Rows to predict that are compared with a panel at once. */
+/* Rows to predict that are compared with a panel at once; fewer than FEW are compared one by one. */
 #define PGML_KNN_GROUP 12
+#define PGML_KNN_FEW   3
 
 /* The kernels of one kind of processor; all give the same but for rounding. */
 typedef struct PgmlKnnKernel
@@ -277,6 +278,9 @@ extern PgmlStatus pgml_knn_tree(const PgmlEnv *env, const PgmlKnnView *v, int32_
 extern void pgml_knn_predict_block(const void *prepared, const uint8_t *payload,
 								   const PgmlShape *shape, const PgmlBlock *block, double *out,
 								   void *scratch);
+
+/* As the learner's. */
+extern int64_t pgml_knn_rows_at_once(const uint8_t *payload, const void *prepared);
 
 /* Bytes of scratch memory for PGML_BLOCK_ROWS rows. */
 extern uint64_t pgml_knn_search_scratch(int64_t width, int64_t dense, int64_t k);

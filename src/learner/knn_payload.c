@@ -232,11 +232,12 @@ weigh(const PgmlKnnView *v, PgmlKnnNeighbour *near, int32_t n)
 {
 	bool by_distance = v->header->vote == PGML_KNN_DISTANCE;
 	double least = near[0].distance;
-	double largest = 0;
+	double largest = 0; /* of those that count */
 	double sum = 0;
 
 	for (int32_t i = 0; v->w != NULL && i < n; i++)
-		largest = fmax(largest, v->w[near[i].row]);
+		if (!by_distance || least > 0 || near[i].distance == 0)
+			largest = fmax(largest, v->w[near[i].row]);
 	for (int32_t i = 0; i < n; i++)
 	{
 		double weight = 1;
@@ -246,7 +247,7 @@ weigh(const PgmlKnnView *v, PgmlKnnNeighbour *near, int32_t n)
 															   least / near[i].distance;
 		else if (by_distance)
 			weight = near[i].distance == 0;
-		if (v->w != NULL)
+		if (v->w != NULL && weight > 0)
 			weight *= v->w[near[i].row] / largest;
 		near[i].distance = weight;
 		sum += weight;

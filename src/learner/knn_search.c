@@ -8,8 +8,9 @@
 
 #include <string.h>
 
-/* Fewer rows are compared one by one. */
-#define FEW_ROWS 3
+/* Columns of stored rows, for all rows predicted, that are gone through in about 20 ms: one by one, and by the kernels of blocks. */
+#define NUMBERS_ONE_BY_ONE 2e7
+#define NUMBERS_BY_KERNELS 2e8
 
 /* A search that rounding cannot mislead: bounds of boxes are sums of numbers that were rounded a few times. */
 #define BOUND_SLACK 1e-9
@@ -240,12 +241,30 @@ search(Search *s)
 		for (int32_t q = 0; q < s->n; q++)
 			visit(s, q, node, 0, s->p->n_panels, 0);
 	}
-	else if (s->manhattan || s->n < FEW_ROWS)
+	else if (s->manhattan || s->n < PGML_KNN_FEW)
 		for (uint32_t i = 0; i < s->p->n_panels; i++)
 			for (int32_t q = 0; q < s->n; q++)
 				compare(s, q, i);
 	else
 		search_panels(s);
+}
+
+int64_t
+pgml_knn_rows_at_once(const uint8_t *payload, const void *prepared)
+{
+	const PgmlKnnPrepared *p = prepared;
+	const PgmlKnnHeader *h = (const PgmlKnnHeader *) payload;
+	double numbers = (double) h->rows * (h->dense + h->categories + 1);
+	int n_kernels;
+	bool fast = p != NULL && pgml_knn_kernels(&n_kernels)[p->kernel] != &pgml_knn_kernel_plain;
+	double most = (fast ? NUMBERS_BY_KERNELS : NUMBERS_ONE_BY_ONE) / numbers;
+
+	if (most >= PGML_KNN_GROUP)
+		return most < PGML_BLOCK_ROWS ? (int64_t) most : PGML_BLOCK_ROWS;
+	/* A group passes the rows once, so that it is worth twice the time. */
+	if (fast && p->node == 0 && 2 * most >= PGML_KNN_GROUP)
+		return PGML_KNN_GROUP;
+	return most < 1 ? 1 : most < PGML_KNN_FEW ? (int64_t) most : PGML_KNN_FEW - 1;
 }
 
 void

@@ -175,6 +175,12 @@ typedef struct PgmlLearner
 	/* Rows that predict_block() takes, a multiple of PGML_BLOCK_ROWS; NULL: PGML_BLOCK_ROWS. */
 	int64_t (*block_rows)(const void *prepared);
 
+	/*
+	 * Rows, one at least, that predict_block(), or predict() where prepared is NULL, takes in about 20 ms: neither looks at a stop
+	 * flag.  NULL: see pgml_learner_rows_at_once().
+	 */
+	int64_t (*rows_at_once)(const uint8_t *payload, const void *prepared);
+
 	/* Bytes that predict_block() needs as scratch memory. */
 	size_t (*scratch)(const void *prepared);
 
@@ -217,6 +223,13 @@ pgml_learner_is_sum(const PgmlLearner *learner)
 {
 	return learner->trees != NULL || learner->contributions != NULL;
 }
+
+/*
+ * Rows that a caller who must be interruptible predicts between two looks at the stop flag.  Learners that do not say: any number by
+ * predict_block(), which follows a few paths through the payload; by predict() as if a row went through all of the payload.
+ */
+extern int64_t pgml_learner_rows_at_once(const PgmlLearner *learner, const uint8_t *payload,
+										 size_t payload_len, const void *prepared);
 
 /* The failure of trees() and contributions() where a former format lacks what they need. */
 static inline PgmlStatus

@@ -42,6 +42,24 @@ pgml_learner_find(const char *name)
 	return NULL;
 }
 
+/* Bytes of a payload times rows that predict() is taken to go through in about 20 ms; rows, at least. */
+#define BYTES_AT_ONCE 1e9
+#define LEAST_ROWS    8
+
+int64_t
+pgml_learner_rows_at_once(const PgmlLearner *learner, const uint8_t *payload, size_t payload_len,
+						  const void *prepared)
+{
+	double rows;
+
+	if (learner->rows_at_once != NULL)
+		return learner->rows_at_once(payload, prepared);
+	if (prepared != NULL)
+		return INT64_MAX;
+	rows = BYTES_AT_ONCE / ((double) payload_len + 1);
+	return rows > LEAST_ROWS ? (int64_t) rows : LEAST_ROWS;
+}
+
 void
 pgml_params_default(const PgmlLearner *learner, PgmlParams *params)
 {

@@ -17,9 +17,6 @@
 /* The orders are drawn from this. */
 #define ORDER_SEED 2014
 
-/* Bytes of a payload, times rows, that are gone through in a few milliseconds. */
-#define BYTES_AT_ONCE (16 << 20)
-
 /* Features of an input column. */
 typedef struct Column
 {
@@ -93,7 +90,7 @@ lay_out(const PgmlColumnShap *shap, Work *w, void *scratch)
 
 /* ---- values of sets ------------------------------------------------------------------------- */
 
-/* Predict the mixed rows, all outputs, looking at the stop flag as often as the payload asks for. */
+/* Predict the mixed rows, all outputs, looking at the stop flag as often as the scorer asks for. */
 static PgmlStatus
 predict_mixed(const Work *w)
 {
@@ -322,7 +319,6 @@ pgml_column_shap_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *i
 {
 	const PgmlMember *own = &image->members[member];
 	PgmlColumnShap *shap;
-	int64_t rows = BYTES_AT_ONCE / ((int64_t) own->payload_len + 1);
 
 	if (image->background.n == 0)
 		return pgml_fail_unexplained(env->error, own->learner->name);
@@ -333,9 +329,9 @@ pgml_column_shap_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *i
 	shap->alone.n_members = 1;
 	shap->alone.members[0] = *own;
 	shap->outputs = pgml_image_outputs(image);
-	shap->rows_at_once = rows < 1 ? 1 : rows > PGML_BACKGROUND_ROWS ? PGML_BACKGROUND_ROWS : rows;
 	list_columns(&image->recipe, shap);
 	PGML_TRY(pgml_scorer_create(env, arena, &shap->alone, &shap->scorer));
+	shap->rows_at_once = pgml_scorer_rows_at_once(shap->scorer);
 	PGML_TRY(find_base(env, arena, shap));
 	*out = shap;
 	return PGML_OK;

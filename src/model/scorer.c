@@ -185,6 +185,24 @@ pgml_scorer_rows(const PgmlScorer *scorer)
 	return scorer->rows;
 }
 
+int64_t
+pgml_scorer_rows_at_once(const PgmlScorer *scorer)
+{
+	double share = 0; /* of the time, that a row takes */
+	int64_t rows;
+
+	for (int i = 0; i < scorer->image->n_members; i++)
+	{
+		const Part *part = &scorer->parts[i];
+
+		share +=
+			1.0 / (double) pgml_learner_rows_at_once(part->member->learner, part->member->payload,
+													 part->member->payload_len, part->prepared);
+	}
+	rows = share * (double) scorer->rows > 1 ? (int64_t) (1 / share) : scorer->rows;
+	return rows > 1 ? rows : 1;
+}
+
 size_t
 pgml_scorer_scratch(const PgmlScorer *scorer)
 {

@@ -41,12 +41,18 @@ extern const PgmlScorer *pgml_scorer_attach(PgmlArena *arena, const PgmlImage *i
 /* Rows, a multiple of PGML_BLOCK_ROWS, of which the scorer makes the best use when it is given so many at once. */
 extern int64_t pgml_scorer_rows(const PgmlScorer *scorer);
 
+/*
+ * Rows, one at least and no more than pgml_scorer_rows(), that pgml_scorer_predict() takes in about 20 ms at most: it does not look at
+ * a stop flag, so a caller who must be interruptible passes no more at a time.
+ */
+extern int64_t pgml_scorer_rows_at_once(const PgmlScorer *scorer);
+
 /* Bytes of scratch memory that one call of pgml_scorer_predict() uses, whatever the number of rows. */
 extern size_t pgml_scorer_scratch(const PgmlScorer *scorer);
 
 /*
  * Predict block->n >= 0 rows of image->recipe.n_features features each; out is n x pgml_image_outputs(), row after row, as
- * pgml_image_predict() gives them.  Not interruptible: a caller who must be passes pgml_scorer_rows() at a time.
+ * pgml_image_predict() gives them.  Not interruptible.
  */
 extern void pgml_scorer_predict(const PgmlScorer *scorer, const PgmlBlock *block, double *out,
 								void *scratch);

@@ -324,7 +324,7 @@ convert_numbers(PredictBlock *block)
 void
 predict_block_score(PredictBlock *block)
 {
-	int most = (int) pgml_scorer_rows(block->scorer);
+	int most = (int) pgml_scorer_rows_at_once(block->scorer);
 
 	convert_numbers(block);
 	for (int from = 0; from < block->rows; from += most)

@@ -141,7 +141,7 @@ predict_rows(Training *t, const int32_t *rows, int64_t n, double *p)
 
 	if (!arena)
 		return pgml_fail_nomem(t->env, "the deployed version's scores");
-	task.block = training_image_rows(t, t->champion->scorer, t->options->champion_len, n);
+	task.block = training_image_rows(t, t->champion->scorer, n);
 	task.x =
 		pgml_zalloc(arena, threads * task.block * (image->recipe.n_features + 1), sizeof(float));
 	task.out = pgml_array(arena, threads * task.block * k, sizeof(double));

@@ -26,16 +26,16 @@
 #define SECONDS_TO_PREPARE 1e-7
 
 int64_t
-training_image_rows(const Training *t, const PgmlScorer *scorer, size_t image_len, int64_t n)
+training_image_rows(const Training *t, const PgmlScorer *scorer, int64_t n)
 {
 	int64_t threads = pgml_pool_threads(t->env->pool);
 	int64_t units = (n + threads * PGML_BLOCK_ROWS - 1) / (threads * PGML_BLOCK_ROWS);
 	int64_t most = pgml_scorer_rows(scorer) / PGML_BLOCK_ROWS;
 	int64_t memory = BLOCK_FEATURES / PGML_BLOCK_ROWS / (t->x.nfeatures + 1);
-	int64_t few = training_rows_at_once(image_len);
+	int64_t few = pgml_scorer_rows_at_once(scorer);
 
-	if (most == 1)
-		return few < PGML_BLOCK_ROWS ? few : PGML_BLOCK_ROWS;
+	if (few < PGML_BLOCK_ROWS)
+		return few;
 	units = units < most ? units : most;
 	units = units < memory ? units : memory;
 	return (units > 1 ? units : 1) * PGML_BLOCK_ROWS;
@@ -206,7 +206,7 @@ predict_by_image(Training *t, PgmlArena *arena)
 		return pgml_fail_nomem(t->env, "the scores");
 	PGML_TRY(pgml_image_open(bytes->data, bytes->len, arena, image, t->env->error));
 	PGML_TRY(pgml_scorer_create(t->env, arena, image, &task.scorer));
-	block = task.block = training_image_rows(t, task.scorer, bytes->len, t->scored.n);
+	block = task.block = training_image_rows(t, task.scorer, t->scored.n);
 	task.x = pgml_array(arena, threads * block * t->x.nfeatures, sizeof(float));
 	task.scratch = pgml_array(arena, threads, pgml_scorer_scratch(task.scorer));
 	if (!task.x || !task.scratch)
@@ -363,8 +363,8 @@ score_baseline(Training *t, const TrialModel *baseline)
 
 	if (!block)
 		return PGML_OK;
-	if (!training_predict(t, &pgml_learner_constant, &baseline->fit[0].payload, s->rows, s->n,
-						  block, s->p))
+	if (training_predict(t, &pgml_learner_constant, &baseline->fit[0].payload, s->rows, s->n, 0,
+						 block, s->p) != PGML_OK)
 		return pgml_fail_cancelled(t->env);
 	return forgive_memory(pgml_metric_compute(t->env, t->result->metric, &p, &t->result->baseline));
 }

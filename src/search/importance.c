@@ -197,8 +197,7 @@ prepare(Measure *m, PgmlArena *arena)
 	PGML_TRY(pgml_image_attach(bytes->data, bytes->len, arena, image, t->env->error));
 	PGML_TRY(pgml_scorer_create(t->env, arena, image, &m->scorer));
 	/* Threads share the columns, not the rows. */
-	m->block =
-		training_image_rows(t, m->scorer, bytes->len, m->n * pgml_pool_threads(t->env->pool));
+	m->block = training_image_rows(t, m->scorer, m->n * pgml_pool_threads(t->env->pool));
 	for (size_t i = 0; i < threads; i++)
 	{
 		Bench *b = &m->bench[i];

@@ -182,12 +182,13 @@ extern PgmlStatus training_ensemble(Training *t, const TrialModel *models, int n
 /* Rows of features that training_predict() gathers at a time at most: the size of its block in rows. */
 #define PREDICT_BLOCK 1024
 
-/* Rows of a payload of that many bytes that are predicted in a few milliseconds. */
-extern int64_t training_rows_at_once(size_t payload_len);
-
-/* trial.c: predictions for rows of the matrix; false when cancelled. */
-extern bool training_predict(const Training *t, const PgmlLearner *learner, const PgmlBuf *payload,
-							 const int32_t *rows, int64_t n, float *block, double *out);
+/*
+ * trial.c: predictions for rows of the matrix.  PGML_ERR_CANCELLED when stopped, PGML_ERR_LIMIT when they would not all be there at
+ * the time `until` (0: no matter when); neither with a message.
+ */
+extern PgmlStatus training_predict(const Training *t, const PgmlLearner *learner,
+								   const PgmlBuf *payload, const int32_t *rows, int64_t n,
+								   double until, float *block, double *out);
 
 /*
  * members.c: the image of the chosen models.  Time and memory may leave room for a part of them only: weight becomes what is
@@ -210,11 +211,10 @@ extern const char *training_undefined(const Training *t, const int32_t *rows, in
 extern int64_t training_validated(const Training *t, int32_t *rows);
 
 /*
- * Rows of a block in which n rows are predicted by the scorer of an image of that many bytes: as many as suit a scorer of large
- * blocks, but so few that each thread has some; for others no more than take a few milliseconds.
+ * Rows of a block in which n rows are predicted by a scorer: as many as suit a scorer of large blocks, but so few that each
+ * thread has some and that they do not take long.
  */
-extern int64_t training_image_rows(const Training *t, const PgmlScorer *scorer, size_t image_len,
-								   int64_t n);
+extern int64_t training_image_rows(const Training *t, const PgmlScorer *scorer, int64_t n);
 
 /*
  * calibrate.c: learn from the out-of-fold predictions of the models with a weight how large errors are; then, when the rows

@@ -12,9 +12,9 @@
 #define LARGE_FIT  5000000.0 /* rows x features above which a fit gets all threads for itself */
 #define TIMED_ROWS 64        /* rows that are predicted to see how long that takes */
 
-/* Bytes of a payload times rows that are predicted between two looks at the stop flag, in about 30 ms; rows, at least. */
-#define BYTES_AT_ONCE  1e9
-#define LEAST_ROWS     8
+/* Seconds of predictions that tell how long the others will take. */
+#define LONG_ENOUGH 0.1
+
 #define SEED_OF_TRIALS 0x7472
 
 /* Everything a fold needs; blocks of a parallel loop write only their own entries. */
@@ -71,33 +71,40 @@ training_dataset(Training *t, const PgmlLearner *learner, const PgmlParams *para
 	return PGML_OK;
 }
 
-int64_t
-training_rows_at_once(size_t payload_len)
+/* Will n rows not be predicted by then, as far as those done since `start` tell? */
+static bool
+is_late(double start, double until, int64_t done, int64_t n)
 {
-	double rows = BYTES_AT_ONCE / (double) (payload_len + 1);
+	double spent = pgml_now() - start;
 
-	return rows < LEAST_ROWS ? LEAST_ROWS : rows > PREDICT_BLOCK ? PREDICT_BLOCK : (int64_t) rows;
+	return until > 0 &&
+		   (start + spent > until ||
+			(spent > LONG_ENOUGH && start + spent / (double) done * (double) n > until));
 }
 
-bool
+PgmlStatus
 training_predict(const Training *t, const PgmlLearner *learner, const PgmlBuf *payload,
-				 const int32_t *rows, int64_t n, float *block, double *out)
+				 const int32_t *rows, int64_t n, double until, float *block, double *out)
 {
 	int32_t d = t->x.nfeatures;
-	int64_t most = training_rows_at_once(payload->len);
+	int64_t most = pgml_learner_rows_at_once(learner, payload->data, payload->len, NULL);
+	double begun = pgml_now();
 
+	most = most < PREDICT_BLOCK ? most : PREDICT_BLOCK;
 	for (int64_t start = 0; start < n; start += most)
 	{
 		int64_t size = n - start < most ? n - start : most;
 
 		if (pgml_stopped(t->env))
-			return false;
+			return PGML_ERR_CANCELLED;
+		if (start > 0 && is_late(begun, until, start, n))
+			return PGML_ERR_LIMIT;
 		for (int32_t f = 0; f < d; f++)
 			for (int64_t i = 0; i < size; i++)
 				block[i * d + f] = t->x.col[f][rows[start + i]];
 		learner->predict(payload->data, &t->shape, block, size, out + start * t->outputs);
 	}
-	return true;
+	return PGML_OK;
 }
 
 /* Time at which fold number f has to be ready, so that every fold gets the same share. */
@@ -114,24 +121,33 @@ fold_deadline(const FoldTask *task, int f)
 																		end;
 }
 
-/* Predict the rows that fold f was validated on, unless the fit did; with a budget of time, see how long that takes. */
-static bool
-predict_fold(FoldTask *task, int f)
+/*
+ * Predict the rows that fold f was validated on, unless the fit did; with a budget of time, see how long that takes.  Where it is
+ * known that the training's deadline would be missed, the trial has failed.
+ */
+static PgmlStatus
+predict_fold(FoldTask *task, int f, PgmlError *error)
 {
 	const Training *t = task->t;
 	const PgmlDataset *data = &task->data[f];
 	const PgmlFit *fit = &task->model->fit[f];
+	double until = 0;
 	int64_t n = data->n_valid;
 	double cpu;
+	PgmlStatus status;
 
+	if (task->seconds > 0 && !fit->predicted)
+		until = t->env->deadline + training_grace(t);
 	if (fit->predicted)
 		n = t->options->time_budget <= 0 ? 0 : n < TIMED_ROWS ? n : TIMED_ROWS;
 	cpu = pgml_thread_cpu();
-	if (!training_predict(t, task->learner, &fit->payload, data->valid_rows, n, task->block[f],
-						  task->out[f]))
-		return false;
+	status = training_predict(t, task->learner, &fit->payload, data->valid_rows, n, until,
+							  task->block[f], task->out[f]);
+	if (status == PGML_ERR_LIMIT)
+		return pgml_fail(error, status,
+						 "time_budget is too short for its predictions of the validation rows");
 	task->per_row[f] = n > 0 ? (pgml_thread_cpu() - cpu) / (double) n : 0;
-	return true;
+	return status;
 }
 
 /* Fit fold f and predict the rows it was validated on. */
@@ -154,7 +170,7 @@ run_fold(void *arg, int64_t block, int thread)
 		env.pool = NULL;
 	PGML_TRY(task->learner->fit(&env, &task->data[f], task->params, &task->model->fit[f]));
 	task->cpu[f] = pgml_thread_cpu() - cpu;
-	return predict_fold(task, f) ? PGML_OK : PGML_ERR_CANCELLED;
+	return predict_fold(task, f, env.error);
 }
 
 /* Rows and scratch memory of fold f. */

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "people.h"
+#include "search/training.h"
 #include "unit.h"
 
 /* What goes wrong in one training: the table and the options are changed by spoil(). */
@@ -670,3 +671,52 @@ test_automl_errors(void)
 
 	return cmocka_run_group_tests_name("automl_errors", tests, NULL, NULL);
 }
+/* Predictions that will not be there in time are given up; without a time they are all made. */
+static void
+late_predictions_are_given_up(void **state)
+{
+	enum
+	{
+		ROWS = 3 * PREDICT_BLOCK
+	};
+	static float column[ROWS], block[PREDICT_BLOCK];
+	static double out[ROWS];
+	static int32_t rows[ROWS];
+	float *col[1] = { column };
+	_Atomic int stop = 0;
+	PgmlError error = { 0 };
+	PgmlBudget budget;
+	PgmlEnv env = { .budget = &budget, .error = &error, .stop = &stop };
+	Training t = { .env = &env, .x = { .nrows = ROWS, .nfeatures = 1, .col = col }, .outputs = 1 };
+	const double y[] = { 3 };
+	const int32_t one[] = { 0 };
+	PgmlDataset data = {
+		.x = &t.x, .y = y, .task = PGML_TASK_REGRESSION, .n_classes = 1, .rows = one, .n = 1
+	};
+	PgmlParams params;
+	PgmlFit fit = { 0 };
+
+	(void) state;
+	pgml_budget_init(&budget, 0);
+	pgml_buf_init(&fit.payload, &budget);
+	pgml_params_default(&pgml_learner_constant, &params);
+	t.shape = (PgmlShape){ .task = PGML_TASK_REGRESSION, .n_classes = 1, .nfeatures = 1 };
+	assert_int_equal(pgml_learner_constant.fit(&env, &data, &params, &fit), PGML_OK);
+	assert_int_equal(
+		training_predict(&t, &pgml_learner_constant, &fit.payload, rows, ROWS, 0, block, out),
+		PGML_OK);
+	assert_true(out[ROWS - 1] == 3);
+	assert_int_equal(training_predict(&t, &pgml_learner_constant, &fit.payload, rows, ROWS,
+									  pgml_now() - 1, block, out),
+					 PGML_ERR_LIMIT);
+	assert_int_equal(training_predict(&t, &pgml_learner_constant, &fit.payload, rows, ROWS,
+									  pgml_now() + 1000, block, out),
+					 PGML_OK);
+	stop = 1;
+	assert_int_equal(
+		training_predict(&t, &pgml_learner_constant, &fit.payload, rows, ROWS, 0, block, out),
+		PGML_ERR_CANCELLED);
+	pgml_buf_free(&fit.payload);
+}
+
+		cmocka_unit_test(late_predictions_are_given_up),

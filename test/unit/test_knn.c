@@ -587,6 +587,65 @@ values_may_be_extreme(void **state)
 	}
 }
 
+/* The kernel of this processor. */
+static int
+kernel_here(void)
+{
+	int n;
+	const PgmlKnnKernel *const *kernels = pgml_knn_kernels(&n);
+	int i = 0;
+
+	while (!kernels[i]->runs_here())
+		i++;
+	return i;
+}
+
+/* One row at distance 0 counts alone, however small its weight is beside those that do not count. */
+static void
+weights_may_be_far_apart(void **state)
+{
+	static const float x[] = { 0, 1, 2 };
+	static const double y[] = { 1, 2, 4 };
+	Data *d = line_new(3, PGML_TASK_REGRESSION, 1, x, y);
+
+	(void) state;
+	set(d, "n_neighbors", 3);
+	set_word(d, "weights", "distance");
+	d->set.w = d->w;
+	d->w[0] = 1e-300;
+	d->w[1] = d->w[2] = 1e300;
+	fit(d, NULL);
+	assert_near(predict_x(d, 0), 1, 0);
+	assert_near(predict_x(d, 1), 2, 0);
+	data_free(d);
+}
+
+/* How many rows a caller may predict before it looks at its stop flag: about 20 ms of work, a row at least. */
+static void
+rows_between_two_looks_follow_the_size(void **state)
+{
+	PgmlKnnHeader h = { .dense = 9, .categories = 1 };
+	PgmlKnnPrepared p = { .kernel = (uint32_t) kernel_here() };
+	const uint8_t *payload = (const uint8_t *) &h;
+	int n;
+
+	(void) state;
+	pgml_knn_kernels(&n);
+	h.rows = 100;
+	assert_int_equal(learner->rows_at_once(payload, NULL), PGML_BLOCK_ROWS);
+	assert_int_equal(learner->rows_at_once(payload, &p), PGML_BLOCK_ROWS);
+	h.rows = 100000;
+	assert_int_equal(learner->rows_at_once(payload, NULL), 18);
+	h.rows = 2000000; /* 22 million numbers */
+	assert_int_equal(learner->rows_at_once(payload, NULL), 1);
+	if (pgml_knn_kernels(&n)[p.kernel] != &pgml_knn_kernel_plain)
+		assert_int_equal(learner->rows_at_once(payload, &p), PGML_KNN_GROUP);
+	p.node = 64; /* a tree: row by row */
+	assert_true(learner->rows_at_once(payload, &p) < PGML_KNN_FEW);
+	h.rows = 200000000;
+	assert_int_equal(learner->rows_at_once(payload, &p), 1);
+}
+
 /* Nothing but duplicates, no column at all, one row. */
 static void
 rows_may_be_alike(void **state)
@@ -655,19 +714,6 @@ many_columns_are_possible(void **state)
 	data_free(d);
 }
 
-/* The kernel of this processor. */
-static int
-kernel_here(void)
-{
-	int n;
-	const PgmlKnnKernel *const *kernels = pgml_knn_kernels(&n);
-	int i = 0;
-
-	while (!kernels[i]->runs_here())
-		i++;
-	return i;
-}
-
 /* Whatever byte is changed: it is refused, or rows are predicted, the same in blocks. */
 static void
 damage_is_found(void **state)
@@ -733,6 +779,8 @@ test_knn(void)
 		cmocka_unit_test(what_cannot_be_is_said),
 		cmocka_unit_test(values_may_be_extreme),
 		cmocka_unit_test(rows_may_be_alike),
+		cmocka_unit_test(weights_may_be_far_apart),
+		cmocka_unit_test(rows_between_two_looks_follow_the_size),
 		cmocka_unit_test(many_columns_are_possible),
 		cmocka_unit_test(damage_is_found),
 	};
