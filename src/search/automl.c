@@ -413,6 +413,7 @@ train(Training *t, Search *s)
 {
 	PGML_TRY(pgml_automl_check(t->options, t->env->error));
 	PGML_TRY(training_prepare(t));
+	PGML_TRY(training_check_task(t));
 	PGML_TRY(choose_metric(t));
 	PGML_TRY(load_blas(t));
 	PGML_TRY(training_choose_folds(t));

@@ -28,6 +28,56 @@ training_selects(const PgmlTrainOptions *o, const PgmlLearner *learner)
 	return wanted || (!any_wanted && !learner->only_when_named);
 }
 
+/* The names of the learners for a task, for hints. */
+static void
+list_for_task(PgmlTask task, char *list, size_t size)
+{
+	int n;
+	const PgmlLearner *const *learners = pgml_learners(&n);
+	size_t used = 0;
+
+	list[0] = '\0';
+	for (int i = 0; i < n && used < size - 60; i++)
+		if (learners[i]->tasks & task)
+			used +=
+				snprintf(list + used, size - used, "%s%.50s", used ? ", " : "", learners[i]->name);
+}
+
+PgmlStatus
+training_check_task(Training *t)
+{
+	const PgmlTrainOptions *o = t->options;
+	PgmlTask task = t->target.task;
+	const char *kind = task == PGML_TASK_REGRESSION ? "numbers" : "classes";
+	int n_named = 0, n_left_out = 0;
+	const char *first = NULL;
+	PgmlStatus status;
+	char list[300];
+
+	for (int i = 0; i < o->n_algorithms; i++)
+	{
+		const char *name = o->algorithms[i];
+
+		if (name[0] == '-' || !training_selects(o, pgml_learner_find(name)))
+			continue;
+		n_named++;
+		if (pgml_learner_find(name)->tasks & task)
+			continue;
+		n_left_out++;
+		first = name;
+		training_notice(t, true, "algorithm \"%s\" is left out: it does not predict %s", name,
+						kind);
+	}
+	if (n_left_out == 0 || n_left_out < n_named)
+		return PGML_OK;
+	status =
+		pgml_fail(t->env->error, PGML_ERR_BADARG,
+				  "algorithm \"%s\" does not predict %s, and no other one is named", first, kind);
+	list_for_task(task, list, sizeof(list));
+	pgml_fail_hint(t->env->error, "The algorithms for this target are %s.", list);
+	return status;
+}
+
 PgmlStatus
 training_set_hyperparam(const PgmlLearner *learner, PgmlParams *params, const PgmlHyperparam *hp,
 						PgmlError *error)

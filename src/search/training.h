@@ -110,6 +110,9 @@ extern double training_seconds_left(const Training *t);
  */
 extern bool training_selects(const PgmlTrainOptions *options, const PgmlLearner *learner);
 
+/* selection.c: warn of learners that were named and are not for the task; fails when there is no other one. */
+extern PgmlStatus training_check_task(Training *t);
+
 /* Fix a learner's setting as the user wants it; fails as pgml_params_set() and pgml_params_set_text() do. */
 extern PgmlStatus training_set_hyperparam(const PgmlLearner *learner, PgmlParams *params,
 										  const PgmlHyperparam *hp, PgmlError *error);

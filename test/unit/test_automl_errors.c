@@ -271,6 +271,17 @@ algorithm_excludes_itself(People *p, Run *r)
 }
 
 static void
+algorithms_of_classes(People *p, Run *r)
+{
+	static const char *const names[] = { "-linear", "naive_bayes" };
+
+	(void) p;
+	r->options.algorithms = names;
+	r->options.n_algorithms = 2;
+	r->options.n_hyperparams = 0;
+}
+
+static void
 hyperparam_unknown(People *p, Run *r)
 {
 	static const PgmlHyperparam h = { "num_leafs", 31, NULL };
@@ -490,6 +501,9 @@ static const Trouble troubles[] = {
 	  "the list of algorithms leaves none", "leave out fewer" },
 	{ "itself", BIN, 100, algorithm_excludes_itself, PGML_ERR_BADARG,
 	  "the list of algorithms leaves none", "leave out fewer" },
+	{ "other task", REG, 100, algorithms_of_classes, PGML_ERR_BADARG,
+	  "algorithm \"naive_bayes\" does not predict numbers, and no other one is named",
+	  "The algorithms for this target are constant, linear, gradient_boosting" },
 	{ "hyperparameter", BIN, 100, hyperparam_unknown, PGML_ERR_BADARG,
 	  "has no setting named \"num_leafs\"", "Did you mean \"num_leaves\"?" },
 	{ "range", BIN, 100, hyperparam_out_of_range, PGML_ERR_BADARG,
@@ -615,6 +629,27 @@ known_to_one_is_enough(void **state)
 	people_free(p);
 }
 
+/* A learner that is named and not for the task is told of, and the others train. */
+static void
+one_for_the_task_is_enough(void **state)
+{
+	static const char *const names[] = { "naive_bayes", "linear" };
+	People *p = people_new(100, PGML_TASK_REGRESSION);
+	Run r;
+
+	(void) state;
+	run_init(&r);
+	r.options.algorithms = names;
+	r.options.n_algorithms = 2;
+	r.options.n_hyperparams = 0;
+	run_train(&r, p);
+	assert_true(
+		has_notice(&r, "algorithm \"naive_bayes\" is left out: it does not predict numbers", true));
+	assert_int_equal(r.result.n_trials, 2);
+	run_done(&r);
+	people_free(p);
+}
+
 /* A metric that means something on the validation rows but not on the test rows: a model, no score, a warning. */
 static void
 score_may_be_undefined(void **state)
@@ -637,40 +672,6 @@ score_may_be_undefined(void **state)
 	people_free(p);
 }
 
-/* What the check of the options alone refuses, a training refuses too, with the same words. */
-static void
-options_are_checked_without_data(void **state)
-{
-	static const PgmlHyperparam wrong = { "num_leafs", 5, NULL };
-	static const char *const names[] = { "xgboost" };
-	PgmlTrainOptions options = { .target = "y" };
-	PgmlError error = { 0 };
-
-	(void) state;
-	assert_int_equal(pgml_automl_check(&options, &error), PGML_OK);
-	options.hyperparams = &wrong;
-	options.n_hyperparams = 1;
-	assert_int_equal(pgml_automl_check(&options, &error), PGML_ERR_BADARG);
-	assert_non_null(strstr(error.hint, "num_leaves"));
-	options.algorithms = names;
-	options.n_algorithms = 1;
-	assert_int_equal(pgml_automl_check(&options, &error), PGML_ERR_BADARG);
-	assert_non_null(strstr(error.message, "xgboost"));
-}
-
-int
-test_automl_errors(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_trouble_is_named),
-		cmocka_unit_test(few_rows_are_enough),
-		cmocka_unit_test(known_to_one_is_enough),
-		cmocka_unit_test(options_are_checked_without_data),
-		cmocka_unit_test(score_may_be_undefined),
-	};
-
-	return cmocka_run_group_tests_name("automl_errors", tests, NULL, NULL);
-}
 /* Predictions that will not be there in time are given up; without a time they are all made. */
 static void
 late_predictions_are_given_up(void **state)
@@ -719,4 +720,39 @@ late_predictions_are_given_up(void **state)
 	pgml_buf_free(&fit.payload);
 }
 
+/* What the check of the options alone refuses, a training refuses too, with the same words. */
+static void
+options_are_checked_without_data(void **state)
+{
+	static const PgmlHyperparam wrong = { "num_leafs", 5, NULL };
+	static const char *const names[] = { "xgboost" };
+	PgmlTrainOptions options = { .target = "y" };
+	PgmlError error = { 0 };
+
+	(void) state;
+	assert_int_equal(pgml_automl_check(&options, &error), PGML_OK);
+	options.hyperparams = &wrong;
+	options.n_hyperparams = 1;
+	assert_int_equal(pgml_automl_check(&options, &error), PGML_ERR_BADARG);
+	assert_non_null(strstr(error.hint, "num_leaves"));
+	options.algorithms = names;
+	options.n_algorithms = 1;
+	assert_int_equal(pgml_automl_check(&options, &error), PGML_ERR_BADARG);
+	assert_non_null(strstr(error.message, "xgboost"));
+}
+
+int
+test_automl_errors(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_trouble_is_named),
+		cmocka_unit_test(few_rows_are_enough),
+		cmocka_unit_test(known_to_one_is_enough),
+		cmocka_unit_test(one_for_the_task_is_enough),
+		cmocka_unit_test(options_are_checked_without_data),
 		cmocka_unit_test(late_predictions_are_given_up),
+		cmocka_unit_test(score_may_be_undefined),
+	};
+
+	return cmocka_run_group_tests_name("automl_errors", tests, NULL, NULL);
+}
