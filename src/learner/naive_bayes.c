@@ -17,7 +17,8 @@
 
 #include "core/par.h"
 
-#define POLL_ROWS 65536
+#define POLL_ROWS    65536
+#define POLL_NUMBERS 262144
 
 /* Less than this is no smoothing: a value that a class never had would rule it out. */
 #define LEAST_ALPHA 1e-10
@@ -143,22 +144,20 @@ sort_rows(PgmlBayesFit *b)
 
 /* ---- from sums to logarithms of probabilities ---------------------------------------------------- */
 
-/* A class that has no value has the moments of all rows. */
+/* Moments of all rows, from those of the classes; a class that has no value has these. */
 static void
-fill_unseen(int k, double *t, double total)
+find_common(int k, double *t, double total, double *mean, double *variance)
 {
-	double mean = 0;
-	double variance = 0;
-
+	*mean = *variance = 0;
 	for (int c = 0; c < k; c++)
-		mean += t[2 * k + c] / total * t[c];
+		*mean += t[2 * k + c] / total * t[c];
 	for (int c = 0; c < k; c++)
-		variance += t[2 * k + c] / total * (t[k + c] + (t[c] - mean) * (t[c] - mean));
+		*variance += t[2 * k + c] / total * (t[k + c] + (t[c] - *mean) * (t[c] - *mean));
 	for (int c = 0; c < k; c++)
 		if (!(t[2 * k + c] > 0))
 		{
-			t[c] = mean;
-			t[k + c] = variance;
+			t[c] = *mean;
+			t[k + c] = *variance;
 		}
 }
 
@@ -168,27 +167,20 @@ finish_gaussian(const PgmlBayesFit *b, int64_t f, double added, double *t)
 	int k = b->k;
 	double least = LEAST_VARIANCE * b->variance[f];
 	double total = 0; /* of rows that are not missing */
+	double mean, all;
 
 	for (int c = 0; c < k; c++)
 		total += t[2 * k + c];
-	fill_unseen(k, t, total);
+	find_common(k, t, total, &mean, &all);
 	for (int c = 0; c < k; c++)
 	{
 		double variance = fmax(t[k + c] + added, least);
-		double spread = 0;
-
-		/* Mean square of all rows around the mean of this class. */
-		for (int o = 0; o < k; o++)
-			spread += t[2 * k + o] / total * (t[k + o] + (t[o] - t[c]) * (t[o] - t[c]));
-		t[3 * k + c] =
-			total / b->weight * (-0.5 * log(2 * M_PI * variance) - 0.5 / variance * spread);
-	}
-	for (int c = 0; c < k; c++)
-	{
-		double variance = fmax(t[k + c] + added, least);
+		double spread =
+			all + (mean - t[c]) * (mean - t[c]); /* of all rows around this class's mean */
 
 		t[k + c] = 0.5 / variance;
 		t[2 * k + c] = -0.5 * log(2 * M_PI * variance);
+		t[3 * k + c] = total / b->weight * (t[2 * k + c] - t[k + c] * spread);
 	}
 }
 
@@ -216,16 +208,19 @@ finish_bernoulli(const PgmlBayesFit *b, double *t)
 	}
 }
 
-static void
+static PgmlStatus
 finish_category(const PgmlBayesFit *b, uint32_t levels, double *t)
 {
 	int64_t k = b->k;
+	int64_t done = 0; /* numbers since the last look at the stop flag */
 	double *average = t + levels * k;
 
 	for (int64_t c = 0; c < k; c++)
 	{
 		double sum = 0;
 
+		if (pgml_stopped(b->env))
+			return pgml_fail_cancelled(b->env);
 		for (uint32_t l = 0; l < levels; l++)
 			sum += t[l * k + c] + b->alpha;
 		b->log_sum[c] = log(sum);
@@ -241,11 +236,18 @@ finish_category(const PgmlBayesFit *b, uint32_t levels, double *t)
 			t[l * k + c] = log(t[l * k + c] + b->alpha) - b->log_sum[c];
 			average[c] += weight / b->weight * t[l * k + c];
 		}
+		done += k;
+		if (done < POLL_NUMBERS)
+			continue;
+		done = 0;
+		if (pgml_stopped(b->env))
+			return pgml_fail_cancelled(b->env);
 	}
+	return PGML_OK;
 }
 
 /* All multinomial features together: their counts in a class add up to 1. */
-static void
+static PgmlStatus
 finish_multinomial(const PgmlBayesFit *b)
 {
 	int k = b->k;
@@ -264,6 +266,8 @@ finish_multinomial(const PgmlBayesFit *b)
 
 		if (b->features[f].kind != PGML_BAYES_MULTINOMIAL)
 			continue;
+		if (pgml_stopped(b->env))
+			return pgml_fail_cancelled(b->env);
 		for (int c = 0; c < k; c++)
 			count += t[c];
 		for (int c = 0; c < k; c++)
@@ -272,6 +276,7 @@ finish_multinomial(const PgmlBayesFit *b)
 			t[k + c] = count / b->weight * t[c];
 		}
 	}
+	return PGML_OK;
 }
 
 /* The logarithms of the classes' shares: those of the training rows, or all the same. */
@@ -327,9 +332,9 @@ finish(PgmlBayesFit *b, const PgmlParams *params)
 		else if (feature->kind == PGML_BAYES_BERNOULLI)
 			finish_bernoulli(b, t);
 		else if (feature->kind == PGML_BAYES_CATEGORY)
-			finish_category(b, feature->levels, t);
+			PGML_TRY(finish_category(b, feature->levels, t));
 	}
-	finish_multinomial(b);
+	PGML_TRY(finish_multinomial(b));
 	finish_prior(b, params->v[PARAM_FIT_PRIOR] != 0);
 	return PGML_OK;
 }
