@@ -263,6 +263,9 @@ extern const char *pgml_param_word(const PgmlParam *param, double value, size_t 
 /* Value of the word that text is; NaN when it is none of the setting's. */
 extern double pgml_param_value(const PgmlParam *param, const char *text);
 
+/* Place of the setting that has the name, or the alias, in params; -1 when there is none. */
+extern int pgml_param_index(const PgmlLearner *learner, const char *name);
+
 /* Value of a parameter by its name (the name must exist). */
 extern double pgml_param(const PgmlLearner *learner, const PgmlParams *params, const char *name);
 

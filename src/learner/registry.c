@@ -94,9 +94,8 @@ param_has_name(const PgmlParam *param, const char *name)
 	return false;
 }
 
-/* Index of the setting called name, -1 when there is none. */
-static int
-param_index(const PgmlLearner *learner, const char *name)
+int
+pgml_param_index(const PgmlLearner *learner, const char *name)
 {
 	for (int i = 0; i < learner->n_params; i++)
 		if (param_has_name(&learner->params[i], name))
@@ -244,7 +243,7 @@ PgmlStatus
 pgml_params_set_text(const PgmlLearner *learner, PgmlParams *params, const char *name,
 					 const char *text, PgmlError *err)
 {
-	int i = param_index(learner, name);
+	int i = pgml_param_index(learner, name);
 
 	if (i < 0)
 		return fail_unknown(learner, name, err);
@@ -267,7 +266,7 @@ PgmlStatus
 pgml_params_set(const PgmlLearner *learner, PgmlParams *params, const char *name, double value,
 				PgmlError *err)
 {
-	int i = param_index(learner, name);
+	int i = pgml_param_index(learner, name);
 
 	if (i < 0)
 		return fail_unknown(learner, name, err);
@@ -297,7 +296,7 @@ pgml_params_set(const PgmlLearner *learner, PgmlParams *params, const char *name
 double
 pgml_param(const PgmlLearner *learner, const PgmlParams *params, const char *name)
 {
-	int i = param_index(learner, name);
+	int i = pgml_param_index(learner, name);
 
 	return i >= 0 ? params->v[i] : NAN;
 }

@@ -25,6 +25,18 @@ typedef struct PgmlHyperparam
 	const char *text; /* the value as a word; NULL: value counts */
 } PgmlHyperparam;
 
+/* One entry of search_space: a list, or a range of numbers. */
+typedef struct PgmlSearchSetting
+{
+	const char *learner; /* NULL: every selected one that knows the name */
+	const char *name;
+	const PgmlHyperparam *values; /* the list, each value with the setting's name; NULL: a range */
+	int n_values;
+	double low, high;
+	int log; /* 1: equal steps of the logarithm, 0: of the number, -1: as the setting's scale is */
+	int steps; /* only so many values of the range, at equal distances; 0: all */
+} PgmlSearchSetting;
+
 /* Predictions never fall (direction 1) or never rise (-1) when the number in the column grows and all others stay. */
 typedef struct PgmlMonotone
 {
@@ -64,6 +76,9 @@ typedef struct PgmlTrainOptions
 	int n_algorithms;
 	const PgmlHyperparam *hyperparams;
 	int n_hyperparams;
+	const char *search; /* strategy by which settings are found, see strategy.h; NULL: auto */
+	const PgmlSearchSetting *search_space;
+	int n_search_space;
 	const PgmlMonotone *monotone; /* a target that is a number or has two classes */
 	int n_monotone;
 	bool

@@ -2,6 +2,7 @@
  * selection.c - which learners a training may use, and whether its settings can mean anything: known before any data
  * is read.
  */
+#include "search/space.h"
 #include "search/training.h"
 
 #include <math.h>
@@ -87,9 +88,8 @@ training_set_hyperparam(const PgmlLearner *learner, PgmlParams *params, const Pg
 	return pgml_params_set(learner, params, hp->name, hp->value, error);
 }
 
-/* The names of all learners, for hints. */
-static void
-list_algorithms(char *list, size_t size)
+void
+training_list_algorithms(char *list, size_t size)
 {
 	int n;
 	const PgmlLearner *const *learners = pgml_learners(&n);
@@ -139,7 +139,7 @@ check_algorithms(const PgmlTrainOptions *o, PgmlError *error)
 	char list[300];
 	PgmlStatus status;
 
-	list_algorithms(list, sizeof(list));
+	training_list_algorithms(list, sizeof(list));
 	for (int i = 0; i < o->n_algorithms; i++)
 	{
 		const char *a = o->algorithms[i];
@@ -204,5 +204,5 @@ pgml_automl_check(const PgmlTrainOptions *options, PgmlError *error)
 	PGML_TRY(check_algorithms(options, error));
 	for (int h = 0; h < options->n_hyperparams; h++)
 		PGML_TRY(check_hyperparam(options, &options->hyperparams[h], error));
-	return PGML_OK;
+	return pgml_search_check(options, error);
 }

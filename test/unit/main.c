@@ -54,6 +54,8 @@ static const Module modules[] = {
 	{ "explain", test_explain },
 	{ "explain_trees", test_explain_trees },
 	{ "rules", test_rules },
+	{ "space", test_space },
+	{ "search", test_search },
 	{ "automl", test_automl },
 	{ "calibrate", test_calibrate },
 	{ "automl_errors", test_automl_errors },

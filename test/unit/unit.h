@@ -52,6 +52,8 @@ extern int test_champion(void);
 extern int test_importance(void);
 extern int test_rows(void);
 extern int test_looks(void);
+extern int test_space(void);
+extern int test_search(void);
 extern int test_rows(void);
 
 #endif
