@@ -19,6 +19,7 @@ static const Module modules[] = {
 	{ "hash", test_hash },
 	{ "rng", test_rng },
 	{ "sort", test_sort },
+	{ "cron", test_cron },
 	{ "buf", test_buf },
 	{ "blas", test_blas },
 	{ "value", test_value },

@@ -10,6 +10,7 @@ extern int test_par(void);
 extern int test_hash(void);
 extern int test_rng(void);
 extern int test_sort(void);
+extern int test_cron(void);
 extern int test_buf(void);
 extern int test_blas(void);
 extern int test_value(void);
