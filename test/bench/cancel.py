@@ -10,7 +10,7 @@ import random
 import threading
 import time
 
-from accuracy import load, read
+import automl_sets as sets
 from report import write_report
 
 SETS = ("adult", "letter", "california")
@@ -19,7 +19,7 @@ SETS = ("adult", "letter", "california")
 def setup(connection):
     connection.cursor().execute("CREATE EXTENSION IF NOT EXISTS pgml_auto")
     for name in SETS:
-        load(connection, f"bench_cancel_{name}", read(name)[0])
+        sets.load(connection, f"bench_cancel_{name}", sets.read(name))
 
 
 def end_one(admin, name, target, how, after):
@@ -73,7 +73,7 @@ def main():
         times = []
         for i in range(args.rounds // 3):
             name = SETS[i % len(SETS)]
-            took = end_one(admin, name, read(name)[1], how, random.uniform(0.05, 8))
+            took = end_one(admin, name, sets.SETS[name].target, how, random.uniform(0.05, 8))
             if took is not None:
                 times.append(took)
         times.sort()

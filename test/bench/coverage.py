@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """How often predict_interval and predict_set hold the truth on rows that no training has seen, and how wide they are.
 
-Ten tables, each split by seed as in accuracy.py: a quarter of the rows is put aside, pgml_auto trains with its defaults on the rest (of which it
+Ten tables, each split by seed as in automl.py: a quarter of the rows is put aside, pgml_auto trains with its defaults on the rest (of which it
 tests on a fifth itself) and again without test rows; all levels are looked up for the rows put aside.
 
 Regression is compared with the naive interval, prediction +- z x rmse, with the model's own test rmse and the normal distribution's z.
@@ -17,19 +17,18 @@ import os
 import statistics
 from statistics import NormalDist
 
-import accuracy
+import automl_sets
 from report import write_report
 
 RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results", "coverage.jsonl")
 LEVELS = [0.8, 0.9, 0.95]
-accuracy.SETS["abalone"] = ("abalone.csv", "rings", "regression", [])
-accuracy.SETS["wine_quality"] = ("wine_quality.csv", "quality", "multiclass", [])
+automl_sets.SETS["wine_quality"] = automl_sets.SETS["wine_quality"]._replace(task="multiclass")
 SETS = ["abalone", "bike_hour", "california", "diamonds", "ames",
         "credit_default", "phoneme", "satimage", "letter", "wine_quality"]
 
 
 def train(cursor, frame, target, task, args, test_size, seed):
-    accuracy.load(cursor.connection, "bench_train", frame)
+    automl_sets.load(cursor.connection, "bench_train", frame)
     cursor.execute("SELECT 1 FROM pgml_auto.model WHERE name = 'bench'")
     if cursor.fetchone():
         cursor.execute("SELECT automl_drop('bench')")
@@ -87,13 +86,14 @@ def run(args):
     for test_size, seed, name in itertools.product(args.test_sizes, args.seeds, args.sets):
         if (name, seed, args.seconds, test_size) in have:
             continue
-        frame, target, task = accuracy.read(name)
+        frame, target, task = automl_sets.read(name), automl_sets.SETS[name].target, automl_sets.SETS[name].task
         # wine_quality has a class of five rows.
         rare = frame[target].map(frame[target].value_counts()) < 10 if task != "regression" else None
         if rare is not None:
             frame = frame[~rare]
-        training, test = accuracy.split(frame, target, task, seed)
-        accuracy.load(connection, "bench_test", test)
+        part = automl_sets.part(name, f"s{seed}", frame)
+        training, test = part.training, part.test
+        automl_sets.load(connection, "bench_test", test)
         algorithm = train(cursor, training, target, task, args, test_size, seed)
         column = quote_ident(target, cursor)
         levels = intervals(cursor, column) if task == "regression" else sets(cursor, column)
