@@ -14,7 +14,8 @@
 
 #include "learner/linear_internal.h"
 
-#define PATIENCE 3
+#define PATIENCE  3
+#define POLL_ROWS 65536
 
 /* One fit. */
 typedef struct LinearFit
@@ -95,7 +96,11 @@ start_coefficients(LinearFit *l, double *curvature)
 	if (share == NULL)
 		return pgml_fail_nomem(l->env, "learner \"linear\"");
 	for (int64_t i = 0; i < data->n; i++)
-		share[(int) data->y[data->rows[i]]] += data->w != NULL ? data->w[data->rows[i]] : 1.0;
+	{
+		if (i % POLL_ROWS == 0 && pgml_stopped(l->env))
+			return pgml_fail_cancelled(l->env);
+		share[(int) data->y[data->rows[i]]] += pgml_linear_weight(data, data->rows[i]);
+	}
 	*curvature = 0;
 	for (int c = 0; c < classes; c++)
 	{
@@ -312,6 +317,9 @@ prepare(LinearFit *l)
 								  &l->valid));
 	if (!(l->valid.weight > 0))
 		l->valid.n = 0;
+	PGML_TRY(pgml_linear_keep_targets(env, l->arena, &l->design, &l->train));
+	if (l->valid.n > 0)
+		PGML_TRY(pgml_linear_keep_targets(env, l->arena, &l->design, &l->valid));
 	l->n_coefs = l->design.n_rows * l->design.outputs;
 	l->coef = pgml_array(l->arena, (size_t) l->n_coefs, sizeof(double));
 	l->best = pgml_array(l->arena, (size_t) l->n_coefs, sizeof(double));
@@ -333,7 +341,11 @@ check(const PgmlEnv *env, const PgmlDataset *data)
 	if (data->blas == NULL)
 		return pgml_fail(env->error, PGML_ERR_UNAVAILABLE, "learner \"linear\" needs OpenBLAS");
 	for (int64_t i = 0; i < data->n; i++)
-		total += data->w != NULL ? data->w[data->rows[i]] : 1.0;
+	{
+		if (i % POLL_ROWS == 0 && pgml_stopped(env))
+			return pgml_fail_cancelled(env);
+		total += pgml_linear_weight(data, data->rows[i]);
+	}
 	if (!(total > 0) || !isfinite(total))
 		return pgml_fail(env->error, PGML_ERR_DATA,
 						 "there are no rows with a weight to learn from");

@@ -10,25 +10,61 @@
  */
 #include "learner/linear_internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/par.h"
+#include "core/rng.h"
 
-#define SAMPLE_ROWS 10000
-#define POLL_ROWS   65536
+#define SAMPLE_ROWS    10000
+#define POLL_ROWS      65536
+#define LOW_SHARE      0.001 /* of a sample's values, that are the outermost ones */
+#define HIGH_SHARE     0.999
+#define SEED_OF_PIVOTS 0x6c696e
 
 /* A feature has a logarithm beside it when it is skewed beyond this and that lessens it to this share. */
 #define SKEW_LIMIT  1.0
 #define SKEW_LESSEN 0.7
 
-static int
-compare_floats(const void *a, const void *b)
+/*
+ * The k-th smallest of n numbers, from 0, none of them missing (Hoare's selection); they are put in another order, the same in
+ * every run.  Pivots are drawn, so that no order of the numbers is slow.
+ */
+static float
+select_number(float *v, int64_t n, int64_t k)
 {
-	float x = *(const float *) a;
-	float y = *(const float *) b;
+	int64_t from = 0;
+	int64_t to = n - 1;
+	PgmlRng rng;
 
-	return (x > y) - (x < y);
+	pgml_rng_init(&rng, (uint64_t) n, SEED_OF_PIVOTS);
+	while (from < to)
+	{
+		float pivot = v[from + (int64_t) pgml_rng_below(&rng, (uint64_t) (to - from + 1))];
+		int64_t i = from;
+		int64_t j = to;
+
+		while (i <= j)
+		{
+			float t;
+
+			while (v[i] < pivot)
+				i++;
+			while (pivot < v[j])
+				j--;
+			if (i > j)
+				break;
+			t = v[i];
+			v[i++] = v[j];
+			v[j--] = t;
+		}
+		if (k <= j)
+			to = j;
+		else if (k >= i)
+			from = i;
+		else
+			break;
+	}
+	return v[k];
 }
 
 /* ---- measuring one feature ---- */
@@ -37,6 +73,7 @@ compare_floats(const void *a, const void *b)
 typedef struct Sample
 {
 	int64_t n;
+	float low, middle, high; /* of the values: without the outermost ones, and the median */
 	float value[SAMPLE_ROWS];
 	float size[SAMPLE_ROWS];
 	double scratch[SAMPLE_ROWS];
@@ -50,7 +87,7 @@ typedef struct Measure
 	bool *late;      /* per feature: the deadline came first */
 } Measure;
 
-/* Values of evenly spaced rows into s->value, missing left out, sorted. */
+/* Values of evenly spaced rows into s->value, missing left out, and where most of them are. */
 static void
 take_sample(const PgmlDataset *data, const float *col, Sample *s)
 {
@@ -64,7 +101,11 @@ take_sample(const PgmlDataset *data, const float *col, Sample *s)
 		if (!isnan(col[row]) && pgml_linear_weight(data, row) > 0)
 			s->value[s->n++] = col[row];
 	}
-	qsort(s->value, (size_t) s->n, sizeof(float), compare_floats);
+	if (s->n == 0)
+		return;
+	s->low = select_number(s->value, s->n, (int64_t) floor(LOW_SHARE * (double) (s->n - 1)));
+	s->high = select_number(s->value, s->n, (int64_t) ceil(HIGH_SHARE * (double) (s->n - 1)));
+	s->middle = select_number(s->value, s->n, s->n / 2);
 }
 
 /* Range and presence of missing values over all rows with a weight. PGML_ERR_CANCELLED when stopped. */
@@ -86,8 +127,8 @@ measure_range(const Measure *m, const float *col, float *low, float *high, bool 
 			continue;
 		if (isnan(col[row]))
 			*missing = true;
-		*low = fminf(*low, col[row]);
-		*high = fmaxf(*high, col[row]);
+		*low = col[row] < *low ? col[row] : *low;
+		*high = col[row] > *high ? col[row] : *high;
 	}
 	return PGML_OK;
 }
@@ -123,21 +164,17 @@ typical_unit(Sample *s)
 			s->size[m++] = fabsf(s->value[i]);
 	if (m == 0)
 		return 1;
-	qsort(s->size, (size_t) m, sizeof(float), compare_floats);
-	return s->size[m / 10];
+	return select_number(s->size, m, m / 10);
 }
 
 /* Clip range: that of the sample without its outermost values, widened; all rows' where it is a single value. */
 static void
 choose_range(PgmlLinearFeature *f, const Sample *s)
 {
-	if (s->n == 0)
-		return;
+	double low = s->low;
+	double high = s->high;
 
-	double low = s->value[(int64_t) floor(0.001 * (double) (s->n - 1))];
-	double high = s->value[(int64_t) ceil(0.999 * (double) (s->n - 1))];
-
-	if (low < high)
+	if (s->n > 0 && low < high)
 	{
 		f->low = low - 0.25 * (high - low);
 		f->high = high + 0.25 * (high - low);
@@ -245,7 +282,7 @@ measure_number(const Measure *m, int64_t number, Sample *sample)
 	take_sample(data, col, sample);
 	choose_range(f, sample);
 	f->log_row = wants_log(f, sample);
-	return measure_scale(m, f, col, sample->n > 0 ? sample->value[sample->n / 2] : low);
+	return measure_scale(m, f, col, sample->n > 0 ? sample->middle : low);
 }
 
 /* A feature, as a block of a parallel loop.  After the deadline features are left unused. */
@@ -317,57 +354,77 @@ lay_out(PgmlLinearDesign *design)
 	design->n_rows = next;
 }
 
-/* Centre and scale of a regression's target; divided by the largest value first, so that no square overflows. */
+/* Sum of the weights and the largest target of the rows with a weight. PGML_ERR_DATA for one that the loss is not made for. */
 static PgmlStatus
-measure_target(const PgmlEnv *env, PgmlLinearDesign *design)
+measure_largest(const PgmlEnv *env, const PgmlLinearDesign *design, double *total, double *largest)
 {
 	const PgmlDataset *data = design->data;
-	double total = 0;
-	double largest = 0;
 
-	design->y_unit = 1;
-	design->y_mean = 0;
-	design->y_sd = 1;
-	if (data->task != PGML_TASK_REGRESSION)
-		return PGML_OK;
+	*total = *largest = 0;
 	for (int64_t i = 0; i < data->n; i++)
 	{
+		double w = pgml_linear_weight(data, data->rows[i]);
 		double y = data->y[data->rows[i]];
 
 		if (i % POLL_ROWS == 0 && pgml_stopped(env))
 			return pgml_fail_cancelled(env);
+		if (!(w > 0))
+			continue;
 		if (design->loss == PGML_LINEAR_POISSON && y < 0)
 			return pgml_fail(env->error, PGML_ERR_DATA,
 							 "objective \"poisson\" needs a target without negative values");
-		total += pgml_linear_weight(data, data->rows[i]);
-		largest = fmax(largest, fabs(y));
+		*total += w;
+		*largest = fmax(*largest, fabs(y));
 	}
+	return PGML_OK;
+}
+
+/* Weighted mean of y / y_unit - shift, or of its square, over the rows with a weight. */
+static PgmlStatus
+mean_target(const PgmlEnv *env, const PgmlLinearDesign *design, double total, double shift,
+			bool squared, double *mean)
+{
+	const PgmlDataset *data = design->data;
+
+	*mean = 0;
+	for (int64_t i = 0; i < data->n; i++)
+	{
+		double w = pgml_linear_weight(data, data->rows[i]);
+		double d = data->y[data->rows[i]] / design->y_unit - shift;
+
+		if (i % POLL_ROWS == 0 && pgml_stopped(env))
+			return pgml_fail_cancelled(env);
+		if (w > 0)
+			*mean += w / total * (squared ? d * d : d);
+	}
+	return PGML_OK;
+}
+
+/* Centre and scale of a regression's target; divided by the largest value first, so that no square overflows. */
+static PgmlStatus
+measure_target(const PgmlEnv *env, PgmlLinearDesign *design)
+{
+	double total, largest, variance;
+
+	design->y_unit = 1;
+	design->y_mean = 0;
+	design->y_sd = 1;
+	if (design->data->task != PGML_TASK_REGRESSION)
+		return PGML_OK;
+	PGML_TRY(measure_largest(env, design, &total, &largest));
 	if (largest > 0)
 		design->y_unit = largest;
-
-	double mean = 0;
-	double variance = 0;
-
-	for (int64_t i = 0; i < data->n; i++)
-		mean += pgml_linear_weight(data, data->rows[i]) / total *
-				(data->y[data->rows[i]] / design->y_unit);
-	if (pgml_stopped(env))
-		return pgml_fail_cancelled(env);
+	PGML_TRY(mean_target(env, design, total, 0, false, &design->y_mean));
 	if (design->loss == PGML_LINEAR_POISSON)
 	{
-		if (!(design->y_unit * mean > 0))
+		if (!(design->y_unit * design->y_mean > 0))
 			return pgml_fail(env->error, PGML_ERR_DATA,
 							 "objective \"poisson\" needs a target that is not 0 everywhere");
-		design->y_unit *= mean;
+		design->y_unit *= design->y_mean;
+		design->y_mean = 0;
 		return PGML_OK;
 	}
-	for (int64_t i = 0; i < data->n; i++)
-	{
-		double d = data->y[data->rows[i]] / design->y_unit - mean;
-
-		variance += pgml_linear_weight(data, data->rows[i]) / total * d * d;
-	}
-	design->y_mean = mean;
+	PGML_TRY(mean_target(env, design, total, design->y_mean, true, &variance));
 	design->y_sd = variance > 1e-24 ? sqrt(variance) : 1;
 	return PGML_OK;
 }

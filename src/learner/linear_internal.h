@@ -194,6 +194,7 @@ typedef struct PgmlLinearRows
 	int64_t n_chunks; /* runs of blocks that are summed up separately; independent of the threads */
 	float *dense;     /* n x n_dense, NULL: computed in every pass */
 	int32_t *level;   /* n x n_categories coefficient rows, NULL as well */
+	double *y, *w;    /* scaled targets and weights of the rows, NULL: computed in every pass */
 } PgmlLinearRows;
 
 /* A block of rows ready for arithmetic; one per thread. */
@@ -201,15 +202,19 @@ typedef struct PgmlLinearBlock
 {
 	int64_t n;
 	const float *source; /* n x n_dense: of the copy, or narrow */
-	float *narrow;       /* scratch for rows that are not cached */
 	double *dense;       /* n x n_dense */
-	int32_t *level;
-	double *y;
-	double *w;
+	const int32_t *level;
+	const double *y;
+	const double *w;
 	double *z;      /* n x outputs */
 	double *weight; /* n: factors of the cross products */
 	double *
 		chosen; /* n x (1 + n_dense): columns chosen for cross products, scaled by the roots of the factors */
+
+	/* Room for what is not cached. */
+	float *narrow;
+	int32_t *codes;
+	double *targets, *weights;
 } PgmlLinearBlock;
 
 /* Weight of a row of the matrix. */
@@ -238,6 +243,10 @@ extern int64_t pgml_linear_max_rows(const PgmlMatrix *x);
 extern PgmlStatus pgml_linear_rows(const PgmlEnv *env, PgmlArena *arena,
 								   const PgmlLinearDesign *design, const int32_t *row, int64_t n,
 								   PgmlLinearRows *rows);
+
+/* Keep the targets and weights of rows that are cached, where that is not much. */
+extern PgmlStatus pgml_linear_keep_targets(const PgmlEnv *env, PgmlArena *arena,
+										   const PgmlLinearDesign *design, PgmlLinearRows *rows);
 
 /* Block memory for each thread of env->pool; NULL when memory is short. */
 extern PgmlLinearBlock *pgml_linear_blocks(const PgmlEnv *env, PgmlArena *arena,

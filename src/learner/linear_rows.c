@@ -19,6 +19,9 @@
 #define MAX_BLOCK_ROWS 2048
 #define CHUNK_NUMBERS  ((int64_t) 4 << 20)
 
+/* Of a row's target and weight. */
+#define TARGET_BYTES ((int64_t) (2 * sizeof(double)))
+
 /* Numbers of one numeric feature into its dense columns: coefficient row 1 is the first. */
 static void
 fill_number(const PgmlLinearFeature *f, const float *col, const int32_t *row, int64_t n, int width,
@@ -153,6 +156,43 @@ pgml_linear_rows(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign *d
 	return PGML_OK;
 }
 
+/* Scaled targets and weights of n rows. */
+static void
+fill_targets(const PgmlLinearDesign *design, double total, const int32_t *row, int64_t n, double *y,
+			 double *w)
+{
+	const PgmlDataset *data = design->data;
+
+	for (int64_t i = 0; i < n; i++)
+	{
+		w[i] = pgml_linear_weight(data, row[i]) / total;
+		/* A target without a weight may be of any size: no square of it is to meet the weight 0. */
+		y[i] = w[i] > 0 ? (data->y[row[i]] / design->y_unit - design->y_mean) / design->y_sd : 0;
+	}
+}
+
+PgmlStatus
+pgml_linear_keep_targets(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign *design,
+						 PgmlLinearRows *rows)
+{
+	size_t n = (size_t) rows->n;
+
+	if (rows->dense == NULL || rows->n * TARGET_BYTES > design->cache_bytes)
+		return PGML_OK;
+	rows->y = pgml_array(arena, n + 1, sizeof(double));
+	rows->w = pgml_array(arena, n + 1, sizeof(double));
+	if (rows->y == NULL || rows->w == NULL)
+		return pgml_fail_nomem(env, "learner \"linear\"");
+	for (int64_t i = 0; i < rows->n; i += POLL_ROWS)
+	{
+		if (pgml_stopped(env))
+			return pgml_fail_cancelled(env);
+		fill_targets(design, rows->weight, rows->row + i,
+					 rows->n - i < POLL_ROWS ? rows->n - i : POLL_ROWS, rows->y + i, rows->w + i);
+	}
+	return PGML_OK;
+}
+
 /* Rows that a block of the dataset's rows can have: no more than there are. */
 static int64_t
 largest_block(const PgmlDataset *data, int64_t block_rows)
@@ -176,14 +216,14 @@ pgml_linear_blocks(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign 
 
 		b->narrow = pgml_array(arena, n * (size_t) design->n_dense + 1, sizeof(float));
 		b->dense = pgml_array(arena, n * (size_t) design->n_dense + 1, sizeof(double));
-		b->level = pgml_array(arena, n * (size_t) design->n_categories + 1, sizeof(int32_t));
-		b->y = pgml_array(arena, n, sizeof(double));
-		b->w = pgml_array(arena, n, sizeof(double));
+		b->codes = pgml_array(arena, n * (size_t) design->n_categories + 1, sizeof(int32_t));
+		b->targets = pgml_array(arena, n, sizeof(double));
+		b->weights = pgml_array(arena, n, sizeof(double));
 		b->z = pgml_array(arena, n * (size_t) design->outputs, sizeof(double));
 		b->weight = pgml_array(arena, n, sizeof(double));
 		b->chosen = pgml_array(arena, n * (size_t) (design->n_dense + 2), sizeof(double));
-		if (b->narrow == NULL || b->dense == NULL || b->level == NULL || b->y == NULL ||
-			b->w == NULL || b->z == NULL || b->weight == NULL || b->chosen == NULL)
+		if (b->narrow == NULL || b->dense == NULL || b->codes == NULL || b->targets == NULL ||
+			b->weights == NULL || b->z == NULL || b->weight == NULL || b->chosen == NULL)
 			return NULL;
 	}
 	return blocks;
@@ -200,27 +240,28 @@ void
 pgml_linear_load(const PgmlLinearDesign *design, const PgmlLinearRows *rows, int64_t b,
 				 PgmlLinearBlock *block)
 {
-	const PgmlDataset *data = design->data;
 	int64_t first = b * rows->block_rows;
 	int64_t n = rows->n - first < rows->block_rows ? rows->n - first : rows->block_rows;
 
 	block->n = n;
 	block->source = block->narrow;
+	block->level = block->codes;
+	block->y = block->targets;
+	block->w = block->weights;
 	if (rows->dense != NULL)
 	{
 		block->source = rows->dense + first * design->n_dense;
-		memcpy(block->level, rows->level + first * design->n_categories,
-			   (size_t) (n * design->n_categories) * sizeof(int32_t));
+		block->level = rows->level + first * design->n_categories;
 	}
 	else
-		fill_rows(design, rows->row + first, n, block->narrow, block->level);
-	for (int64_t i = 0; i < n; i++)
+		fill_rows(design, rows->row + first, n, block->narrow, block->codes);
+	if (rows->y != NULL)
 	{
-		int32_t row = rows->row[first + i];
-
-		block->w[i] = pgml_linear_weight(data, row) / rows->weight;
-		block->y[i] = (data->y[row] / design->y_unit - design->y_mean) / design->y_sd;
+		block->y = rows->y + first;
+		block->w = rows->w + first;
 	}
+	else
+		fill_targets(design, rows->weight, rows->row + first, n, block->targets, block->weights);
 }
 
 /* Numbers that a row of the design takes at most. */
@@ -240,13 +281,16 @@ pgml_linear_rows_memory(const PgmlDataset *data)
 	int64_t width = max_width(data);
 	int64_t rows = data->n + (data->valid_rows != NULL ? data->n_valid : 0);
 	int64_t copies = rows * width * (int64_t) sizeof(float);
+	int64_t targets = rows * TARGET_BYTES;
 	int64_t block = BLOCK_NUMBERS > MIN_BLOCK_ROWS * width ? BLOCK_NUMBERS : MIN_BLOCK_ROWS * width;
 	int64_t most = largest_block(data, MAX_BLOCK_ROWS) * width;
 
 	block = (block < most ? block : most) * (int64_t) (sizeof(float) + 2 * sizeof(double));
 	if (copies > 2 * PGML_LINEAR_COPY_BYTES)
 		copies = 2 * PGML_LINEAR_COPY_BYTES;
-	return copies + block;
+	if (targets > 2 * PGML_LINEAR_COPY_BYTES)
+		targets = 2 * PGML_LINEAR_COPY_BYTES;
+	return copies + targets + block;
 }
 
 int64_t

@@ -158,6 +158,31 @@ weights_are_repetitions(void **state)
 	}
 }
 
+/* The target of a row without a weight does not matter. */
+static void
+targets_without_a_weight_do_not_matter(void **state)
+{
+	static const double targets[] = { 1e300, -1e300, 1e-300 };
+	Data *d = reference_data(PGML_TASK_REGRESSION, true);
+	double *expected;
+
+	(void) state;
+	d->w[23] = 0;
+	expected = fit_exactly(d, 0.7);
+	for (int t = 0; t < 3; t++)
+	{
+		double *p;
+
+		d->y[23] = targets[t];
+		p = fit_exactly(d, 0.7);
+		for (int i = 0; i < 24; i++)
+			assert_near(p[i], expected[i], 0);
+		free(p);
+	}
+	free(expected);
+	data_free(d);
+}
+
 /* Missing numbers and categories have coefficients of their own; unknown levels are like missing ones. */
 static void
 missing_values_are_learned(void **state)
@@ -765,6 +790,7 @@ test_linear(void)
 		cmocka_unit_test(objectives_equal_scikit_learns),
 		cmocka_unit_test(one_hot_equals_dummy_columns),
 		cmocka_unit_test(weights_are_repetitions),
+		cmocka_unit_test(targets_without_a_weight_do_not_matter),
 		cmocka_unit_test(missing_values_are_learned),
 		cmocka_unit_test(the_path_is_chosen_by_validation),
 		cmocka_unit_test(the_copy_changes_nothing),
