@@ -13,6 +13,7 @@
 #include "learner/svm_fit.h"
 
 #define LINEAR_PASSES 1000
+#define POLL_ROWS     65536
 
 /* Steps of the exact solver, as in libsvm: many more than it takes, unless tol is below what rounding allows. */
 #define EXACT_STEPS      10000000
@@ -337,7 +338,11 @@ check(const PgmlEnv *env, const PgmlDataset *data)
 	if (data->blas == NULL)
 		return pgml_fail(env->error, PGML_ERR_UNAVAILABLE, "learner \"svm\" needs OpenBLAS");
 	for (int64_t i = 0; i < data->n; i++)
+	{
+		if (i % POLL_ROWS == 0 && pgml_stopped(env))
+			return pgml_fail_cancelled(env);
 		total += pgml_linear_weight(data, data->rows[i]);
+	}
 	if (!(total > 0) || !isfinite(total))
 		return pgml_fail(env->error, PGML_ERR_DATA,
 						 "there are no rows with a weight to learn from");

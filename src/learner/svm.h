@@ -177,6 +177,7 @@ typedef struct PgmlSvmLinear
 
 /*
  * w: room for rows->columns numbers.  *late is set when the deadline came first; w is what there was then.  passes, or steps, may be
+	const PgmlBlas *blas;
  * NULL.  pgml_svm_linear() takes one of the two: Newton's method unless there are many columns for the rows.
  */
 extern PgmlStatus pgml_svm_linear(const PgmlEnv *env, PgmlArena *arena,

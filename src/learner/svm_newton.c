@@ -13,13 +13,17 @@
  */
 #include "learner/svm.h"
 
-#define ABREAST    4 /* rows that are added to the matrix together */
+#define ABREAST    64 /* rows that are added to the matrix together */
 #define POLL_WORK  4000000
+#define POLL_ROWS  65536
 #define MOST_STEPS 200
 #define HALVINGS   30
 #define LEAST      1e-13 /* pivot, of its diagonal */
-#define NARROWER   4.0   /* kappa from round to round */
-#define ROUNDS     20
+
+/* More columns are not factored in one call, which would take too long to be stopped. */
+#define FACTOR_COLUMNS 1000
+#define NARROWER       4.0 /* kappa from round to round */
+#define ROUNDS         20
 
 /* Times tol, of the objective: steps end when it would fall by no more than the first, rounds when it has changed by no more than the second. */
 #define STEP_GAIN  1e-4
@@ -36,8 +40,7 @@ typedef struct Newton
 	bool *curved;   /* rows that are in the matrix */
 	double *matrix; /* columns x columns, lower triangle; without the identity */
 	double *factor;
-	double *some; /* ABREAST rows: ones and numbers */
-	double some_weight[ABREAST];
+	double *some; /* ABREAST rows, ones and numbers, times the roots of their weights */
 	int n_some;
 	double *beta; /* NULL: the loss is squared */
 	double kappa;
@@ -119,63 +122,63 @@ poll(Newton *s, int64_t work)
 
 /* ---- the matrix ---- */
 
-/* Four lines at once: line[b] += sum of factor_k row_k[b]. */
-PGML_CLONES static void
-add_four(int64_t n, const double *factor, const double *row, int64_t stride, double *line)
-{
-	const double *r0 = row, *r1 = row + stride, *r2 = r1 + stride, *r3 = r2 + stride;
-
-	for (int64_t b = 0; b < n; b++)
-		line[b] +=
-			(factor[0] * r0[b] + factor[1] * r1[b]) + (factor[2] * r2[b] + factor[3] * r3[b]);
-}
-
-/* Add the rows that wait, as far as ones and numbers go. */
+/* Add the rows that wait, or take them off, as far as ones and numbers go. */
 static void
-flush_rows(Newton *s)
+flush_rows(Newton *s, double sign)
 {
-	int64_t width = s->problem->rows->numbers + 1;
+	int width = s->problem->rows->numbers + 1;
 
-	for (int k = s->n_some; k < ABREAST; k++)
-	{
-		s->some_weight[k] = 0;
-		memset(s->some + k * width, 0, (size_t) width * sizeof(double));
-	}
-	for (int64_t a = 0; a < width && s->n_some > 0; a++)
-	{
-		double factor[ABREAST];
-
-		for (int k = 0; k < ABREAST; k++)
-			factor[k] = s->some_weight[k] * s->some[k * width + a];
-		add_four(a + 1, factor, s->some, width, s->matrix + a * s->columns);
-	}
+	if (s->n_some > 0)
+		s->problem->blas->dsyrk(PGML_ROW_MAJOR, PGML_LOWER, PGML_TRANS, width, s->n_some, sign,
+								s->some, width, 1, s->matrix, (int) s->columns);
 	s->n_some = 0;
 }
 
-/* matrix += weight * row row' */
+/* matrix += sign * weight * row row' */
 static void
-add_product(Newton *s, int64_t i, double weight)
+add_product(Newton *s, int64_t i, double weight, double sign)
 {
 	const PgmlSvmRows *rows = s->problem->rows;
 	int64_t row = s->problem->row[i];
 	int64_t width = rows->numbers + 1;
 	const int32_t *level = rows->level + row * rows->codes;
 	double *x = s->some + s->n_some * width;
+	double root = sqrt(weight);
 
-	x[0] = 1;
+	x[0] = root;
 	for (int f = 0; f < rows->numbers; f++)
-		x[f + 1] = (double) rows->number[row * rows->numbers + f];
+		x[f + 1] = root * (double) rows->number[row * rows->numbers + f];
 	for (int a = 0; a < rows->codes; a++)
 	{
 		double *line = s->matrix + level[a] * s->columns;
 
-		pgml_svm_add_line(width, weight, x, line);
+		pgml_svm_add_line(width, sign * root, x, line);
 		for (int b = 0; b <= a; b++)
-			line[level[b]] += weight; /* columns of later codes are greater */
+			line[level[b]] += sign * weight; /* columns of later codes are greater */
 	}
-	s->some_weight[s->n_some++] = weight;
-	if (s->n_some == ABREAST)
-		flush_rows(s);
+	if (++s->n_some == ABREAST)
+		flush_rows(s, sign);
+}
+
+/* Add the rows that are curved and not in the matrix, or take off those that are in it and not curved. */
+static PgmlStatus
+change_rows(Newton *s, bool enter)
+{
+	double sign = enter ? 1 : -1;
+	double factor = s->beta != NULL ? s->kappa : 2;
+
+	for (int64_t i = 0; i < s->n && !s->late; i++)
+	{
+		if (i % POLL_ROWS == 0)
+			PGML_TRY(poll(s, 10 * POLL_ROWS));
+		if (s->curved[i] == enter || piece_at(s, i, s->score[i]).curved != enter)
+			continue;
+		PGML_TRY(poll(s, s->columns * s->columns / 16 + s->columns));
+		add_product(s, i, factor * s->problem->c[i], sign);
+		s->curved[i] = enter;
+	}
+	flush_rows(s, sign);
+	return PGML_OK;
 }
 
 /* Make the matrix that of the rows that are curved now. */
@@ -183,32 +186,23 @@ static PgmlStatus
 update_matrix(Newton *s)
 {
 	int64_t n_changes = 0, n_curved = 0;
-	bool anew;
 
 	for (int64_t i = 0; i < s->n; i++)
 	{
 		bool curved = piece_at(s, i, s->score[i]).curved;
 
+		if (i % POLL_ROWS == 0)
+			PGML_TRY(poll(s, 10 * POLL_ROWS));
 		n_changes += curved != s->curved[i];
 		n_curved += curved;
 	}
-	anew = n_changes > n_curved;
-	if (anew)
-		memset(s->matrix, 0, (size_t) (s->columns * s->columns) * sizeof(double));
-	for (int64_t i = 0; i < s->n && !s->late; i++)
+	if (n_changes > n_curved) /* anew */
 	{
-		bool curved = piece_at(s, i, s->score[i]).curved;
-		double weight = (s->beta != NULL ? s->kappa : 2) * s->problem->c[i];
-
-		if (anew ? curved : curved != s->curved[i])
-		{
-			PGML_TRY(poll(s, s->columns * s->columns / 4 + s->columns));
-			add_product(s, i, curved ? weight : -weight);
-		}
-		s->curved[i] = curved;
+		memset(s->matrix, 0, (size_t) (s->columns * s->columns) * sizeof(double));
+		memset(s->curved, 0, (size_t) s->n * sizeof(bool));
 	}
-	flush_rows(s);
-	return PGML_OK;
+	PGML_TRY(change_rows(s, true));
+	return change_rows(s, false);
 }
 
 /* ---- steps ---- */
@@ -228,20 +222,51 @@ add_row(const PgmlSvmRows *rows, int64_t row, double factor, double *sum)
 }
 
 /* The objective at w + t * step. */
-static double
-objective_at(const Newton *s, double t)
+static PgmlStatus
+objective_at(Newton *s, double t, double *value)
 {
 	double sum = 0, square = 0;
 
 	for (int64_t i = 0; i < s->n; i++)
+	{
+		if (i % POLL_ROWS == 0)
+			PGML_TRY(poll(s, 10 * POLL_ROWS));
 		sum += piece_at(s, i, s->score[i] + t * s->change[i]).value;
+	}
 	for (int64_t j = 0; j < s->columns; j++)
 	{
 		double v = s->w[j] + t * s->step[j];
 
 		square += v * v;
 	}
-	return square / 2 + sum;
+	*value = square / 2 + sum;
+	return PGML_OK;
+}
+
+/* The matrix and the identity, where they will be factored. */
+static void
+set_system(Newton *s)
+{
+	memcpy(s->factor, s->matrix, (size_t) (s->columns * s->columns) * sizeof(double));
+	for (int64_t j = 0; j < s->columns; j++)
+		s->factor[j * s->columns + j] += 1;
+}
+
+/* Cholesky factor of the system: by OpenBLAS, unless that takes too long to be stopped, or rounding makes it fail. */
+static PgmlStatus
+factorise(Newton *s)
+{
+	int n = (int) s->columns;
+	int info = 1;
+
+	set_system(s);
+	/* The lower triangle in row-major order is the upper one in LAPACK's. */
+	if (n <= FACTOR_COLUMNS)
+		s->problem->blas->dpotrf("U", &n, s->factor, &n, &info);
+	if (info == 0)
+		return PGML_OK;
+	set_system(s);
+	return pgml_svm_factorise(s->env, s->columns, LEAST, s->factor);
 }
 
 /* Newton's step into s->step, and the slope of the objective along it. */
@@ -262,10 +287,7 @@ find_step(Newton *s, double *slope)
 			add_row(s->problem->rows, s->problem->row[i], force, down);
 	}
 	memcpy(gradient, down, (size_t) s->columns * sizeof(double));
-	memcpy(s->factor, s->matrix, (size_t) (s->columns * s->columns) * sizeof(double));
-	for (int64_t j = 0; j < s->columns; j++)
-		s->factor[j * s->columns + j] += 1;
-	PGML_TRY(pgml_svm_factorise(s->env, s->columns, LEAST, s->factor));
+	PGML_TRY(factorise(s));
 	pgml_svm_solve(s->columns, s->factor, s->step);
 	*slope = -pgml_svm_dot(s->columns, gradient, s->step);
 	return PGML_OK;
@@ -280,8 +302,7 @@ walk(Newton *s, double now, double slope, double *then, bool *went)
 
 	for (; halving < HALVINGS; halving++, t /= 2)
 	{
-		PGML_TRY(poll(s, 10 * s->n));
-		*then = objective_at(s, t);
+		PGML_TRY(objective_at(s, t, then));
 		if (*then <= now + 0.01 * t * slope)
 			break;
 	}
@@ -300,8 +321,9 @@ static PgmlStatus
 minimise(Newton *s)
 {
 	const PgmlSvmLinear *problem = s->problem;
-	double now = objective_at(s, 0);
+	double now;
 
+	PGML_TRY(objective_at(s, 0, &now));
 	for (int step = 0; step < MOST_STEPS && s->steps < problem->max_iter; step++, s->steps++)
 	{
 		double slope = 0;

@@ -179,7 +179,8 @@ static PgmlStatus
 solve_linear(Task *t, bool *late)
 {
 	const PgmlSvmFit *fit = t->fit;
-	PgmlSvmLinear problem = { .rows = linear_rows(fit),
+	PgmlSvmLinear problem = { .blas = fit->data->blas,
+							  .rows = linear_rows(fit),
 							  .row = t->place,
 							  .n = t->n,
 							  .y = t->y,

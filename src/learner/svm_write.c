@@ -116,6 +116,8 @@ gather_landmarks(const PgmlSvmFit *fit, Group *group)
 		return pgml_fail_nomem(fit->env, "learner \"svm\"");
 	for (int64_t d = 0; d < group->n_decisions; d++)
 	{
+		if (pgml_stopped(fit->env))
+			return pgml_fail_cancelled(fit->env);
 		pgml_svm_unmap(&fit->map, fit->decisions[d].coef, beta);
 		for (int64_t i = 0; i < group->n; i++)
 			group->beta[d * group->n + i] = (float) beta[i];

@@ -217,7 +217,8 @@ solve_linear(const PgmlEnv *env, PgmlArena *arena, Table *t, const char *name, i
 {
 	double *c = get_memory((size_t) t->n * sizeof(double));
 	double *w = get_memory((size_t) t->rows.columns * sizeof(double));
-	PgmlSvmLinear problem = { .rows = &t->rows,
+	PgmlSvmLinear problem = { .blas = t->data.blas,
+							  .rows = &t->rows,
 							  .row = t->row,
 							  .n = t->n,
 							  .y = t->y,

@@ -15,6 +15,16 @@
 #include "learner/svm_fit.h"
 #include "unit.h"
 
+static PgmlBlas loaded;
+
+static int
+load_blas(void **state)
+{
+	(void) state;
+	setenv(PGML_BLAS_THREADS_VARIABLE, "1", 1);
+	return pgml_blas_load(&loaded, NULL, NULL) != PGML_OK;
+}
+
 static void
 assert_near(double a, double b, double tolerance)
 {
@@ -461,7 +471,9 @@ solve_linear(LinearSolver solver, const PgmlSvmRows *rows, int64_t n, const doub
 	PgmlError error;
 	PgmlEnv env = { .budget = &budget, .error = &error };
 	PgmlArena *arena;
-	PgmlSvmLinear problem = { .rows = rows, .n = n, .y = y, .loss = loss, .epsilon = 0.1 };
+	PgmlSvmLinear problem = {
+		.blas = &loaded, .rows = rows, .n = n, .y = y, .loss = loss, .epsilon = 0.1
+	};
 	double *c = malloc((size_t) n * sizeof(double));
 	int32_t *row = malloc((size_t) n * sizeof(int32_t));
 	bool late;
@@ -694,5 +706,5 @@ test_svm_solvers(void)
 		cmocka_unit_test(pairs_are_coupled),
 	};
 
-	return cmocka_run_group_tests_name("svm_solvers", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("svm_solvers", tests, load_blas, NULL);
 }
