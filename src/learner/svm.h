@@ -137,6 +137,20 @@ extern PgmlStatus pgml_svm_smo(const PgmlEnv *env, PgmlArena *arena, PgmlSvmProb
 /* Bytes that it takes, points excepted. */
 extern int64_t pgml_svm_smo_memory(int64_t n, int64_t cache_bytes);
 
+/* ---- svm_one_class.c: where most points are ---- */
+
+/*
+ * The coefficients of all points, solution->beta, of  f(x) = sum of beta_i K(x, x_i) + bias,  which is below 0 for outliers: of the
+ * points, a share of nu at most.  w: weights of the points (NULL: 1), 0 < nu <= 1.  Of the problem only points (reordered), gamma,
+ * tol, max_iter and cache_bytes count; the rest is set here.  The deadline is looked at once the problem is set up, which takes nu n^2
+ * kernel values.
+ */
+extern PgmlStatus pgml_svm_one_class(const PgmlEnv *env, PgmlArena *arena, PgmlSvmProblem *problem,
+									 const double *w, double nu, PgmlSvmSolution *solution);
+
+/* Bytes that it takes, points excepted. */
+extern int64_t pgml_svm_one_class_memory(int64_t n, int64_t width, int64_t cache_bytes);
+
 /* ---- svm_linear.c: linear machines ---- */
 
 typedef enum PgmlSvmLoss
@@ -163,6 +177,7 @@ typedef struct PgmlSvmRows
  */
 typedef struct PgmlSvmLinear
 {
+	const PgmlBlas *blas;
 	const PgmlSvmRows *rows;
 	const int32_t *row; /* n rows of them */
 	int64_t n;
@@ -177,7 +192,6 @@ typedef struct PgmlSvmLinear
 
 /*
  * w: room for rows->columns numbers.  *late is set when the deadline came first; w is what there was then.  passes, or steps, may be
-	const PgmlBlas *blas;
  * NULL.  pgml_svm_linear() takes one of the two: Newton's method unless there are many columns for the rows.
  */
 extern PgmlStatus pgml_svm_linear(const PgmlEnv *env, PgmlArena *arena,

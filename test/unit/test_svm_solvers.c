@@ -456,6 +456,159 @@ the_exponential_is_exact_enough(void **state)
 	assert_true(v[0] == 1 && v[1] < 2e-38f && v[2] < 2e-38f);
 }
 
+/* ---- one class ---- */
+
+/* Solve for the rows in e->x. */
+static void
+one_class_solve(Exact *e, const double *w, double nu)
+{
+	PgmlSvmPoints *points = &e->problem.points;
+
+	assert_int_equal(
+		pgml_svm_points(&e->env, e->arena, e->n, points->numbers, points->codes, points), PGML_OK);
+	for (int64_t i = 0; i < e->n; i++)
+		pgml_svm_set_point(points, i, e->x[i]);
+	assert_int_equal(pgml_svm_one_class(&e->env, e->arena, &e->problem, w, nu, &e->solution),
+					 PGML_OK);
+}
+
+/* Conditions of the solution: rows without a coefficient are inside, those with all they may have outside. */
+static void
+assert_one_class(const Exact *e, const double *w, double nu, double tolerance)
+{
+	double sum = 0, wanted = 0, square = 0;
+
+	for (int64_t i = 0; i < e->n; i++)
+	{
+		double most = w != NULL ? w[i] : 1;
+		double f = decide(e, i);
+
+		assert_true(e->beta[i] >= 0 && e->beta[i] <= most);
+		if (e->beta[i] < most)
+			assert_true(f >= -tolerance);
+		if (e->beta[i] > 0)
+			assert_true(f <= tolerance);
+		sum += e->beta[i];
+		wanted += nu * most;
+		square += e->beta[i] * (f - e->solution.bias) / 2;
+	}
+	assert_near(sum, wanted, 1e-9 * wanted);
+	assert_near(e->solution.objective, square, 1e-5 * square);
+}
+
+/* The numbers are scikit-learn's, which are libsvm's. */
+static void
+one_class_is_that_of_libsvm(void **state)
+{
+	static const struct
+	{
+		double nu, gamma;
+		bool weighted;
+		double beta[4]; /* of rows 0, 3, 12 and 13 */
+		double bias;
+	} cases[] = {
+		{ 0.3, 0.5, false, { 0.846519539, 0.837071701, 1, 0.134889666 }, -1.1159297874918095 },
+		{ 0.5, 2, false, { 0.507854542, 1, 1, 0.873059491 }, -1.173184154178853 },
+		{ 0.3, 0.5, true, { 1, 1, 1, 0.433213095 }, -1.8677769050203201 },
+	};
+	static const int rows[] = { 0, 3, 12, 13 };
+
+	(void) state;
+	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++)
+	{
+		Exact *e = exact_new(14, 2, 0, cases[c].gamma);
+		double w[14];
+
+		for (int i = 0; i < 14; i++)
+		{
+			e->x[i][0] = (float) (i * 7 % 11 / 4.0 - 1.5);
+			e->x[i][1] = (float) (i * 5 % 13 / 5.0 - 1);
+			w[i] = 1 + i % 3 * 0.5;
+		}
+		e->x[12][0] = 4;
+		e->x[12][1] = -3;
+		one_class_solve(e, cases[c].weighted ? w : NULL, cases[c].nu);
+		assert_one_class(e, cases[c].weighted ? w : NULL, cases[c].nu, 1e-5);
+		for (int r = 0; r < 4; r++)
+			assert_near(e->beta[rows[r]], cases[c].beta[r], 1e-4);
+		assert_near(e->solution.bias, cases[c].bias, 1e-5);
+		exact_free(e);
+	}
+}
+
+/* Shares of outliers up to nu, equal rows, all rows outside, a single row, no time. */
+static void
+one_class_of_many_rows(void **state)
+{
+	static const double shares[] = { 0.01, 0.1, 0.5, 1 };
+	PgmlRng rng;
+
+	(void) state;
+	pgml_rng_init(&rng, 5, 1);
+	for (int s = 0; s < 4; s++)
+	{
+		Exact *e = exact_new(600, 3, 1, 0.3);
+		int outside = 0;
+
+		for (int i = 0; i < 600; i++)
+		{
+			for (int f = 0; f < 3; f++)
+				e->x[i][f] = i % 5 == 0 && i > 0 ? e->x[i - 1][f] : (float) pgml_rng_normal(&rng);
+			e->x[i][3] = (float) (i / 5 % 3);
+		}
+		one_class_solve(e, NULL, shares[s]);
+		assert_one_class(e, NULL, shares[s], 1e-4);
+		for (int i = 0; i < 600; i++)
+			outside += decide(e, i) < -1e-4;
+		assert_true(outside <= shares[s] * 600);
+		exact_free(e);
+	}
+	for (int stopped = 0; stopped < 2; stopped++)
+	{
+		Exact *e = exact_new(1, 1, 0, 1);
+
+		e->x[0][0] = FLT_MAX;
+		if (stopped)
+			e->env.deadline = 1;
+		one_class_solve(e, NULL, 0.2);
+		assert_near(e->beta[0], 0.2, 1e-15);
+		assert_near(decide(e, 0), 0, 1e-6);
+		exact_free(e);
+	}
+}
+
+/* A stop is obeyed, and any allocation may fail. */
+static void
+one_class_may_be_interrupted(void **state)
+{
+	_Atomic int stop = 1;
+
+	(void) state;
+	for (int fault = 0; fault < 60; fault++)
+	{
+		Exact *e = exact_new(40, 1, 0, 1);
+		PgmlStatus status;
+
+		for (int i = 0; i < 40; i++)
+			e->x[i][0] = (float) i;
+		assert_int_equal(pgml_svm_points(&e->env, e->arena, e->n, 1, 0, &e->problem.points),
+						 PGML_OK);
+		for (int i = 0; i < 40; i++)
+			pgml_svm_set_point(&e->problem.points, i, e->x[i]);
+		if (fault == 0)
+			e->env.stop = &stop;
+		else
+			atomic_store(&e->budget.fail_at, fault);
+		status = pgml_svm_one_class(&e->env, e->arena, &e->problem, NULL, 0.5, &e->solution);
+		assert_true(fault == 0 ? status == PGML_ERR_CANCELLED :
+								 status == PGML_OK || status == PGML_ERR_NOMEM);
+		exact_free(e);
+		if (fault > 0 && status == PGML_OK)
+			return;
+	}
+	fail();
+}
+
 /* ---- the linear solver ---- */
 
 typedef PgmlStatus (*LinearSolver)(const PgmlEnv *, PgmlArena *, const PgmlSvmLinear *, double *,
@@ -691,6 +844,9 @@ int
 test_svm_solvers(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_class_is_that_of_libsvm),
+		cmocka_unit_test(one_class_of_many_rows),
+		cmocka_unit_test(one_class_may_be_interrupted),
 		cmocka_unit_test(two_points_have_a_closed_form),
 		cmocka_unit_test(symmetry_is_kept),
 		cmocka_unit_test(kernels_are_solved_as_by_libsvm),
