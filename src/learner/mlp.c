@@ -19,6 +19,9 @@
 #define LOWER_RATE 0.25
 #define ATTEMPTS   5
 
+/* Rows between two looks where each costs little. */
+#define POLL_ROWS 65536
+
 /* Share of the time left that steps may plan with. */
 #define TIME_FOR_STEPS 0.95
 
@@ -68,8 +71,9 @@ memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 	bytes = pgml_mlp_net_memory(data, &config, &floats);
 	*payload = (int64_t) sizeof(PgmlMlpHeader) +
 			   data->x->nfeatures * (int64_t) sizeof(PgmlMlpFeature) +
-			   floats * (int64_t) sizeof(float);
-	bytes += pgml_mlp_input_memory(data) + *payload + data->n * (int64_t) sizeof(int32_t);
+			   (floats + (config.ranks ? data->x->nfeatures * 2 * PGML_MLP_KNOTS : 0)) *
+				   (int64_t) sizeof(float);
+	bytes += pgml_mlp_input_memory(data, &config) + *payload + data->n * (int64_t) sizeof(int32_t);
 	if (data->valid_rows != NULL)
 		bytes += data->n_valid * (data->x->nfeatures * (int64_t) sizeof(float) +
 								  2 * outputs * (int64_t) sizeof(double));
@@ -120,6 +124,8 @@ judge(Fit *f, Judged *j)
 		int32_t row = data->valid_rows[i];
 		double w = data->w != NULL ? data->w[row] : 1;
 
+		if (i % POLL_ROWS == 0 && pgml_stopped(f->env))
+			return PGML_ERR_CANCELLED;
 		sum += w * loss_of(f, j->out + i * outputs, data->y[row]);
 		total += w;
 	}
@@ -187,6 +193,8 @@ run_epoch(Fit *f, PgmlRng *rng, double end)
 		int64_t k = (int64_t) pgml_rng_below(rng, (uint64_t) i + 1);
 		int32_t row = f->order[i];
 
+		if (i % POLL_ROWS == 0 && pgml_stopped(f->env))
+			return PGML_ERR_CANCELLED;
 		f->order[i] = f->order[k];
 		f->order[k] = row;
 	}
@@ -282,10 +290,12 @@ gather_valid(Fit *f)
 		return pgml_fail_nomem(f->env, "learner \"mlp\"");
 	for (size_t c = 0; c < d; c++)
 	{
-		if (pgml_stopped(f->env))
-			return pgml_fail_cancelled(f->env);
 		for (int64_t i = 0; i < data->n_valid; i++)
+		{
+			if (i % POLL_ROWS == 0 && pgml_stopped(f->env))
+				return pgml_fail_cancelled(f->env);
 			f->valid[(size_t) i * d + c] = data->x->col[c][data->valid_rows[i]];
+		}
 	}
 	return PGML_OK;
 }

@@ -62,6 +62,7 @@ typedef struct PgmlMlpConfig
 	bool ntk; /* weights of deviation 1, divided by the root of the number of inputs when used */
 	bool batch_norm;
 	bool front_scale;
+	bool ranks;      /* numbers count by their ranks */
 	int embedded;    /* numbers that a number is embedded as, itself included; 1: none */
 	int frequencies; /* a multiple of PGML_MLP_LANES */
 	double sigma;    /* deviation of the first frequencies */
@@ -81,7 +82,7 @@ typedef struct PgmlMlpConfig
 	double label_smoothing;
 } PgmlMlpConfig;
 
-#define PGML_MLP_N_PARAMS 29
+#define PGML_MLP_N_PARAMS 30
 extern const PgmlParam pgml_mlp_params[PGML_MLP_N_PARAMS];
 extern PgmlMlpConfig pgml_mlp_config(const PgmlParams *params, PgmlTask task);
 

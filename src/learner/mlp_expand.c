@@ -8,6 +8,9 @@
 
 #define TWO_PI 6.28318531f
 
+/* Rows between two looks at the stop flag where each costs little. */
+#define POLL_ROWS 65536
+
 /* Values of one feature in some rows. */
 typedef struct Column
 {
@@ -33,8 +36,9 @@ fill_missing(Column *c)
 		c->x[r] = isnan(c->x[r]) ? 0 : c->x[r];
 }
 
-void
-pgml_mlp_init_tables(const PgmlMlpInput *input, double sigma, PgmlRng *rng, float *table)
+PgmlStatus
+pgml_mlp_init_tables(const PgmlEnv *env, const PgmlMlpInput *input, double sigma, PgmlRng *rng,
+					 float *table)
 {
 	int32_t m = input->frequencies;
 	double bound = 1 / sqrt(m);
@@ -44,12 +48,12 @@ pgml_mlp_init_tables(const PgmlMlpInput *input, double sigma, PgmlRng *rng, floa
 		const PgmlMlpFeature *f = &input->feature[input->used[k]];
 		float *t = table + f->table;
 
-		if (f->kind == PGML_MLP_PERIODIC)
+		if (pgml_mlp_is_periodic(f->kind))
 		{
 			for (int32_t i = 0; i < m; i++)
 				t[i] = (float) (sigma * pgml_rng_normal(rng));
 			for (int32_t i = m; i < 2 * m; i++)
-				t[i] = (float) (pgml_rng_uniform(rng) - 0.5);
+				t[i] = (float) (2 * M_PI * (pgml_rng_uniform(rng) - 0.5));
 			for (int32_t i = 0; i < input->number_width * (m + 1); i++)
 				t[2 * m + i] = (float) (bound * (2 * pgml_rng_uniform(rng) - 1));
 		}
@@ -63,11 +67,14 @@ pgml_mlp_init_tables(const PgmlMlpInput *input, double sigma, PgmlRng *rng, floa
 				float *level =
 					t + (int64_t) input->encoded[i * input->n_used + k] * input->category_width;
 
+				if (i % POLL_ROWS == 0 && pgml_stopped(env))
+					return PGML_ERR_CANCELLED;
 				for (int32_t j = 0; level[0] == 0 && j < input->category_width; j++)
 					level[input->category_width - 1 - j] = (float) pgml_rng_normal(rng);
 			}
 		}
 	}
+	return PGML_OK;
 }
 
 /* ---- forward ---- */
@@ -84,7 +91,7 @@ expand_periodic(const float *restrict table, int32_t frequencies, int32_t n_out,
 			out[i * PGML_MLP_LANES + r] = bias[i];
 	for (int32_t k = 0; k < frequencies; k++)
 	{
-		float frequency = table[k], phase = table[frequencies + k];
+		float frequency = table[k], phase = PGML_MLP_TURN * table[frequencies + k];
 		float wave[PGML_MLP_LANES];
 
 		for (int32_t r = 0; r < PGML_MLP_LANES; r++)
@@ -113,7 +120,7 @@ expand_number(const PgmlMlpInput *input, const float *table, const PgmlMlpFeatur
 	fill_missing(c);
 	for (int32_t r = 0; r < c->n; r++)
 		x[r * ld + f->input] = c->x[r];
-	if (f->kind != PGML_MLP_PERIODIC)
+	if (!pgml_mlp_is_periodic(f->kind))
 		return;
 	expand_periodic(table + f->table, input->frequencies, input->number_width, c, out);
 	for (int32_t r = 0; r < c->n; r++)
@@ -142,9 +149,9 @@ expand_category(const PgmlMlpInput *input, const float *table, const PgmlMlpFeat
 	}
 }
 
-void
-pgml_mlp_expand(const PgmlMlpInput *input, const float *table, const int32_t *row, int64_t n,
-				float *x, int64_t ld)
+PgmlStatus
+pgml_mlp_expand(const PgmlEnv *env, const PgmlMlpInput *input, const float *table,
+				const int32_t *row, int64_t n, float *x, int64_t ld)
 {
 	if (input->n_used == 0)
 		for (int64_t i = 0; i < n; i++)
@@ -153,17 +160,20 @@ pgml_mlp_expand(const PgmlMlpInput *input, const float *table, const int32_t *ro
 	{
 		const PgmlMlpFeature *f = &input->feature[input->used[k]];
 
+		if (pgml_stopped(env))
+			return PGML_ERR_CANCELLED;
 		for (int64_t from = 0; from < n; from += PGML_MLP_LANES)
 		{
 			Column c;
 
 			take_column(input, k, row + from, n - from, &c);
-			if (f->kind == PGML_MLP_NUMBER || f->kind == PGML_MLP_PERIODIC)
+			if (pgml_mlp_is_number(f->kind))
 				expand_number(input, table, f, &c, x + from * ld, ld);
 			else
 				expand_category(input, table, f, &c, x + from * ld, ld);
 		}
 	}
+	return PGML_OK;
 }
 
 /* ---- backward ---- */
@@ -196,6 +206,7 @@ periodic_back(const float *table, int32_t frequencies, int32_t n_out, const floa
 		float d_frequency[PGML_MLP_LANES] = { 0 };
 		float d_phase[PGML_MLP_LANES] = { 0 };
 		float d_out[PGML_MLP_MAX_EMBEDDED * PGML_MLP_LANES] = { 0 };
+		float frequency = table[k], phase = PGML_MLP_TURN * table[frequencies + k];
 
 		for (int64_t g = 0; g < groups; g++)
 		{
@@ -205,7 +216,7 @@ periodic_back(const float *table, int32_t frequencies, int32_t n_out, const floa
 
 			for (int32_t r = 0; r < PGML_MLP_LANES; r++)
 			{
-				turn[r] = pgml_mlp_turn(table[k] * xg[r] + table[frequencies + k]);
+				turn[r] = pgml_mlp_turn(frequency * xg[r] + phase);
 				wave[r] = pgml_mlp_cos_turn(turn[r]);
 			}
 			for (int32_t i = 0; i < n_out; i++)
@@ -216,12 +227,12 @@ periodic_back(const float *table, int32_t frequencies, int32_t n_out, const floa
 				}
 			for (int32_t r = 0; r < PGML_MLP_LANES; r++)
 			{
-				back[r] *= -TWO_PI * pgml_mlp_sin_turn(turn[r]);
+				back[r] *= -pgml_mlp_sin_turn(turn[r]);
 				d_phase[r] += back[r];
 				d_frequency[r] += back[r] * xg[r];
 			}
 		}
-		gradient[k] += sum_lanes(d_frequency);
+		gradient[k] += TWO_PI * sum_lanes(d_frequency);
 		gradient[frequencies + k] += sum_lanes(d_phase);
 		for (int32_t i = 0; i < n_out; i++)
 			d_weight[i * frequencies + k] += sum_lanes(d_out + i * PGML_MLP_LANES);
@@ -262,9 +273,9 @@ number_back(const PgmlMlpInput *input, const float *table, int32_t k, const int3
 				  gradient + f->table);
 }
 
-void
-pgml_mlp_expand_back(const PgmlMlpInput *input, const float *table, const int32_t *row, int64_t n,
-					 const float *dx, int64_t ld, float *gradient)
+PgmlStatus
+pgml_mlp_expand_back(const PgmlEnv *env, const PgmlMlpInput *input, const float *table,
+					 const int32_t *row, int64_t n, const float *dx, int64_t ld, float *gradient)
 {
 	int64_t most = GROUPS * PGML_MLP_LANES;
 	size_t width = (size_t) input->category_width;
@@ -273,7 +284,9 @@ pgml_mlp_expand_back(const PgmlMlpInput *input, const float *table, const int32_
 	{
 		const PgmlMlpFeature *f = &input->feature[input->used[k]];
 
-		if (f->kind == PGML_MLP_PERIODIC)
+		if (pgml_stopped(env))
+			return PGML_ERR_CANCELLED;
+		if (pgml_mlp_is_periodic(f->kind))
 			for (int64_t from = 0; from < n; from += most)
 				number_back(input, table, k, row + from, n - from < most ? n - from : most,
 							dx + from * ld, ld, gradient);
@@ -287,4 +300,5 @@ pgml_mlp_expand_back(const PgmlMlpInput *input, const float *table, const int32_
 					to[i] += dx[r * ld + f->embedded + (int64_t) i];
 			}
 	}
+	return PGML_OK;
 }

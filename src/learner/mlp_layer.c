@@ -10,7 +10,7 @@
 /* Multiplications and additions between two looks at the flag. */
 #define PRODUCTS_AT_ONCE INT64_C(400000000)
 
-/* Inputs whose weights are drawn between two looks. */
+/* Inputs whose weights are gone through between two looks. */
 #define POLL_INPUTS 64
 
 /* ---- products ---- */
@@ -76,25 +76,34 @@ sum_layer(PgmlMlpNet *net, int32_t l, int64_t n)
 
 /* ---- activations ---- */
 
-/* Dropout's factors of the units of a row: 0, or what makes up for the zeros (xorshift generators, Marsaglia 2003). */
-PGML_CLONES static void
-draw_kept(uint32_t *random, uint32_t limit, float factor, int32_t n, float *keep)
-{
-	uint32_t state[PGML_MLP_LANES];
+typedef int32_t Ints __attribute__((vector_size(PGML_MLP_LANES * sizeof(int32_t))));
+typedef uint32_t Words __attribute__((vector_size(PGML_MLP_LANES * sizeof(uint32_t))));
 
-	memcpy(state, random, sizeof(state));
-	for (int32_t from = 0; from < n; from += PGML_MLP_LANES)
+/*
+ * Dropout's factors of the units of a row: 0, or what makes up for the zeros (xorshift generators, Marsaglia 2003).  A draw of 32
+ * bits is for two units, each of which is left out when its half is below `limit`.
+ */
+PGML_CLONES static void
+draw_kept(uint32_t *random, int32_t limit, float factor, int32_t n, float *keep)
+{
+	const size_t bytes = sizeof(Words);
+	Words state;
+
+	memcpy(&state, random, bytes);
+	for (int32_t from = 0; from < n; from += 2 * PGML_MLP_LANES)
 	{
-		for (int i = 0; i < PGML_MLP_LANES; i++)
-			state[i] ^= state[i] << 13;
-		for (int i = 0; i < PGML_MLP_LANES; i++)
-			state[i] ^= state[i] >> 17;
-		for (int i = 0; i < PGML_MLP_LANES; i++)
-			state[i] ^= state[i] << 5;
-		for (int i = 0; i < PGML_MLP_LANES; i++)
-			keep[from + i] = state[i] >> 8 < limit ? 0 : factor;
+		Ints low, high;
+
+		state ^= state << 13;
+		state ^= state >> 17;
+		state ^= state << 5;
+		low = pgml_mlp_bits(factor) & ~((Ints) (state & 0xffff) < limit);
+		high = pgml_mlp_bits(factor) & ~((Ints) (state >> 16) < limit);
+		memcpy(keep + from, &low, bytes);
+		if (from + PGML_MLP_LANES < n)
+			memcpy(keep + from + PGML_MLP_LANES, &high, bytes);
 	}
-	memcpy(random, state, sizeof(state));
+	memcpy(random, &state, bytes);
 }
 
 /* Parameters of a layer's activations, and of a row what is read and written. */
@@ -154,14 +163,14 @@ activate(PgmlMlpActivation activation, const Units *u)
 }
 
 /* Activations of a hidden layer's sums. */
-static void
+static PgmlStatus
 activate_layer(PgmlMlpNet *net, PgmlMlpLayer *layer, int64_t n)
 {
-	uint32_t limit = (uint32_t) (net->dropout * (1 << 24));
+	int32_t limit = (int32_t) (net->dropout * (1 << 16));
 	float factor = (float) (1 / (1 - net->dropout));
 
 	if (layer->gain >= 0)
-		pgml_mlp_norm(net, layer, n);
+		PGML_TRY(pgml_mlp_norm(net, layer, n));
 	for (int32_t j = 0; j < layer->ld; j++)
 		net->keep[j] = 1;
 	for (int64_t r = 0; r < n; r++)
@@ -174,21 +183,39 @@ activate_layer(PgmlMlpNet *net, PgmlMlpLayer *layer, int64_t n)
 					.slope = layer->slope + r * layer->ld,
 					.rest = layer->rest + (net->config->parametric ? r * layer->ld : 0) };
 
+		if (pgml_stopped(net->env))
+			return PGML_ERR_CANCELLED;
 		if (limit > 0)
 			draw_kept(net->random, limit, factor, layer->ld, net->keep);
 		activate(net->config->activation, &u);
 	}
+	return PGML_OK;
 }
 
 /* ---- forward ---- */
 
-/* The first layer's weights times the factors of its inputs. */
+/* A weight times the factor of its input, for all weights of an input. */
 PGML_CLONES static void
-scale_weights(const float *factor, const float *weight, int64_t n, int64_t ld, float *scaled)
+scale_row(float factor, const float *restrict weight, int64_t n, float *restrict scaled)
 {
-	for (int64_t i = 0; i < n; i++)
-		for (int64_t j = 0; j < ld; j++)
-			scaled[i * ld + j] = factor[i] * weight[i * ld + j];
+	for (int64_t j = 0; j < n; j++)
+		scaled[j] = factor * weight[j];
+}
+
+/* The first layer's weights times the factors of its inputs. */
+static PgmlStatus
+scale_weights(PgmlMlpNet *net)
+{
+	const PgmlMlpLayer *first = &net->layer[0];
+
+	for (int64_t i = 0; i < first->in; i++)
+	{
+		if (i % POLL_INPUTS == 0 && pgml_stopped(net->env))
+			return PGML_ERR_CANCELLED;
+		scale_row(net->parameter[net->factor + i], net->parameter + first->weight + i * first->ld,
+				  first->ld, first->scaled + i * first->ld);
+	}
+	return PGML_OK;
 }
 
 /* All layers up to the sums of the output layer, without its biases. */
@@ -198,14 +225,13 @@ run_forward(PgmlMlpNet *net, const int32_t *row, int64_t n)
 	PgmlMlpLayer *first = &net->layer[0];
 
 	if (first->scaled != NULL)
-		scale_weights(net->parameter + net->factor, net->parameter + first->weight, first->in,
-					  first->ld, first->scaled);
-	pgml_mlp_expand(net->input, net->parameter, row, n, net->x, net->input_ld);
+		PGML_TRY(scale_weights(net));
+	PGML_TRY(pgml_mlp_expand(net->env, net->input, net->parameter, row, n, net->x, net->input_ld));
 	for (int32_t l = 0; l < net->n_layers; l++)
 	{
 		PGML_TRY(sum_layer(net, l, n));
 		if (l + 1 < net->n_layers)
-			activate_layer(net, &net->layer[l], n);
+			PGML_TRY(activate_layer(net, &net->layer[l], n));
 	}
 	return PGML_OK;
 }
@@ -230,8 +256,8 @@ softmax_back(const float *score, int32_t n, int32_t label, float smooth, float w
 		delta[k] = weight * (delta[k] / sum - smooth / (float) n - (k == label ? 1 - smooth : 0));
 }
 
-/* Gradient of the mean loss by the scores, into delta[0]; false when it is not finite. */
-static bool
+/* Gradient of the mean loss by the scores, into delta[0]; PGML_ERR_NUMERIC when it is not finite. */
+static PgmlStatus
 loss_back(PgmlMlpNet *net, const int32_t *row, int64_t n)
 {
 	const PgmlMlpInput *input = net->input;
@@ -249,6 +275,8 @@ loss_back(PgmlMlpNet *net, const int32_t *row, int64_t n)
 		float *score = layer->value + i * layer->ld;
 		float *delta = net->delta[0] + i * layer->ld;
 
+		if (pgml_stopped(net->env))
+			return PGML_ERR_CANCELLED;
 		for (int32_t k = 0; k < layer->out; k++)
 			score[k] += bias[k];
 		if (data->task == PGML_TASK_REGRESSION)
@@ -262,7 +290,7 @@ loss_back(PgmlMlpNet *net, const int32_t *row, int64_t n)
 		for (int32_t k = 0; k < layer->out; k++)
 			total += fabs((double) score[k]) + fabs((double) delta[k]);
 	}
-	return isfinite(total);
+	return isfinite(total) ? PGML_OK : PGML_ERR_NUMERIC;
 }
 
 /* ---- backward ---- */
@@ -284,28 +312,40 @@ units_back(int32_t n, const float *restrict slope, const float *restrict rest,
 	}
 }
 
-/* From gradients by weights times factors to those by either. */
-PGML_CLONES static void
-factors_back(const float *factor, const float *weight, int64_t n, int64_t ld, float *d_weight,
-			 float *d_factor)
+/* From gradients by an input's weights times its factor to those by the weights; returns that by the factor. */
+PGML_CLONES static float
+factor_back(float factor, const float *weight, int64_t n, float *d_weight)
 {
-	for (int64_t i = 0; i < n; i++)
+	float lanes[PGML_MLP_LANES] = { 0 };
+	float sum = 0;
+
+	for (int64_t from = 0; from < n; from += PGML_MLP_LANES)
+		for (int64_t k = 0; k < PGML_MLP_LANES; k++)
+		{
+			lanes[k] += d_weight[from + k] * weight[from + k];
+			d_weight[from + k] *= factor;
+		}
+	for (int k = 0; k < PGML_MLP_LANES; k++)
+		sum += lanes[k];
+	return sum;
+}
+
+/* The same for all inputs. */
+static PgmlStatus
+factors_back(PgmlMlpNet *net)
+{
+	const PgmlMlpLayer *first = &net->layer[0];
+
+	for (int64_t i = 0; i < first->in; i++)
 	{
-		float lanes[PGML_MLP_LANES] = { 0 };
-		float sum = 0;
+		int64_t at = first->weight + i * first->ld;
 
-		for (int64_t from = 0; from < ld; from += PGML_MLP_LANES)
-			for (int64_t k = 0; k < PGML_MLP_LANES; k++)
-			{
-				int64_t at = i * ld + from + k;
-
-				lanes[k] += d_weight[at] * weight[at];
-				d_weight[at] *= factor[i];
-			}
-		for (int k = 0; k < PGML_MLP_LANES; k++)
-			sum += lanes[k];
-		d_factor[i] = sum;
+		if (i % POLL_INPUTS == 0 && pgml_stopped(net->env))
+			return PGML_ERR_CANCELLED;
+		net->gradient[net->factor + i] = factor_back(
+			net->parameter[net->factor + i], net->parameter + at, first->ld, net->gradient + at);
 	}
+	return PGML_OK;
 }
 
 /* Gradients of layer l, given those by its values in delta[0]; then delta[0] has those by the values before it. */
@@ -350,11 +390,15 @@ layer_back(PgmlMlpNet *net, int32_t l, int64_t n)
 		for (int32_t j = layer->out; j < layer->ld; j++)
 			delta[r * layer->ld + j] = 0;
 	for (int64_t r = 0; r < n; r++)
+	{
+		if (pgml_stopped(net->env))
+			return PGML_ERR_CANCELLED;
 		units_back(layer->ld, hidden ? layer->slope + r * layer->ld : NULL,
 				   d_share != NULL ? layer->rest + r * layer->ld : NULL, delta + r * layer->ld,
 				   d_bias, d_share);
+	}
 	if (layer->gain >= 0)
-		pgml_mlp_norm_back(net, layer, n, delta);
+		PGML_TRY(pgml_mlp_norm_back(net, layer, n, delta));
 	PGML_TRY(multiply(net, &weights));
 	if (values.n == 0)
 		return PGML_OK;
@@ -370,18 +414,17 @@ pgml_mlp_net_gradient(PgmlMlpNet *net, const int32_t *row, int64_t n)
 	PgmlMlpLayer *first = &net->layer[0];
 
 	PGML_TRY(run_forward(net, row, n));
-	if (!loss_back(net, row, n))
-		return PGML_ERR_NUMERIC;
+	PGML_TRY(loss_back(net, row, n));
 	for (int32_t l = net->n_layers - 1; l >= 0; l--)
 		PGML_TRY(layer_back(net, l, n));
 	if (first->scaled != NULL)
-		factors_back(net->parameter + net->factor, net->parameter + first->weight, first->in,
-					 first->ld, net->gradient + first->weight, net->gradient + net->factor);
+		PGML_TRY(factors_back(net));
 	if (net->input->n_embedded > 0)
 	{
-		memset(net->gradient, 0, (size_t) net->input->table_floats * sizeof(float));
-		pgml_mlp_expand_back(net->input, net->parameter, row, n, net->delta[0], net->input_ld,
-							 net->gradient);
+		memset(net->gradient, 0,
+			   (size_t) (net->input->number_floats + net->input->level_floats) * sizeof(float));
+		return pgml_mlp_expand_back(net->env, net->input, net->parameter, row, n, net->delta[0],
+									net->input_ld, net->gradient);
 	}
 	return PGML_OK;
 }
@@ -481,8 +524,7 @@ init_ntk(PgmlMlpNet *net, int32_t l, int64_t n, PgmlRng *rng)
 		if (layer->gain < 0)
 			init_bias(net, layer, j, n, rng);
 	}
-	activate_layer(net, layer, n);
-	return PGML_OK;
+	return activate_layer(net, layer, n);
 }
 
 PgmlStatus
@@ -496,10 +538,10 @@ pgml_mlp_net_init(PgmlMlpNet *net, uint64_t seed, const int32_t *row, int64_t n)
 	memset(net->square, 0, (size_t) net->n_parameters * sizeof(float));
 	net->steps = 0;
 	net->dropout = 0;
-	pgml_mlp_init_tables(net->input, net->config->sigma, &rng, net->parameter);
+	PGML_TRY(pgml_mlp_init_tables(net->env, net->input, net->config->sigma, &rng, net->parameter));
 	for (int32_t i = 0; net->factor >= 0 && i < net->input->n_inputs; i++)
 		net->parameter[net->factor + i] = 1;
-	pgml_mlp_expand(net->input, net->parameter, row, n, net->x, net->input_ld);
+	PGML_TRY(pgml_mlp_expand(net->env, net->input, net->parameter, row, n, net->x, net->input_ld));
 	for (int32_t l = 0; l < net->n_layers; l++)
 	{
 		PgmlMlpLayer *layer = &net->layer[l];

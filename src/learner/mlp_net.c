@@ -19,15 +19,18 @@ pgml_mlp_most_rows(int64_t n, int batch_size)
 	return (n + steps - 1) / steps;
 }
 
-/* Room for n parameters; returns their place. */
+/*
+ * Room for n parameters; returns their place.  As in the recipe, all but biases decay, by a factor that is the one of their rate: it
+ * counts twice, as decay is multiplied by the rate as well.
+ */
 static int64_t
-add_segment(PgmlMlpNet *net, int64_t n, double rate, bool penalised)
+add_segment(PgmlMlpNet *net, int64_t n, double rate, double decay, bool penalised)
 {
 	int64_t at = net->n_parameters;
 
 	n = (n + PGML_MLP_LANES - 1) / PGML_MLP_LANES * PGML_MLP_LANES;
 	if (n > 0)
-		net->segment[net->n_segments++] = (PgmlMlpSegment){ at, n, rate, penalised };
+		net->segment[net->n_segments++] = (PgmlMlpSegment){ at, n, rate, decay, penalised };
 	net->n_parameters += n;
 	return at;
 }
@@ -43,20 +46,22 @@ plan_layer(PgmlMlpNet *net, PgmlMlpLayer *layer, int32_t in, int32_t out, bool h
 	layer->out = out;
 	layer->ld = pgml_mlp_pad(out);
 	layer->scale = c->ntk ? (float) (1 / sqrt(in)) : 1;
-	layer->weight = add_segment(net, (int64_t) in * layer->ld, 1, true);
-	layer->bias = add_segment(net, layer->ld, slow, false);
-	layer->share = hidden ? add_segment(net, layer->ld, c->parametric ? slow : 0, false) : -1;
-	layer->gain = hidden && c->batch_norm ? add_segment(net, layer->ld, slow, false) : -1;
+	layer->weight = add_segment(net, (int64_t) in * layer->ld, 1, 1, true);
+	layer->bias = add_segment(net, layer->ld, slow, 0, false);
+	layer->share = hidden ? add_segment(net, layer->ld, c->parametric ? slow : 0, slow, false) : -1;
+	layer->gain = hidden && c->batch_norm ? add_segment(net, layer->ld, slow, 0, false) : -1;
 }
 
 /* Places of all parameters. */
 static void
-plan_net(PgmlMlpNet *net, int32_t n_inputs, int64_t table_floats)
+plan_net(PgmlMlpNet *net, int32_t n_inputs, int64_t number_floats, int64_t level_floats)
 {
 	const PgmlMlpConfig *c = net->config;
 
-	add_segment(net, table_floats, c->embedding_rate, false);
-	net->factor = c->front_scale ? add_segment(net, n_inputs, c->scale_rate, false) : -1;
+	add_segment(net, number_floats, c->embedding_rate, c->embedding_rate, false);
+	add_segment(net, level_floats, 1, 1, false);
+	net->factor =
+		c->front_scale ? add_segment(net, n_inputs, c->scale_rate, c->scale_rate, false) : -1;
 	net->n_layers = c->hidden_layers + 1;
 	for (int32_t l = 0; l < net->n_layers; l++)
 	{
@@ -109,7 +114,7 @@ pgml_mlp_net_create(const PgmlEnv *env, PgmlArena *arena, const PgmlMlpConfig *c
 						 .most_rows = pgml_mlp_most_rows(input->n, config->batch_size) };
 	net->n_outputs = pgml_task_outputs(input->data->task, input->data->n_classes);
 	net->input_ld = pgml_mlp_pad(input->n_inputs);
-	plan_net(net, input->n_inputs, input->table_floats);
+	plan_net(net, input->n_inputs, input->number_floats, input->level_floats);
 	widest = net->layer[0].ld > net->input_ld ? net->layer[0].ld : net->input_ld;
 	if (net->layer[net->n_layers - 1].ld > widest)
 		widest = net->layer[net->n_layers - 1].ld;
@@ -142,10 +147,11 @@ pgml_mlp_net_memory(const PgmlDataset *data, const PgmlMlpConfig *config, int64_
 	PgmlMlpNet net = { .config = config,
 					   .n_outputs = pgml_task_outputs(data->task, data->n_classes) };
 	int64_t rows = pgml_mlp_most_rows(data->n, config->batch_size);
-	int64_t n_inputs, table_floats, widest, per_row;
+	int64_t n_inputs, number_floats, level_floats, widest, per_row;
 
-	pgml_mlp_most_inputs(data, config, &n_inputs, &table_floats);
-	plan_net(&net, (int32_t) (n_inputs < INT32_MAX / 4 ? n_inputs : INT32_MAX / 4), table_floats);
+	pgml_mlp_most_inputs(data, config, &n_inputs, &number_floats, &level_floats);
+	plan_net(&net, (int32_t) (n_inputs < INT32_MAX / 4 ? n_inputs : INT32_MAX / 4), number_floats,
+			 level_floats);
 	widest = n_inputs + PGML_MLP_LANES;
 	for (int32_t l = 0; l < net.n_layers; l++)
 		widest = net.layer[l].ld > widest ? net.layer[l].ld : widest;

@@ -15,7 +15,8 @@ typedef struct PgmlMlpSegment
 {
 	int64_t at, n;
 	double rate;    /* factor of the learning rate */
-	bool penalised; /* weights: decay and L2 penalty */
+	double decay;   /* factor of the weight decay */
+	bool penalised; /* weights: L2 penalty */
 } PgmlMlpSegment;
 
 typedef struct PgmlMlpLayer
@@ -87,11 +88,11 @@ extern PgmlStatus pgml_mlp_fold(const PgmlMlpNet *net, PgmlBuf *out);
 
 /* ---- mlp_norm.c ---- */
 
-/* Normalise the sums of n rows, and keep the means for prediction. */
-extern void pgml_mlp_norm(PgmlMlpNet *net, PgmlMlpLayer *layer, int64_t n);
+/* Normalise the sums of n rows, and keep the means for prediction; PGML_ERR_CANCELLED without a message. */
+extern PgmlStatus pgml_mlp_norm(PgmlMlpNet *net, PgmlMlpLayer *layer, int64_t n);
 
 /* Gradients by the normalised sums become gradients by the sums. */
-extern void pgml_mlp_norm_back(PgmlMlpNet *net, PgmlMlpLayer *layer, int64_t n, float *delta);
+extern PgmlStatus pgml_mlp_norm_back(PgmlMlpNet *net, PgmlMlpLayer *layer, int64_t n, float *delta);
 
 /* ---- mlp_optim.c ---- */
 

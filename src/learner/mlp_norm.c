@@ -6,7 +6,7 @@
 
 #include "learner/mlp_net.h"
 
-void
+PgmlStatus
 pgml_mlp_norm(PgmlMlpNet *net, PgmlMlpLayer *layer, int64_t n)
 {
 	const float *gain = net->parameter + layer->gain;
@@ -18,6 +18,8 @@ pgml_mlp_norm(PgmlMlpNet *net, PgmlMlpLayer *layer, int64_t n)
 		double squares = 0;
 		float mean, variance;
 
+		if (pgml_stopped(net->env))
+			return PGML_ERR_CANCELLED;
 		for (int64_t r = 0; r < n; r++)
 			sum += layer->value[r * layer->ld + j];
 		mean = (float) (sum / (double) n);
@@ -39,9 +41,10 @@ pgml_mlp_norm(PgmlMlpNet *net, PgmlMlpLayer *layer, int64_t n)
 			layer->value[r * layer->ld + j] = gain[j] * hat;
 		}
 	}
+	return PGML_OK;
 }
 
-void
+PgmlStatus
 pgml_mlp_norm_back(PgmlMlpNet *net, PgmlMlpLayer *layer, int64_t n, float *delta)
 {
 	const float *gain = net->parameter + layer->gain;
@@ -53,6 +56,8 @@ pgml_mlp_norm_back(PgmlMlpNet *net, PgmlMlpLayer *layer, int64_t n, float *delta
 		double product = 0;
 		float mean, mean_product;
 
+		if (pgml_stopped(net->env))
+			return PGML_ERR_CANCELLED;
 		for (int64_t r = 0; r < n; r++)
 		{
 			sum += delta[r * layer->ld + j];
@@ -69,4 +74,5 @@ pgml_mlp_norm_back(PgmlMlpNet *net, PgmlMlpLayer *layer, int64_t n, float *delta
 									   (d - mean - layer->hat[r * layer->ld + j] * mean_product);
 		}
 	}
+	return PGML_OK;
 }

@@ -13,6 +13,9 @@
 /* Numbers below are taken for 0: processors are slow with those that are almost too small to be written down. */
 #define TINY 1e-30f
 
+/* Parameters between two looks at the stop flag; a multiple of PGML_MLP_LANES. */
+#define AT_ONCE (INT64_C(1) << 20)
+
 double
 pgml_mlp_rate_at(PgmlMlpRates rates, double at)
 {
@@ -100,14 +103,19 @@ pgml_mlp_net_step(PgmlMlpNet *net, double rate, double decay)
 		const PgmlMlpSegment *s = &net->segment[i];
 		double own = rate * s->rate;
 
-		if (pgml_stopped(net->env))
-			return;
 		step.rate = (float) (own / (1 - pow(c->beta_1, t)));
-		step.keep = s->penalised ? (float) (1 - own * c->weight_decay * decay) : 1;
+		step.keep = (float) (1 - own * s->decay * c->weight_decay * decay);
 		step.penalty = s->penalised ?
 						   (float) (c->alpha / (net->input->mean_weight * (double) net->input->n)) :
 						   0;
-		adam(&step, s->n, net->parameter + s->at, net->gradient + s->at, net->mean + s->at,
-			 net->square + s->at);
+		for (int64_t from = s->at; from < s->at + s->n; from += AT_ONCE)
+		{
+			int64_t n = s->at + s->n - from < AT_ONCE ? s->at + s->n - from : AT_ONCE;
+
+			if (pgml_stopped(net->env))
+				return;
+			adam(&step, n, net->parameter + from, net->gradient + from, net->mean + from,
+				 net->square + from);
+		}
 	}
 }

@@ -12,6 +12,7 @@ enum
 	PARAM_PARAMETRIZATION,
 	PARAM_BATCH_NORM,
 	PARAM_FRONT_SCALE,
+	PARAM_NUM_SCALING,
 	PARAM_NUM_EMBEDDING,
 	PARAM_EMBEDDING_WIDTH,
 	PARAM_EMBEDDING_FREQUENCIES,
@@ -65,6 +66,10 @@ const PgmlParam pgml_mlp_params[PGML_MLP_N_PARAMS] = {
 	[PARAM_FRONT_SCALE] = { "front_scale", "add_front_scale", PGML_PARAM_BOOL, 0, 1, 1, false,
 							"Each input has a factor that is learned faster than the weights.",
 							NULL },
+	[PARAM_NUM_SCALING] = { "num_scaling", NULL, PGML_PARAM_CHOICE, 0, 2, 0, false,
+							"How numbers enter: `robust`: centred, scaled, and outliers bent in; `rank`: the normal "
+							"quantiles of their ranks; `auto`: `rank` for numbers, `robust` for classes.",
+							"auto robust rank" },
 	[PARAM_NUM_EMBEDDING] = { "num_embedding", "num_emb_type", PGML_PARAM_CHOICE, 0, 1, 0, false,
 							  "`pbld`: numbers enter together with learned periodic functions of them; "
 							  "`none`: alone.",
@@ -111,7 +116,8 @@ const PgmlParam pgml_mlp_params[PGML_MLP_N_PARAMS] = {
 	[PARAM_EPSILON] = { "epsilon", NULL, PGML_PARAM_REAL, 1e-12, 1, 1e-8, true,
 						"Added to the root of the latter.", NULL },
 	[PARAM_WEIGHT_DECAY] = { "weight_decay", "wd", PGML_PARAM_REAL, 0, 10, 0.02, true,
-							 "Share of the weights taken away in each step, times the learning rate.",
+							 "Share of all parameters but biases taken away in each step, times their learning "
+							 "rate.",
 							 NULL },
 	[PARAM_ALPHA] = { "alpha", "reg_lambda lambda_l2 l2", PGML_PARAM_REAL, 0, 1e9, 0, true,
 					  "L2 penalty on the weights, as scikit-learn's.", NULL },
@@ -152,6 +158,8 @@ pgml_mlp_config(const PgmlParams *params, PgmlTask task)
 						.ntk = v[PARAM_PARAMETRIZATION] == 0,
 						.batch_norm = v[PARAM_BATCH_NORM] != 0,
 						.front_scale = v[PARAM_FRONT_SCALE] != 0,
+						.ranks =
+							v[PARAM_NUM_SCALING] == 2 || (v[PARAM_NUM_SCALING] == 0 && regression),
 						.embedded = (int) v[PARAM_EMBEDDING_WIDTH],
 						.frequencies = pgml_mlp_pad((int) v[PARAM_EMBEDDING_FREQUENCIES]),
 						.sigma = v[PARAM_EMBEDDING_SIGMA],

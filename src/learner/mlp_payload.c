@@ -91,7 +91,9 @@ verify_number(const PgmlMlpHeader *h, const PgmlMlpFeature *f, PgmlError *err)
 	if (!fits(f->input, 1, h->n_inputs) ||
 		(f->missing != PGML_MLP_NONE && !fits(f->missing, 1, h->n_inputs)))
 		return corrupt(err, "an input does not exist");
-	if (f->kind == PGML_MLP_PERIODIC &&
+	if (pgml_mlp_is_ranked(f->kind) && !fits(f->levels, 2 * PGML_MLP_KNOTS, h->table_floats))
+		return corrupt(err, "knots lie out of bounds");
+	if (pgml_mlp_is_periodic(f->kind) &&
 		(!fits(f->embedded, h->n_embedded, h->n_inputs) ||
 		 !fits(f->table, pgml_mlp_table_floats(h->frequencies, h->n_embedded), h->table_floats)))
 		return corrupt(err, "an embedding lies out of bounds");
@@ -127,11 +129,11 @@ pgml_mlp_verify(const uint8_t *payload, size_t len, const PgmlShape *shape, Pgml
 	for (int32_t i = 0; i < shape->nfeatures; i++)
 	{
 		const PgmlMlpFeature *f = &v.feature[i];
-		bool category = f->kind >= PGML_MLP_BINARY;
+		bool category = !pgml_mlp_is_number(f->kind);
 
 		if (f->kind == PGML_MLP_UNUSED)
 			continue;
-		if (f->kind > PGML_MLP_LEVELS || category != shape->categorical[i])
+		if (f->kind > PGML_MLP_RANKED_PERIODIC || category != shape->categorical[i])
 			return corrupt(err, "a feature is treated as of another kind");
 		if (category && f->levels != (uint32_t) shape->n_levels[i])
 			return corrupt(err, "a feature has other levels");

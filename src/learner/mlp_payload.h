@@ -3,7 +3,7 @@
  *
  *   PgmlMlpHeader
  *   PgmlMlpFeature feature[nfeatures]
- *   f32 table[table_floats]          of the embeddings
+ *   f32 table[table_floats]          of the embeddings, and the knots of ranked numbers
  *   f32 layers: of each hidden layer weights [inputs][padded width], biases and shares of the activation [padded width]; of the
  *       output layer weights [inputs][padded outputs], biases [padded outputs].  Padded to a multiple of PGML_MLP_LANES, and
  *       to a multiple of 8 bytes at the end.
@@ -20,19 +20,42 @@
 
 #define PGML_MLP_FORMAT 1u
 
+/* Knots of a ranked number; a power of 2. */
+#define PGML_MLP_KNOTS 64
+
 /* No such input. */
 #define PGML_MLP_NONE UINT32_MAX
 
 /* Stored in payloads: never renumber. */
 typedef enum PgmlMlpKind
 {
-	PGML_MLP_UNUSED,   /* constant in training */
-	PGML_MLP_NUMBER,   /* the scaled number */
-	PGML_MLP_PERIODIC, /* and an embedding of it */
-	PGML_MLP_BINARY,   /* two levels: -1, 1; missing: 0 */
-	PGML_MLP_ONE_HOT,  /* an input a level; missing: none is 1 */
-	PGML_MLP_LEVELS    /* an embedding of the level; missing has its own */
+	PGML_MLP_UNUSED,         /* constant in training */
+	PGML_MLP_NUMBER,         /* the scaled number */
+	PGML_MLP_PERIODIC,       /* and an embedding of it */
+	PGML_MLP_BINARY,         /* two levels: -1, 1; missing: 0 */
+	PGML_MLP_ONE_HOT,        /* an input a level; missing: none is 1 */
+	PGML_MLP_LEVELS,         /* an embedding of the level; missing has its own */
+	PGML_MLP_RANKED,         /* a number by its rank among those learned from */
+	PGML_MLP_RANKED_PERIODIC /* and an embedding of that */
 } PgmlMlpKind;
+
+static inline bool
+pgml_mlp_is_ranked(uint32_t kind)
+{
+	return kind == PGML_MLP_RANKED || kind == PGML_MLP_RANKED_PERIODIC;
+}
+
+static inline bool
+pgml_mlp_is_periodic(uint32_t kind)
+{
+	return kind == PGML_MLP_PERIODIC || kind == PGML_MLP_RANKED_PERIODIC;
+}
+
+static inline bool
+pgml_mlp_is_number(uint32_t kind)
+{
+	return kind == PGML_MLP_NUMBER || kind == PGML_MLP_PERIODIC || pgml_mlp_is_ranked(kind);
+}
 
 typedef struct PgmlMlpFeature
 {
@@ -40,9 +63,9 @@ typedef struct PgmlMlpFeature
 	uint32_t input;    /* of the number, or of level 0; where there is one */
 	uint32_t embedded; /* first input of the embedding */
 	uint32_t missing;  /* of numbers: 1 when missing, else 0; PGML_MLP_NONE: no such input */
-	uint32_t levels;
-	uint32_t table; /* where the embedding's numbers begin */
-	double center, factor;
+	uint32_t levels;   /* of categories; of ranked numbers: where their knots begin in the tables */
+	uint32_t table;    /* where the embedding's numbers begin */
+	double center, factor; /* of numbers that are not ranked */
 } PgmlMlpFeature;
 
 typedef struct PgmlMlpHeader
@@ -92,6 +115,27 @@ pgml_mlp_scale(const PgmlMlpFeature *f, float x)
 	double z = ((double) x - f->center) * f->factor;
 
 	return (float) (z / sqrt(1 + z * z / 9));
+}
+
+/*
+ * A ranked number as the network sees it: a line through knots, at which x is the first half of `knot`, in ascending order, and the
+ * result the second; level beyond them.  The last knot may be there several times.  Missing stays missing.
+ */
+static inline float
+pgml_mlp_rank(const float *knot, float x)
+{
+	const float *score = knot + PGML_MLP_KNOTS;
+	int32_t at = 0; /* the last knot at or before x */
+	double share;
+
+	for (int32_t step = PGML_MLP_KNOTS / 2; step > 0; step /= 2)
+		at += x >= knot[at + step] ? step : 0;
+	if (isnan(x) || at == PGML_MLP_KNOTS - 1 || !(x > knot[at]))
+		return isnan(x) ? x : score[at];
+	/* Knots that do not ascend must not lead anywhere. */
+	share = ((double) x - knot[at]) / ((double) knot[at + 1] - knot[at]);
+	share = share >= 0 && share <= 1 ? share : 1;
+	return (float) (score[at] + share * ((double) score[at + 1] - score[at]));
 }
 
 /* A level; anything that is none counts as missing, the one after the last. */

@@ -165,10 +165,13 @@ add_number(Tile *t, const PgmlMlpView *v, const PgmlMlpFeature *f, const float *
 	for (int32_t r = 0; r < t->rows; r++)
 	{
 		missing |= isnan(x[r * stride]);
-		number[r] = isnan(x[r * stride]) ? 0 : pgml_mlp_scale(f, x[r * stride]);
+		number[r] = isnan(x[r * stride]) ? 0 :
+					pgml_mlp_is_ranked(f->kind) ?
+										   pgml_mlp_rank(v->table + f->levels, x[r * stride]) :
+										   pgml_mlp_scale(f, x[r * stride]);
 	}
 	memcpy(gather(t, weight, f->input), number, (size_t) t->rows * sizeof(float));
-	if (f->kind == PGML_MLP_PERIODIC)
+	if (pgml_mlp_is_periodic(f->kind))
 	{
 		float out[ROWS][PGML_MLP_MAX_EMBEDDED];
 
@@ -234,7 +237,7 @@ add_inputs(Tile *t, const PgmlMlpView *v, const float *x, const float *weight)
 	{
 		const PgmlMlpFeature *f = &v->feature[i];
 
-		if (f->kind == PGML_MLP_NUMBER || f->kind == PGML_MLP_PERIODIC)
+		if (pgml_mlp_is_number(f->kind))
 			add_number(t, v, f, x + i, stride, weight);
 		else if (f->kind != PGML_MLP_UNUSED)
 			add_category(t, v, f, x + i, stride, weight);

@@ -249,6 +249,31 @@ forward_by_hand(void **state)
 	free(m);
 }
 
+/* Numbers between, at and beyond knots; the second of three knots is hit by several ranks. */
+static void
+ranks_by_hand(void **state)
+{
+	float knot[2 * PGML_MLP_KNOTS];
+
+	(void) state;
+	for (int i = 0; i < PGML_MLP_KNOTS; i++)
+	{
+		knot[i] = i == 0 ? -10 : i == 1 ? 0 : 5;
+		knot[PGML_MLP_KNOTS + i] = i == 0 ? -3 : i == 1 ? 1 : 2;
+	}
+	assert_near(pgml_mlp_rank(knot, -10), -3, 0);
+	assert_near(pgml_mlp_rank(knot, -2.5f), 0, 1e-6);
+	assert_near(pgml_mlp_rank(knot, 0), 1, 0);
+	assert_near(pgml_mlp_rank(knot, 1), 1.2, 1e-6);
+	assert_near(pgml_mlp_rank(knot, 5), 2, 0);
+	assert_near(pgml_mlp_rank(knot, INFINITY), 2, 0);
+	assert_near(pgml_mlp_rank(knot, -INFINITY), -3, 0);
+	assert_true(isnan(pgml_mlp_rank(knot, NAN)));
+	knot[40] = -3e38f;
+	for (float x = -20; x < 20; x += 0.37f)
+		assert_true(fabsf(pgml_mlp_rank(knot, x)) <= 3);
+}
+
 /* ---- gradients ---- */
 
 /* A network on the rows of a data set, with parameters of no particular kind. */
@@ -431,7 +456,7 @@ gradients_of_normalised_layers(void **state)
 	data_free(d);
 }
 
-/* Adam's first step is the rate against the sign of each gradient; decay takes a share of weights only. */
+/* Adam's first step is the rate against the sign of each gradient; decay takes a share of all but biases. */
 static void
 first_step_of_adam(void **state)
 {
@@ -451,8 +476,9 @@ first_step_of_adam(void **state)
 		for (int64_t i = p.net.segment[s].at; i < p.net.segment[s].at + p.net.segment[s].n; i++)
 		{
 			double g = p.net.gradient[i];
-			double keep = p.net.segment[s].penalised ? 1 - 0.01 * 0.5 * 0.5 : 1;
-			double step = fabs(g) > 1e-5 ? 0.01 * p.net.segment[s].rate * (g > 0 ? 1 : -1) : 0;
+			double rate = p.net.segment[s].rate;
+			double keep = 1 - 0.01 * rate * p.net.segment[s].decay * 0.5 * 0.5;
+			double step = fabs(g) > 1e-5 ? 0.01 * rate * (g > 0 ? 1 : -1) : 0;
 
 			if (fabs(g) > 1e-5 || g == 0)
 				assert_near(p.net.parameter[i], keep * before[i] - step, 2e-4 * 0.01 + 1e-6);
@@ -569,6 +595,35 @@ stops_early(void **state)
 	set_word(d, "learning_rate_schedule", "constant");
 	fit(d, NULL);
 	assert_true(d->fit.best_iteration < 1000);
+	data_free(d);
+}
+
+/* Ranks do not change with what numbers are measured in; ties have one rank. */
+static void
+ranks_do_not_see_scales(void **state)
+{
+	Data *d = small(data_new(PGML_MLP_KNOTS, 2, PGML_TASK_REGRESSION, 1));
+	double before[PGML_MLP_KNOTS];
+
+	(void) state;
+	for (int i = 0; i < PGML_MLP_KNOTS; i++)
+	{
+		d->col[0][i] = (float) (i * 13 % PGML_MLP_KNOTS);
+		d->col[1][i] = (float) (i * 7 % 5);
+		d->y[i] = d->col[0][i] / 20 + d->col[1][i];
+	}
+	set_word(d, "num_scaling", "rank");
+	fit(d, NULL);
+	for (int i = 0; i < PGML_MLP_KNOTS; i++)
+		before[i] = predict_row(d, i);
+	for (int i = 0; i < PGML_MLP_KNOTS; i++)
+	{
+		d->col[0][i] = expf(d->col[0][i]);
+		d->col[1][i] = powf(d->col[1][i] + 1, 5);
+	}
+	fit(d, NULL);
+	for (int i = 0; i < PGML_MLP_KNOTS; i++)
+		assert_near(predict_row(d, i), before[i], 1e-6);
 	data_free(d);
 }
 
@@ -824,20 +879,21 @@ settings(void **state)
 				  { "learning_rate", 1e-7 } };
 	static const char *const words[][2] = { { "parametrization", "standard" },
 											{ "num_embedding", "none" },
+											{ "num_scaling", "rank" },
 											{ "learning_rate_schedule", "cosine" },
 											{ "regularization_schedule", "constant" } };
 
 	(void) state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]) + 4; i++)
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]) + 5; i++)
 	{
 		Data *d = small(all_kinds(i % 2 ? PGML_TASK_BINARY : PGML_TASK_MULTICLASS, i % 2 ? 2 : 3));
 		float x[MAX_FEATURES];
 
 		set(d, "max_iter", 3);
-		if (i < 4)
+		if (i < 5)
 			set_word(d, words[i][0], words[i][1]);
 		else
-			set(d, cases[i - 4].name, cases[i - 4].value);
+			set(d, cases[i - 5].name, cases[i - 5].value);
 		fit(d, NULL);
 		get_row(d, 4, x);
 		assert_sane(d, x, 1);
@@ -984,6 +1040,7 @@ test_mlp(void)
 		cmocka_unit_test(activations_and_their_derivatives),
 		cmocka_unit_test(schedules),
 		cmocka_unit_test(forward_by_hand),
+		cmocka_unit_test(ranks_by_hand),
 		cmocka_unit_test(gradients_of_smooth_activations),
 		cmocka_unit_test(gradients_of_classes),
 		cmocka_unit_test(gradients_of_normalised_layers),
@@ -992,6 +1049,7 @@ test_mlp(void)
 		cmocka_unit_test(learns_all_kinds_of_features),
 		cmocka_unit_test(keeps_the_best_epoch),
 		cmocka_unit_test(stops_early),
+		cmocka_unit_test(ranks_do_not_see_scales),
 		cmocka_unit_test(same_bytes_for_any_threads),
 		cmocka_unit_test(rows_without_weight_do_not_count),
 		cmocka_unit_test(weights_count),
