@@ -421,8 +421,8 @@ pgml_mlp_net_gradient(PgmlMlpNet *net, const int32_t *row, int64_t n)
 		PGML_TRY(factors_back(net));
 	if (net->input->n_embedded > 0)
 	{
-		memset(net->gradient, 0,
-			   (size_t) (net->input->number_floats + net->input->level_floats) * sizeof(float));
+		pgml_mlp_clear(net->env, net->gradient,
+					   net->input->number_floats + net->input->level_floats);
 		return pgml_mlp_expand_back(net->env, net->input, net->parameter, row, n, net->delta[0],
 									net->input_ld, net->gradient);
 	}
@@ -533,9 +533,9 @@ pgml_mlp_net_init(PgmlMlpNet *net, uint64_t seed, const int32_t *row, int64_t n)
 	PgmlRng rng;
 
 	pgml_rng_init(&rng, seed, PGML_MLP_STREAM_INIT);
-	memset(net->parameter, 0, (size_t) net->n_parameters * sizeof(float));
-	memset(net->mean, 0, (size_t) net->n_parameters * sizeof(float));
-	memset(net->square, 0, (size_t) net->n_parameters * sizeof(float));
+	pgml_mlp_clear(net->env, net->parameter, net->n_parameters);
+	pgml_mlp_clear(net->env, net->mean, net->n_parameters);
+	pgml_mlp_clear(net->env, net->square, net->n_parameters);
 	net->steps = 0;
 	net->dropout = 0;
 	PGML_TRY(pgml_mlp_init_tables(net->env, net->input, net->config->sigma, &rng, net->parameter));

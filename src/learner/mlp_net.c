@@ -3,6 +3,30 @@
  */
 #include "learner/mlp_net.h"
 
+#include <string.h>
+
+/* Floats that are cleared between two looks at the stop flag. */
+#define CLEAR_AT_ONCE (INT64_C(1) << 20)
+
+void
+pgml_mlp_clear(const PgmlEnv *env, float *x, int64_t n)
+{
+	for (int64_t at = 0; at < n && !pgml_stopped(env); at += CLEAR_AT_ONCE)
+		memset(x + at, 0,
+			   (size_t) (n - at < CLEAR_AT_ONCE ? n - at : CLEAR_AT_ONCE) * sizeof(float));
+}
+
+/* Zeros, unless the stop flag is set; NULL: no memory. */
+static float *
+zeros(const PgmlEnv *env, PgmlArena *arena, int64_t rows, int64_t width)
+{
+	float *x = pgml_array(arena, (size_t) rows * (size_t) width, sizeof(float));
+
+	if (x != NULL)
+		pgml_mlp_clear(env, x, rows * width);
+	return x;
+}
+
 int64_t
 pgml_mlp_steps(int64_t n, int batch_size)
 {
@@ -80,7 +104,7 @@ allocate_layer(PgmlMlpNet *net, PgmlArena *arena, PgmlMlpLayer *layer, bool hidd
 	size_t rows = (size_t) net->most_rows;
 	bool good;
 
-	layer->value = pgml_zalloc(arena, rows * ld, sizeof(float));
+	layer->value = zeros(net->env, arena, net->most_rows, layer->ld);
 	good = layer->value != NULL;
 	if (hidden)
 	{
@@ -119,18 +143,16 @@ pgml_mlp_net_create(const PgmlEnv *env, PgmlArena *arena, const PgmlMlpConfig *c
 	if (net->layer[net->n_layers - 1].ld > widest)
 		widest = net->layer[net->n_layers - 1].ld;
 	net->parameter = pgml_array(arena, (size_t) net->n_parameters, sizeof(float));
-	net->gradient = pgml_zalloc(arena, (size_t) net->n_parameters, sizeof(float));
+	net->gradient = zeros(env, arena, net->n_parameters, 1);
 	net->mean = pgml_array(arena, (size_t) net->n_parameters, sizeof(float));
 	net->square = pgml_array(arena, (size_t) net->n_parameters, sizeof(float));
-	net->x = pgml_zalloc(arena, (size_t) net->most_rows * (size_t) net->input_ld, sizeof(float));
+	net->x = zeros(env, arena, net->most_rows, net->input_ld);
 	net->keep = pgml_array(arena, (size_t) net->layer[0].ld, sizeof(float));
 	for (int i = 0; i < 2; i++)
-		net->delta[i] =
-			pgml_zalloc(arena, (size_t) net->most_rows * (size_t) widest, sizeof(float));
+		net->delta[i] = zeros(env, arena, net->most_rows, widest);
 	if (config->front_scale)
 	{
-		net->layer[0].scaled =
-			pgml_zalloc(arena, (size_t) input->n_inputs * (size_t) net->layer[0].ld, sizeof(float));
+		net->layer[0].scaled = zeros(env, arena, input->n_inputs, net->layer[0].ld);
 		good = net->layer[0].scaled != NULL;
 	}
 	for (int32_t l = 0; l < net->n_layers; l++)
@@ -138,7 +160,7 @@ pgml_mlp_net_create(const PgmlEnv *env, PgmlArena *arena, const PgmlMlpConfig *c
 	if (!good || !net->parameter || !net->gradient || !net->mean || !net->square || !net->x ||
 		!net->keep || !net->delta[0] || !net->delta[1])
 		return pgml_fail_nomem(env, "learner \"mlp\"");
-	return PGML_OK;
+	return pgml_stopped(env) ? pgml_fail_cancelled(env) : PGML_OK;
 }
 
 int64_t

@@ -68,6 +68,9 @@ extern PgmlStatus pgml_mlp_net_create(const PgmlEnv *env, PgmlArena *arena,
 									  const PgmlMlpConfig *config, const PgmlMlpInput *input,
 									  PgmlMlpNet *net);
 
+/* Set n numbers to 0; stops anywhere when the stop flag is set. */
+extern void pgml_mlp_clear(const PgmlEnv *env, float *x, int64_t n);
+
 /* Floats of its parameters, and bytes that it takes, at most. */
 extern int64_t pgml_mlp_net_memory(const PgmlDataset *data, const PgmlMlpConfig *config,
 								   int64_t *n_floats);
