@@ -169,18 +169,24 @@ softmax_rows(const PgmlGbmTarget *t, int64_t from, int n, double *highest, doubl
 	}
 }
 
+void
+pgml_gbm_prepare_rows(PgmlGbmTarget *t, int64_t from, int n)
+{
+	if (t->n_outputs == 1)
+		return;
+	softmax_rows(t, from, n, t->highest + from, t->inverse + from);
+	for (int64_t i = from; i < from + n; i++)
+		t->inverse[i] = 1.0 / t->inverse[i];
+}
+
 /* Denominators of one block. */
 static PgmlStatus
 prepare_block(void *arg, int64_t block, int thread)
 {
 	PgmlGbmTarget *t = arg;
-	int64_t from = block * BLOCK;
-	int n = block_rows(t->n, block);
 
 	(void) thread;
-	softmax_rows(t, from, n, t->highest + from, t->inverse + from);
-	for (int64_t i = from; i < from + n; i++)
-		t->inverse[i] = 1.0 / t->inverse[i];
+	pgml_gbm_prepare_rows(t, block * BLOCK, block_rows(t->n, block));
 	return PGML_OK;
 }
 

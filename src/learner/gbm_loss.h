@@ -69,6 +69,9 @@ extern void pgml_gbm_set_scores(PgmlGbmTarget *target, const double *init);
 /* Softmax only: fix the denominators of the probabilities for the gradients of one round. */
 extern PgmlStatus pgml_gbm_prepare_round(const PgmlEnv *env, PgmlGbmTarget *target);
 
+/* The same for n rows from row `from` alone. */
+extern void pgml_gbm_prepare_rows(PgmlGbmTarget *target, int64_t from, int n);
+
 /*
  * Gradients and hessians of output k for all rows, as integers, into out->sum, which is given, or packed into the same
  * memory; the rest of out is set.  They are packed when there are many rows, unless rounding could err by more than a hundredth

@@ -73,7 +73,7 @@ static const PgmlParam params_table[N_PARAMS] = {
 									NULL },
 	[PARAM_LEAF_ITERATIONS] = { "leaf_estimation_iterations", NULL, PGML_PARAM_INT, 1, 100, 10,
 								true,
-								"Newton steps for leaf values of two classes, at most; others take one.",
+								"Newton steps for leaf values of classes, at most; those of numbers take one.",
 								NULL },
 	[PARAM_MIN_DATA_IN_LEAF] = { "min_data_in_leaf", "min_child_samples min_samples_leaf",
 								 PGML_PARAM_INT, 1, 1e9, 1, true,

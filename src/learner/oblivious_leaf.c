@@ -12,6 +12,7 @@
 #include "core/par.h"
 
 #define CHUNKS 16
+#define TILE   256 /* rows that are derived together */
 
 /* Newton steps end when the next one would gain less than this share of what the others have gained. */
 #define SMALL_GAIN 0.0025
@@ -23,7 +24,9 @@ int64_t
 pgml_obl_leaves_size(const PgmlOblConfig *config, int64_t n, int n_outputs)
 {
 	return n * (int64_t) sizeof(uint16_t) +
-		   ((int64_t) 1 << config->depth) * n_outputs * (2 * CHUNKS + 1) * (int64_t) sizeof(double);
+		   ((int64_t) 1 << config->depth) * n_outputs * (2 * CHUNKS + 1) *
+			   (int64_t) sizeof(double) +
+		   (int64_t) CHUNKS * (n_outputs + 2) * TILE * (int64_t) sizeof(double);
 }
 
 PgmlStatus
@@ -36,7 +39,9 @@ pgml_obl_leaves_create(const PgmlEnv *env, PgmlArena *arena, const PgmlOblConfig
 	out->g = pgml_array(arena, CHUNKS * sums, sizeof(double));
 	out->h = pgml_array(arena, CHUNKS * sums, sizeof(double));
 	out->step = pgml_array(arena, sums, sizeof(double));
-	if (!out->leaf || !out->g || !out->h || !out->step)
+	out->moved =
+		pgml_array(arena, (size_t) CHUNKS * TILE * ((size_t) n_outputs + 2), sizeof(double));
+	if (!out->leaf || !out->g || !out->h || !out->step || !out->moved)
 		return pgml_fail_nomem(env, "leaves");
 	return PGML_OK;
 }
@@ -133,41 +138,48 @@ typedef struct ValueJob
 	const PgmlOblTree *tree;
 	PgmlOblLeaves *leaves;
 	const double *g; /* logistic loss: the gradients at the scores, NULL: not known */
-	bool moved;      /* logistic loss: the scores are those with the leaves' present steps */
+	bool moved;      /* the scores are those with the leaves' present steps */
 	int64_t chunk_rows;
 	int32_t n_leaves;
 } ValueJob;
 
-/* Derivatives of n rows of output k at weight 1, at the scores, or after steps from there (logistic loss only). */
+/* The n rows from row `from` on by themselves, with the scores that they have after the leaves' steps; room: (n_outputs + 2) * TILE. */
+static PgmlGbmTarget
+move_rows(const ValueJob *job, int64_t from, int n, double *room)
+{
+	const PgmlGbmTarget *t = job->target;
+	const uint16_t *leaf = job->leaves->leaf + from;
+	PgmlGbmTarget moved = *t;
+
+	moved.n = n;
+	moved.y = t->y + from;
+	moved.score = room;
+	moved.highest = room + t->n_outputs * TILE;
+	moved.inverse = moved.highest + TILE;
+	for (int k = 0; k < t->n_outputs; k++)
+	{
+		const double *score = t->score + k * t->n + from;
+		const double *step = job->leaves->step + k;
+
+		for (int i = 0; i < n; i++)
+			moved.score[k * n + i] = score[i] + step[leaf[i] * t->n_outputs];
+	}
+	pgml_gbm_prepare_rows(&moved, 0, n);
+	return moved;
+}
+
+/* Derivatives of n rows of output k at weight 1, at the scores. */
 PGML_CLONES static void
 derive(const ValueJob *job, int k, int64_t from, int n, double *g, double *h)
 {
-	const PgmlGbmTarget *t = job->target;
-	const double *y = t->y + from;
-	const uint16_t *leaf = job->leaves->leaf + from;
-	const double *step = job->leaves->step;
-
-	if (!job->moved && job->g)
+	if (job->g == NULL)
 	{
-		memcpy(g, job->g + from, (size_t) n * sizeof(*g));
-		for (int i = 0; i < n; i++)
-			h[i] = fabs(g[i]) * (1 - fabs(g[i]));
+		pgml_gbm_raw_gradients(job->target, k, from, n, g, h);
 		return;
 	}
-	if (!job->moved)
-	{
-		pgml_gbm_raw_gradients(t, k, from, n, g, h);
-		return;
-	}
+	memcpy(g, job->g + from, (size_t) n * sizeof(*g));
 	for (int i = 0; i < n; i++)
-		g[i] = t->score[from + i] + step[leaf[i]];
-	for (int i = 0; i < n; i++)
-	{
-		double p = pgml_gbm_sigmoid(g[i]);
-
-		g[i] = p - y[i];
-		h[i] = p * (1 - p);
-	}
+		h[i] = fabs(g[i]) * (1 - fabs(g[i]));
 }
 
 /* Sums of one chunk. */
@@ -181,21 +193,28 @@ sum_chunk(void *arg, int64_t chunk, int thread)
 	size_t sums = (size_t) job->n_leaves * (size_t) t->n_outputs;
 	double *sum_g = job->leaves->g + (size_t) chunk * sums;
 	double *sum_h = job->leaves->h + (size_t) chunk * sums;
-	double g[PGML_OBL_BLOCK], h[PGML_OBL_BLOCK];
+	double *room = job->leaves->moved + chunk * (t->n_outputs + 2) * TILE;
+	double g[TILE], h[TILE];
 
 	(void) thread;
 	memset(sum_g, 0, sums * sizeof(double));
 	memset(sum_h, 0, sums * sizeof(double));
-	for (; from < upto; from += PGML_OBL_BLOCK)
+	for (; from < upto; from += TILE)
 	{
-		int n = (int) (upto - from < PGML_OBL_BLOCK ? upto - from : PGML_OBL_BLOCK);
+		int n = (int) (upto - from < TILE ? upto - from : TILE);
 		const uint16_t *leaf = job->leaves->leaf + from;
+		PgmlGbmTarget moved;
 
 		if (pgml_stopped(job->env))
 			return PGML_ERR_CANCELLED;
+		if (job->moved)
+			moved = move_rows(job, from, n, room);
 		for (int k = 0; k < t->n_outputs; k++)
 		{
-			derive(job, k, from, n, g, h);
+			if (job->moved)
+				pgml_gbm_raw_gradients(&moved, k, 0, n, g, h);
+			else
+				derive(job, k, from, n, g, h);
 			for (int i = 0; i < n; i++)
 			{
 				size_t at = (size_t) leaf[i] * (size_t) t->n_outputs + (size_t) k;
@@ -237,7 +256,7 @@ step_leaves(const ValueJob *job, int64_t chunks, double l2, double *gained)
 			step = fmin(fmax(step, -LARGEST_STEP), LARGEST_STEP);
 		leaves->step[i] += step;
 		*gained += fabs(g * step);
-		/* The second derivative of the logistic loss changes by less than itself in a unit. */
+		/* The second derivatives of the logistic loss and of softmax change by less than themselves in a unit. */
 		left = d > 0 ? fmin(fabs(g) * l2 / d + h * step * step / 2, fabs(g)) : 0;
 		next += d > 0 ? left * left / d : 0;
 	}
@@ -259,8 +278,7 @@ pgml_obl_set_values(const PgmlEnv *env, const PgmlOblConfig *config, const PgmlG
 	int64_t chunks = (target->n + job.chunk_rows - 1) / job.chunk_rows;
 	size_t sums = (size_t) job.n_leaves * (size_t) target->n_outputs;
 	double l2 = config->l2 * target->weight / (double) target->n;
-	int rounds = target->task == PGML_TASK_BINARY ? config->leaf_iterations : 1;
-
+	int rounds = target->task == PGML_TASK_REGRESSION ? 1 : config->leaf_iterations;
 	double gained = 0;
 
 	memset(leaves->step, 0, sums * sizeof(double));

@@ -12,7 +12,8 @@ typedef struct PgmlOblLeaves
 	uint16_t *leaf; /* of each row */
 	double *g;      /* [(chunk * leaves + leaf) * outputs + output] */
 	double *h;
-	double *step; /* [leaf * outputs + output] */
+	double *step;  /* [leaf * outputs + output] */
+	double *moved; /* scores of a few rows on their way, for each chunk */
 } PgmlOblLeaves;
 
 extern int64_t pgml_obl_leaves_size(const PgmlOblConfig *config, int64_t n, int n_outputs);
@@ -26,7 +27,7 @@ extern PgmlStatus pgml_obl_find_leaves(const PgmlEnv *env, const PgmlOblTree *tr
 
 /*
  * Values of a tree's leaves from the rows in them, all of them, times the learning rate: Newton steps from the
- * present scores with penalty l2 (of rows of mean weight), one, or with logistic loss up to leaf_iterations until they gain
+ * present scores with penalty l2 (of rows of mean weight), one, or with classes up to leaf_iterations until they gain
  * next to nothing.  g: the gradients of the round if they are of this target, else NULL.  Softmax: the round must have been prepared.
  */
 extern PgmlStatus pgml_obl_set_values(const PgmlEnv *env, const PgmlOblConfig *config,

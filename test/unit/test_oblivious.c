@@ -172,7 +172,10 @@ stump_of_logistic_loss(void **state)
 	data_free(d);
 }
 
-/* Three classes of 4 rows; x separates class 0: G = 4/3 - 4, H = 3/2 * 4 * 2/9 on its side, and so on. */
+/*
+ * Three classes of 4 rows; x separates class 0: G = 4/3 - 4, H = 3/2 * 4 * 2/9 on its side, and so on; many steps end at the shares,
+ * 1 and 0, 0 and 1/2.
+ */
 static void
 stump_of_softmax(void **state)
 {
@@ -189,6 +192,7 @@ stump_of_softmax(void **state)
 	}
 	set_plain(d, 1);
 	set(d, "l2_leaf_reg", 0);
+	set(d, "leaf_estimation_iterations", 1);
 	fit(d, NULL);
 	assert_int_equal(header(d)->n_trees, 1);
 	assert_int_equal(header(d)->n_values, 6);
@@ -198,6 +202,14 @@ stump_of_softmax(void **state)
 	learner->predict(d->fit.payload.data, &d->shape, &x, 1, out);
 	for (int k = 0; k < 3; k++)
 		assert_near(out[k], exp(s[k]) / sum, 1e-7);
+	set(d, "leaf_estimation_iterations", 10);
+	fit(d, NULL);
+	learner->predict(d->fit.payload.data, &d->shape, &x, 1, out);
+	assert_near(out[0], 1, 0.02);
+	x = 1;
+	learner->predict(d->fit.payload.data, &d->shape, &x, 1, out);
+	assert_near(out[0], 0, 0.02);
+	assert_near(out[1], out[2], 1e-9);
 	data_free(d);
 }
 
