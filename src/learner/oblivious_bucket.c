@@ -141,6 +141,13 @@ count_of(const PgmlOblCtr *ctr, const PgmlOblCtrScratch *s, int64_t b)
 	return (PgmlOblCount *) (s->count + b * (int64_t) pgml_obl_count_size(ctr->n_targets));
 }
 
+/* The statistics of all rows of bucket number b. */
+static inline uint8_t *
+whole_of(const PgmlOblCtr *ctr, const PgmlOblCtrScratch *s, int64_t b)
+{
+	return s->whole + b * ctr->width;
+}
+
 /* Count a learned row. */
 static inline void
 count_row(const PgmlOblCtr *ctr, PgmlOblCount *count, int64_t row)
@@ -155,7 +162,7 @@ count_row(const PgmlOblCtr *ctr, PgmlOblCount *count, int64_t row)
 		count->hits[(int32_t) hit] += w;
 }
 
-/* Forget what was counted, but not the sizes. */
+/* Forget what was counted, but not what is known of all rows. */
 static void
 clear_counts(const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int64_t buckets)
 {
@@ -169,7 +176,7 @@ clear_counts(const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int64_t buckets)
 	}
 }
 
-/* Count all learned rows, and set the sizes of the buckets. */
+/* Count all learned rows, and find what is known of the buckets from all of them. */
 static PgmlStatus
 count_all(const PgmlEnv *env, const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int64_t buckets)
 {
@@ -177,18 +184,32 @@ count_all(const PgmlEnv *env, const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int64
 	float most = 0;
 
 	clear_counts(ctr, s, buckets);
+	for (int64_t b = 0; b < buckets; b++)
+		count_of(ctr, s, b)->heaviest = ctr->weight ? 0 : 1;
 	for (int64_t i = 0; i < ctr->n; i++)
 	{
+		PgmlOblCount *count = count_of(ctr, s, s->bucket[i]);
+
 		__builtin_prefetch(count_of(ctr, s, s->bucket[i + AHEAD < last ? i + AHEAD : last]), 1);
 		if (i % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
 			return PGML_ERR_CANCELLED;
-		count_row(ctr, count_of(ctr, s, s->bucket[i]), i);
+		count_row(ctr, count, i);
+		if (ctr->weight)
+			count->heaviest = fmaxf(count->heaviest, ctr->weight[i]);
 	}
 	for (int64_t b = 0; b < buckets; b++)
 		most = fmaxf(most, count_of(ctr, s, b)->rows);
-	/* The root, as numbers of rows fall off fast. */
 	for (int64_t b = 0; b < buckets; b++)
-		count_of(ctr, s, b)->size = to_bin(sqrtf(count_of(ctr, s, b)->rows / (most + 1)));
+	{
+		PgmlOblCount *count = count_of(ctr, s, b);
+
+		if (b % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
+			return PGML_ERR_CANCELLED;
+		/* The root, as numbers of rows fall off fast. */
+		count->size = to_bin(sqrtf(count->rows / (most + 1)));
+		to_bytes(ctr, count, whole_of(ctr, s, b));
+		count->large = count->rows >= PGML_OBL_LARGE_BUCKET * count->heaviest;
+	}
 	return PGML_OK;
 }
 
@@ -281,14 +302,14 @@ fill_valid(const PgmlEnv *env, const PgmlOblCtr *ctr, const PgmlOblProjection *p
 		if (i % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
 			return PGML_ERR_CANCELLED;
 		if (bucket >= 0)
-			to_bytes(ctr, count_of(ctr, s, bucket), to);
+			memcpy(to, whole_of(ctr, s, bucket), (size_t) ctr->width);
 		else
 			pgml_obl_ctr_unseen(ctr, to);
 	}
 	return PGML_OK;
 }
 
-/* Statistics of the learned rows in one order: each from the rows before it. */
+/* Statistics of the learned rows in one order: each from the rows before it, or, in a large bucket, from all. */
 static PgmlStatus
 fill_order(const PgmlEnv *env, const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int32_t order,
 		   int64_t buckets, const Out *out)
@@ -306,8 +327,10 @@ fill_order(const PgmlEnv *env, const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int3
 		__builtin_prefetch(count_of(ctr, s, s->bucket[at[j + AHEAD < last ? j + AHEAD : last]]), 1);
 		if (j % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
 			return PGML_ERR_CANCELLED;
-		to_bytes(ctr, count, bins);
-		encode(ctr, s, bins, out->codes, out->at[order] + row * out->stride);
+		if (!count->large)
+			to_bytes(ctr, count, bins);
+		encode(ctr, s, count->large ? whole_of(ctr, s, s->bucket[row]) : bins, out->codes,
+			   out->at[order] + row * out->stride);
 		count_row(ctr, count, row);
 	}
 	return PGML_OK;
@@ -455,7 +478,8 @@ write_slots(const PgmlEnv *env, const PgmlOblCtr *ctr, const PgmlOblProjection *
 			at = (at + 1) & (head->n_slots - 1);
 		if (head->hashed)
 			keys[at] = key;
-		to_bytes(ctr, count_of(ctr, s, s->bucket[i]), bytes + at * (uint64_t) ctr->width);
+		memcpy(bytes + at * (uint64_t) ctr->width, whole_of(ctr, s, s->bucket[i]),
+			   (size_t) ctr->width);
 	}
 	return PGML_OK;
 }

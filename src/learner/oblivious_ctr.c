@@ -83,10 +83,10 @@ count_places(int64_t n)
 }
 
 static int64_t
-scratch_size(int64_t n, int32_t n_targets)
+scratch_size(int64_t n, int32_t n_targets, int32_t width)
 {
 	return n * 4 + (int64_t) count_places(n) * 12 +
-		   (n + 1) * (int64_t) pgml_obl_count_size(n_targets) +
+		   (n + 1) * ((int64_t) pgml_obl_count_size(n_targets) + width) +
 		   PGML_OBL_MAX_PARTS * PGML_OBL_VALUES * 2;
 }
 
@@ -107,7 +107,7 @@ pgml_obl_ctr_size(const PgmlOblConfig *config, const PgmlDataset *data)
 	return (single + 1) * entries * (int64_t) sizeof(PgmlGbmSum) * (1 + PGML_GBM_PARTS) +
 		   bytes *
 			   (single + (can_combine(data->x, config->max_combined) ? PGML_OBL_MIN_SLOTS : 0)) +
-		   scratch_size(data->n, count_targets(data)) + data->n * (8 + 8 + 32) +
+		   scratch_size(data->n, count_targets(data), count_width(data)) + data->n * (8 + 8 + 32) +
 		   (int64_t) (PGML_OBL_MAX_KNOWN * sizeof(PgmlOblKnown)) + PGML_OBL_MAP_SIZE * 4 +
 		   PGML_OBL_MAX_SLOTS * 24;
 }
@@ -250,8 +250,9 @@ make_scratch(const PgmlEnv *env, PgmlArena *arena, PgmlOblCtr *ctr)
 		s->key = pgml_array(arena, ctr->table_slots, sizeof(uint64_t));
 		s->value = pgml_array(arena, ctr->table_slots, sizeof(int32_t));
 		s->count = pgml_array(arena, n + 1, pgml_obl_count_size(ctr->n_targets));
+		s->whole = pgml_array(arena, n + 1, (size_t) ctr->width);
 		s->code = pgml_array(arena, (size_t) ctr->n_parts * PGML_OBL_VALUES, sizeof(int16_t));
-		if (!s->bucket || !s->key || !s->value || !s->count || !s->code)
+		if (!s->bucket || !s->key || !s->value || !s->count || !s->whole || !s->code)
 			return pgml_fail_nomem(env, "statistics of categories");
 	}
 	return PGML_OK;

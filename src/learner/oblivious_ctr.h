@@ -4,7 +4,8 @@
  * A projection is a set of categorical features.  Rows with the same levels in all of them share a bucket.  For
  * a row of the training data a statistic is made of the rows of its bucket that come before it in a random order, so that
  * it knows nothing of the row's own target; for all other rows, of all training rows of the bucket.  There are
- * two orders: one to find questions in, one to give leaves their values.
+ * two orders: one to find questions in, one to give leaves their values.  In a bucket of many rows all have the statistic of all of them:
+ * what it tells a row of its own target is next to nothing, and less than what the first rows of an order do not know.
  *
  * A statistic is (hits + prior) / (rows + 1), rounded to one of PGML_OBL_CTR_BINS values.  Hits, binary: rows of class
  * 1, with three priors; regression: the ranks of the targets, from 0 to 1, likewise; several classes: rows of the class,

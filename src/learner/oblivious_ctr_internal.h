@@ -16,6 +16,12 @@
 #define PGML_OBL_MAX_KNOWN 16384 /* combinations that are told apart */
 #define PGML_OBL_MAP_SIZE  (2 * PGML_OBL_MAX_KNOWN)
 
+/*
+ * A bucket of so many rows, each of which weighs as much as its heaviest, has the statistics of all its rows for each: a row's own target
+ * moves them little, and all rows of the bucket alike.
+ */
+#define PGML_OBL_LARGE_BUCKET 10
+
 /* Values that a part can have. */
 #define PGML_OBL_VALUES (1 << 4 * PGML_OBL_PART_STATISTICS)
 
@@ -32,8 +38,10 @@ typedef struct PgmlOblKnown
 typedef struct PgmlOblCount
 {
 	float rows;
-	uint8_t size; /* the statistic of its number of rows, of all of them */
-	float hits[]; /* per target */
+	float heaviest; /* of all its rows, by weight */
+	uint8_t size;   /* the statistic of its number of rows, of all of them */
+	bool large;     /* its rows have the statistics of all of them */
+	float hits[];   /* per target */
 } PgmlOblCount;
 
 static inline size_t
@@ -49,6 +57,7 @@ typedef struct PgmlOblCtrScratch
 	uint64_t *key;   /* hash table: key and bucket */
 	int32_t *value;
 	uint8_t *count; /* of each bucket: a PgmlOblCount and its hits */
+	uint8_t *whole; /* statistics of each bucket's rows, all of them: [bucket * width] */
 	int16_t *code;  /* of each value of a part, -1: none yet; [part * PGML_OBL_VALUES + value] */
 } PgmlOblCtrScratch;
 

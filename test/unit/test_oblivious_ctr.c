@@ -136,7 +136,46 @@ all_rows_count_for_others(void **state)
 	parts_free(p);
 }
 
-/* A row's own target changes no statistic of its own. */
+/*
+ * A large bucket has one statistic, that of all its rows, and one with a row less has as many as it has rows.  Weights: rows are counted as if
+ * all weighed as much as the heaviest.
+ */
+static void
+large_buckets_have_one_statistic(void **state)
+{
+	double w[40];
+
+	(void) state;
+	for (int heavy = 0; heavy < 2; heavy++)
+	{
+		Data *d = data_new(40, 1, PGML_TASK_BINARY, 2);
+		int large = PGML_OBL_LARGE_BUCKET, bins[2] = { 0, 0 };
+		Parts *p;
+
+		make_categorical(d, 0, 3);
+		for (int i = 0; i < 40; i++)
+		{
+			d->col[0][i] = i < large ? 0 : i < 2 * large - 1 ? 1 : 2;
+			d->y[i] = i % 2;
+			w[i] = heavy && i == 0 ? 1.5 : 1;
+		}
+		d->set.w = w;
+		d->set.valid_rows = d->rows;
+		d->set.n_valid = 40;
+		p = parts_new(d, 1);
+		for (int o = 0; o < 2; o++)
+			for (int i = 0; i < 2 * large - 1; i++)
+				bins[d->col[0][i] == 1] |= 1 << value(p, 0, 1, o, i);
+		assert_int_equal(__builtin_popcount((unsigned) bins[0]) == 1, !heavy);
+		assert_true(__builtin_popcount((unsigned) bins[1]) > 1);
+		if (!heavy)
+			assert_int_equal(bins[0], 1 << value(p, 0, 1, -1, 0));
+		d->set.w = NULL;
+		parts_free(p);
+	}
+}
+
+/* A row's own target changes no statistic of its own in a bucket that is not large. */
 static void
 own_targets_are_not_known(void **state)
 {
@@ -150,6 +189,9 @@ own_targets_are_not_known(void **state)
 			Data *d = data_mixed(200, 6, PGML_TASK_MULTICLASS, 3);
 			Parts *p;
 
+			for (int i = 0; i < 200; i++)
+				d->col[4][i] = (float) (i % 13);
+			d->set.n = 110;
 			/* Two rows swap their classes, so that the shares are the same. */
 			d->y[100] = changed ? 2 : 0;
 			d->y[row] = changed ? 0 : 2;
@@ -178,11 +220,11 @@ own_targets_are_not_known(void **state)
 static void
 combinations_are_made_when_wanted(void **state)
 {
-	Data *d = data_mixed(3000, 6, PGML_TASK_BINARY, 2);
+	Data *d = data_mixed(300, 6, PGML_TASK_BINARY, 2);
 	Parts *p = parts_new(d, 3);
 	int32_t found[8];
 	int32_t n = 0;
-	float rows[13][4] = { { 0 } }, hits[13][4] = { { 0 } };
+	float rows[13][4] = { { 0 } }, hits[13][4] = { { 0 } }, all[13][4] = { { 0 } };
 
 	(void) state;
 	assert_int_equal(pgml_obl_ctr_single(p->ctr), 2);
@@ -201,13 +243,17 @@ combinations_are_made_when_wanted(void **state)
 	assert_int_equal(n, 1);
 	assert_int_equal(pgml_obl_ctr_provide(&d->env, p->ctr, NULL, 0, found, &n), PGML_OK);
 	assert_int_equal(pgml_obl_ctr_buckets(p->ctr, 2), 13 * 3);
-	for (int j = 0; j < 3000; j++)
+	for (int i = 0; i < 300; i++)
+		all[isnan(d->col[4][i]) ? 0 : (int) d->col[4][i] + 1][(int) d->col[5][i]]++;
+	for (int j = 0; j < 300; j++)
 	{
 		int row = pgml_obl_ctr_order(p->ctr, 1)[j];
 		int a = isnan(d->col[4][row]) ? 0 : (int) d->col[4][row] + 1, b = (int) d->col[5][row];
 		float share = hits[a][b] / (rows[a][b] + 1);
 
 		/* The scale's middle is the share of class 1, so only ends are plain. */
+		if (all[a][b] >= PGML_OBL_LARGE_BUCKET)
+			continue;
 		if (share == 0)
 			assert_int_equal(value(p, 2, 0, 1, row), 0);
 		else
@@ -230,15 +276,15 @@ codes_stand_for_statistics(void **state)
 	{
 		Data *d = data_new(20000, 1, PGML_TASK_BINARY, 2);
 		double *w = calloc(20000, sizeof(double));
-		double rows[40] = { 0 }, hits[40] = { 0 }, all = 0, ones = 0;
+		double rows[2500] = { 0 }, hits[2500] = { 0 }, all = 0, ones = 0;
 		PgmlRng rng;
 		Parts *p;
 
 		pgml_rng_init(&rng, 3, 3);
-		make_categorical(d, 0, 40);
+		make_categorical(d, 0, 2500);
 		for (int i = 0; i < 20000; i++)
 		{
-			d->col[0][i] = (float) pgml_rng_below(&rng, 40);
+			d->col[0][i] = (float) (i % 2500);
 			d->y[i] = pgml_rng_below(&rng, 10) < 3;
 			w[i] = weighted ? 0.01 + (double) pgml_rng_below(&rng, 1000) / 100 : 1;
 			all += w[i];
@@ -495,6 +541,7 @@ test_oblivious_ctr(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(statistics_by_hand),
 		cmocka_unit_test(all_rows_count_for_others),
+		cmocka_unit_test(large_buckets_have_one_statistic),
 		cmocka_unit_test(own_targets_are_not_known),
 		cmocka_unit_test(combinations_are_made_when_wanted),
 		cmocka_unit_test(codes_stand_for_statistics),
