@@ -14,6 +14,8 @@ SELECT pg_catalog.pg_extension_config_dump('pgml_auto.deployments_deployment_id_
 SELECT pg_catalog.pg_extension_config_dump('pgml_auto.grants', '');
 SELECT pg_catalog.pg_extension_config_dump('pgml_auto.audit', '');
 SELECT pg_catalog.pg_extension_config_dump('pgml_auto.audit_audit_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('pgml_auto.schedules', '');
+SELECT pg_catalog.pg_extension_config_dump('pgml_auto.schedules_schedule_id_seq', '');
 
 -- Whoever writes the pointer (our functions, a restore, logical replication's apply worker), the model caches of
 -- all sessions learn of it.
@@ -34,9 +36,12 @@ COMMENT ON TABLE pgml_auto.deployments IS 'history of what was deployed when';
 COMMENT ON TABLE pgml_auto.grants IS 'who may use or manage a model besides its owner';
 COMMENT ON TABLE pgml_auto.audit IS 'every change of the registry';
 COMMENT ON TABLE pgml_auto.job_queue IS 'trainings in the background';
+COMMENT ON TABLE pgml_auto.schedules IS 'when models are trained again';
+COMMENT ON TABLE pgml_auto.schedule_state IS 'when schedules are due next, and how their runs went';
 
 COMMENT ON SEQUENCE pgml_auto.models_model_id_seq IS 'numbers of models';
 COMMENT ON SEQUENCE pgml_auto.versions_version_id_seq IS 'numbers of versions';
 COMMENT ON SEQUENCE pgml_auto.deployments_deployment_id_seq IS 'numbers of deployments';
 COMMENT ON SEQUENCE pgml_auto.audit_audit_id_seq IS 'numbers of audit rows';
 COMMENT ON SEQUENCE pgml_auto.job_queue_job_id_seq IS 'numbers of jobs';
+COMMENT ON SEQUENCE pgml_auto.schedules_schedule_id_seq IS 'numbers of schedules';

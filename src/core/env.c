@@ -61,6 +61,13 @@ pgml_progress(const PgmlEnv *env, double fraction, const char *step)
 	env->progress(env->progress_arg, fraction, step);
 }
 
+void
+pgml_progress_best(const PgmlEnv *env, double score)
+{
+	if (env->best != NULL)
+		env->best(env->progress_arg, score);
+}
+
 /* Whole megabytes, rounded up, for messages. */
 static long long
 megabytes(int64_t bytes)

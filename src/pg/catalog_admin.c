@@ -16,6 +16,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
+#include "pg/catalog_schedules.h"
 #include "pg/catalog_spi.h"
 #include "pg/json_text.h"
 
@@ -309,6 +310,7 @@ drop_model(const CatalogModel *model)
 	Datum values[1] = { Int64GetDatum(model->model_id) };
 	CatalogScope scope;
 
+	(void) catalog_delete_schedule(model);
 	catalog_enter(&scope);
 	delete_versions(model->model_id, 0);
 	catalog_run(&delete_rest, values, NULL, false);

@@ -11,6 +11,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
 #include "pg/catalog.h"
 #include "pg/catalog_lookup.h"
@@ -21,9 +22,6 @@
 
 /* A job to be resumed is not started more often: it may be what crashes the server. */
 #define MAX_ATTEMPTS 3
-
-/* How long ended jobs are kept. */
-#define KEPT_DAYS 30
 
 /* ---- locks ---- */
 
@@ -89,12 +87,35 @@ catalog_unlock_slot(int slot)
 
 /* ---- the table ---- */
 
-int64
-catalog_insert_job(const CatalogJob *job, int max_queued)
+/* 53400 when the database, or the role, has as many jobs that are not done yet as it may. */
+static void
+check_room(Oid role, int max_queued, int max_of_role)
 {
 	static CatalogStatement count = {
-		.sql = "SELECT count(*) FROM pgml_auto.job_queue WHERE state IN ('queued', 'running')",
+		.sql = "SELECT count(*), count(*) FILTER (WHERE role_oid = $1) FROM pgml_auto.job_queue"
+			   " WHERE state IN ('queued', 'running')",
+		.nargs = 1,
+		.types = { OIDOID },
 	};
+	Datum values[1] = { ObjectIdGetDatum(role) };
+
+	catalog_run(&count, values, NULL, false);
+	if (catalog_int8(0, 1) >= max_queued)
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("%d jobs of this database are not done yet", max_queued),
+						errhint("Wait for some of them, cancel some (automl_cancel), or raise "
+								"pgml_auto.max_queued_jobs.")));
+	if (catalog_int8(0, 2) >= max_of_role)
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("%d jobs of role \"%s\" are not done yet", max_of_role,
+							   GetUserNameFromId(role, false)),
+						errhint("Wait for some of them, cancel some (automl_cancel), or raise "
+								"pgml_auto.max_queued_jobs_per_role.")));
+}
+
+int64
+catalog_insert_job(const CatalogJob *job, int max_queued, int max_of_role)
+{
 	static CatalogStatement insert = {
 		.sql = "INSERT INTO pgml_auto.job_queue (model, role, role_oid, data, arguments, session,"
 			   " resume, database_oid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING job_id",
@@ -106,12 +127,7 @@ catalog_insert_job(const CatalogJob *job, int max_queued)
 	int64 job_id;
 
 	catalog_enter(&scope);
-	catalog_run(&count, NULL, NULL, false);
-	if (catalog_int8(0, 1) >= max_queued)
-		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						errmsg("%d jobs of this database are not done yet", max_queued),
-						errhint("Wait for some of them, cancel some (automl_cancel), or raise "
-								"pgml_auto.max_queued_jobs.")));
+	check_room(scope.user, max_queued, max_of_role);
 	Datum values[8] = {
 		catalog_text_datum(job->model), catalog_text_datum(GetUserNameFromId(scope.user, false)),
 		ObjectIdGetDatum(scope.user),   catalog_text_datum(job->data),
@@ -128,10 +144,13 @@ bool
 catalog_claim_job(int64 job_id, CatalogJob *job)
 {
 	static CatalogStatement claim = {
-		.sql = "UPDATE pgml_auto.job_queue SET state = 'running', attempts = attempts + 1,"
-			   " pid = pg_backend_pid(), started_at = clock_timestamp()"
-			   " WHERE job_id = $1 AND state = 'queued'"
-			   " RETURNING role, model, data, arguments, session, resume",
+		.sql =
+			"UPDATE pgml_auto.job_queue SET state = 'running', attempts = attempts + 1,"
+			" pid = pg_backend_pid(), started_at = clock_timestamp()"
+			" WHERE job_id = (SELECT job_id FROM pgml_auto.job_queue WHERE job_id = $1 AND state = 'queued'"
+			" FOR UPDATE SKIP LOCKED)"
+			" RETURNING role, model, data, arguments, session, schedule_id IS NOT NULL, restricted,"
+			" coalesce(extract(epoch FROM time_limit) * 1000, 0)::bigint",
 		.nargs = 1,
 		.types = { INT8OID },
 	};
@@ -148,7 +167,9 @@ catalog_claim_job(int64 job_id, CatalogJob *job)
 							 .data = catalog_text(&scope, 0, 3),
 							 .arguments = catalog_jsonb(&scope, 0, 4),
 							 .session = catalog_jsonb(&scope, 0, 5),
-							 .resume = DatumGetBool(catalog_value(0, 6, &isnull)) };
+							 .scheduled = DatumGetBool(catalog_value(0, 6, &isnull)),
+							 .restricted = DatumGetBool(catalog_value(0, 7, &isnull)),
+							 .time_limit_ms = catalog_int8(0, 8) };
 	catalog_leave(&scope);
 	/* Only looks at it, which are short, can be in the way: the row is ours. */
 	if (found)
@@ -160,25 +181,30 @@ void
 catalog_end_job(int64 job_id, const CatalogJobEnd *end)
 {
 	static CatalogStatement update = {
-		.sql = "UPDATE pgml_auto.job_queue SET state = $2, ended_at = clock_timestamp(), pid = 0,"
-			   " version = $3, sqlstate = $4, error = $5, detail = $6, hint = $7"
-			   " WHERE job_id = $1 AND pid = pg_backend_pid()",
-		.nargs = 7,
-		.types = { INT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID },
+		.sql =
+			"UPDATE pgml_auto.job_queue SET state = $2, ended_at = clock_timestamp(), pid = 0,"
+			" version = $3, deployed = $4, reason = $5, sqlstate = $6, error = $7, detail = $8, hint = $9"
+			" WHERE job_id = $1 AND pid = pg_backend_pid()",
+		.nargs = 9,
+		.types = { INT8OID, TEXTOID, INT4OID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+				   TEXTOID },
 	};
-	Datum values[7] = {
+	Datum values[9] = {
 		Int64GetDatum(job_id),
 		catalog_text_datum(end->state),
 		Int32GetDatum(end->version),
+		BoolGetDatum(end->deployed),
+		catalog_text_datum(end->reason),
 		catalog_text_datum(end->sqlstate),
 		catalog_text_datum(end->message),
 		catalog_text_datum(end->detail),
 		catalog_text_datum(end->hint),
 	};
-	char nulls[7] = { ' ', ' ', end->version == 0 ? 'n' : ' ' };
+	char none = end->version == 0 ? 'n' : ' ';
+	char nulls[9] = { ' ', ' ', none, none };
 	CatalogScope scope;
 
-	for (int i = 3; i < 7; i++)
+	for (int i = 4; i < 9; i++)
 		nulls[i] = values[i] == (Datum) 0 ? 'n' : ' ';
 	catalog_enter(&scope);
 	if (catalog_run(&update, values, nulls, false) == 0)
@@ -189,30 +215,36 @@ catalog_end_job(int64 job_id, const CatalogJobEnd *end)
 	catalog_leave(&scope);
 }
 
-/* Mark what was interrupted, fail what cannot start, forget what ended long ago. */
+/*
+ * Mark what was interrupted, fail what cannot start, forget what ended long ago.  Rows that somebody holds, perhaps in a
+ * transaction that is kept open, are left for the next look: nobody waits for anybody here.
+ */
 static void
-tidy_queue(void)
+tidy_queue(int kept_days)
 {
 	/* CREATE DATABASE copies the queue of its template: the copy must not begin to train. */
 	static CatalogStatement copied = {
 		.sql =
-			"UPDATE pgml_auto.job_queue SET state = 'interrupted', pid = 0, ended_at = clock_timestamp()"
-			" WHERE state IN ('queued', 'running') AND database_oid <> $1",
+			"UPDATE pgml_auto.job_queue SET state = 'interrupted', pid = 0, settled = true, ended_at = clock_timestamp()"
+			" WHERE job_id IN (SELECT job_id FROM pgml_auto.job_queue"
+			" WHERE state IN ('queued', 'running') AND database_oid <> $1 FOR UPDATE SKIP LOCKED)",
 		.nargs = 1,
 		.types = { OIDOID },
 	};
 	static CatalogStatement mark = {
 		.sql =
-			"UPDATE pgml_auto.job_queue q SET state = CASE WHEN resume AND attempts < $1 THEN 'queued' ELSE 'interrupted' END,"
+			"UPDATE pgml_auto.job_queue SET state = CASE WHEN resume AND attempts < $1 THEN 'queued' ELSE 'interrupted' END,"
 			" pid = 0, ended_at = CASE WHEN NOT (resume AND attempts < $1) THEN clock_timestamp() END"
-			" WHERE state = 'running' AND NOT pgml_auto.job_is_alive(job_id)",
+			" WHERE job_id IN (SELECT job_id FROM pgml_auto.job_queue"
+			" WHERE state = 'running' AND NOT pgml_auto.job_is_alive(job_id) FOR UPDATE SKIP LOCKED)",
 		.nargs = 1,
 		.types = { INT4OID },
 	};
 	static CatalogStatement orphaned = {
 		.sql = "UPDATE pgml_auto.job_queue SET state = 'failed', ended_at = clock_timestamp(),"
 			   " sqlstate = '42704', error = format('role \"%s\" no longer exists', role)"
-			   " WHERE state = 'queued' AND role_oid NOT IN (SELECT oid FROM pg_roles)",
+			   " WHERE job_id IN (SELECT job_id FROM pgml_auto.job_queue WHERE state = 'queued'"
+			   " AND role_oid NOT IN (SELECT oid FROM pg_roles) FOR UPDATE SKIP LOCKED)",
 	};
 	/* Their workers would end before they could say so, and stand before the jobs of others. */
 	static CatalogStatement shut_out = {
@@ -221,21 +253,24 @@ tidy_queue(void)
 			" error = CASE WHEN has_database_privilege(role_oid, current_database(), 'CONNECT')"
 			" THEN format('role \"%s\" cannot log in', pg_get_userbyid(role_oid))"
 			" ELSE format('role \"%s\" may not connect to database \"%s\"', pg_get_userbyid(role_oid), current_database()) END"
+			" WHERE job_id IN (SELECT job_id FROM pgml_auto.job_queue j"
 			" WHERE state = 'queued' AND NOT (has_database_privilege(role_oid, current_database(), 'CONNECT')"
 #if PG_VERSION_NUM < 170000
 			" AND (SELECT rolcanlogin FROM pg_roles WHERE oid = role_oid)"
 #endif
-			")",
+			") FOR UPDATE OF j SKIP LOCKED)",
 	};
 	static CatalogStatement forget = {
-		.sql = "DELETE FROM pgml_auto.job_queue WHERE state NOT IN ('queued', 'running')"
-			   " AND ended_at < now() - make_interval(days => $1)",
+		.sql =
+			"DELETE FROM pgml_auto.job_queue WHERE job_id IN (SELECT job_id FROM pgml_auto.job_queue"
+			" WHERE state NOT IN ('queued', 'running') AND settled"
+			" AND ended_at < now() - make_interval(days => $1) FOR UPDATE SKIP LOCKED)",
 		.nargs = 1,
 		.types = { INT4OID },
 	};
 	Datum database[1] = { ObjectIdGetDatum(MyDatabaseId) };
 	Datum attempts[1] = { Int32GetDatum(MAX_ATTEMPTS) };
-	Datum days[1] = { Int32GetDatum(KEPT_DAYS) };
+	Datum days[1] = { Int32GetDatum(kept_days) };
 
 	catalog_run(&copied, database, NULL, false);
 	catalog_run(&mark, attempts, NULL, false);
@@ -244,24 +279,37 @@ tidy_queue(void)
 	catalog_run(&forget, days, NULL, false);
 }
 
-int
-catalog_waiting_jobs(int64 *job_ids, Oid *roles, int max)
+void
+catalog_tidy_jobs(int kept_days)
 {
+	CatalogScope scope;
+
+	catalog_enter(&scope);
+	tidy_queue(kept_days);
+	catalog_leave(&scope);
+}
+
+int
+catalog_waiting_jobs(TimestampTz now, int max, int64 *job_ids, Oid *roles)
+{
+	/* Roles take turns, so that nobody waits for all that somebody else has queued; trainings of one model run one after the other. */
 	static CatalogStatement waiting = {
 		.sql =
-			"SELECT job_id, role_oid FROM pgml_auto.job_queue WHERE state = 'queued'"
-			" ORDER BY job_id"
+			"SELECT job_id, role_oid FROM (SELECT q.job_id, q.role_oid, row_number() OVER (PARTITION BY q.role_oid ORDER BY q.job_id)"
+			" + (SELECT count(*) FROM pgml_auto.job_queue r WHERE r.state = 'running' AND r.role_oid = q.role_oid) AS turn"
+			" FROM pgml_auto.job_queue q WHERE q.state = 'queued' AND coalesce(q.not_before <= $2, true)"
+			" AND NOT EXISTS (SELECT FROM pgml_auto.job_queue r WHERE r.state = 'running' AND r.model = q.model)) w"
+			" ORDER BY turn, job_id"
 			" LIMIT greatest($1 - (SELECT count(*) FROM pgml_auto.job_queue WHERE state = 'running'), 0)",
-		.nargs = 1,
-		.types = { INT8OID },
+		.nargs = 2,
+		.types = { INT8OID, TIMESTAMPTZOID },
 	};
-	Datum values[1] = { Int64GetDatum(max) };
+	Datum values[2] = { Int64GetDatum(max), TimestampTzGetDatum(now) };
 	CatalogScope scope;
 	bool isnull;
 	int n;
 
 	catalog_enter(&scope);
-	tidy_queue();
 	n = (int) catalog_run(&waiting, values, NULL, false);
 	for (int i = 0; i < n; i++)
 	{
@@ -272,25 +320,45 @@ catalog_waiting_jobs(int64 *job_ids, Oid *roles, int max)
 	return n;
 }
 
-char *
-catalog_job_state(int64 job_id, int *pid)
+/* State, role and process of a job as committed now; NULL when there is none of that number. */
+static char *
+look_up_job(int64 job_id, Oid *role, int *pid)
 {
 	CatalogLookup jobs = { .table = "job_queue", .index = "job_queue_pkey" };
 	HeapTuple row;
-	Oid role = InvalidOid;
 	char *state = NULL;
 
 	*pid = 0;
+	*role = InvalidOid;
 	lookup_key_int8(&jobs, JOB_QUEUE_JOB_ID, job_id);
 	lookup_begin(&jobs, NULL);
 	row = lookup_next(&jobs);
 	if (row != NULL)
 	{
 		state = TextDatumGetCString(lookup_value(&jobs, row, JOB_QUEUE_STATE));
-		role = DatumGetObjectId(lookup_value(&jobs, row, JOB_QUEUE_ROLE_OID));
+		*role = DatumGetObjectId(lookup_value(&jobs, row, JOB_QUEUE_ROLE_OID));
 		*pid = DatumGetInt32(lookup_value(&jobs, row, JOB_QUEUE_PID));
 	}
 	lookup_end(&jobs);
+	return state;
+}
+
+int
+catalog_job_worker(int64 job_id)
+{
+	Oid role;
+	int pid;
+	char *state = look_up_job(job_id, &role, &pid);
+
+	return state != NULL && strcmp(state, "running") == 0 && catalog_job_is_alive(job_id) ? pid : 0;
+}
+
+char *
+catalog_job_state(int64 job_id, int *pid)
+{
+	Oid role;
+	char *state = look_up_job(job_id, &role, pid);
+
 	if (state == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no job " INT64_FORMAT, job_id),
@@ -317,7 +385,7 @@ catalog_cancel_queued(int64 job_id)
 	bool cancelled;
 
 	catalog_enter(&scope);
-	cancelled = catalog_run(&cancel, values, NULL, false) > 0;
+	cancelled = catalog_run_latest(&cancel, values) > 0;
 	catalog_leave(&scope);
 	return cancelled;
 }

@@ -123,14 +123,34 @@ prepare_statement(CatalogStatement *statement, Oid extension)
 	statement->extension = extension;
 }
 
+/* The plan of the statement is that of the extension as it is. */
+static void
+ensure_prepared(CatalogStatement *statement)
+{
+	Oid extension = catalog_extension()->extension;
+
+	if (statement->plan == NULL || statement->extension != extension)
+		prepare_statement(statement, extension);
+}
+
 uint64
 catalog_run(CatalogStatement *statement, const Datum *values, const char *nulls, bool read_only)
 {
-	Oid extension = catalog_extension()->extension;
-	if (statement->plan == NULL || statement->extension != extension)
-		prepare_statement(statement, extension);
-
+	ensure_prepared(statement);
 	int code = SPI_execute_plan(statement->plan, (Datum *) values, nulls, read_only, 0);
+	if (code < 0)
+		elog(ERROR, "could not run \"%s\": %s", statement->sql, SPI_result_code_string(code));
+	return SPI_processed;
+}
+
+uint64
+catalog_run_latest(CatalogStatement *statement, const Datum *values)
+{
+	int code;
+
+	ensure_prepared(statement);
+	code = SPI_execute_snapshot(statement->plan, (Datum *) values, NULL, GetLatestSnapshot(),
+								InvalidSnapshot, false, true, 0);
 	if (code < 0)
 		elog(ERROR, "could not run \"%s\": %s", statement->sql, SPI_result_code_string(code));
 	return SPI_processed;

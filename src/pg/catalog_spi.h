@@ -46,6 +46,9 @@ extern void catalog_leave(CatalogScope *scope);
 extern uint64 catalog_run(CatalogStatement *statement, const Datum *values, const char *nulls,
 						  bool read_only);
 
+/* The same for a change of what is committed now, also in REPEATABLE READ: rows that are newer than its snapshot are found. */
+extern uint64 catalog_run_latest(CatalogStatement *statement, const Datum *values);
+
 /* Values of SPI_tuptable; text is a copy in scope->caller, NULL for NULL. */
 extern char *catalog_text(const CatalogScope *scope, uint64 row, int column);
 extern Datum catalog_value(uint64 row, int column, bool *isnull);

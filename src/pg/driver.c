@@ -47,8 +47,11 @@ typedef struct Driver
 	_Atomic int done;
 	pthread_mutex_t lock; /* guards what follows */
 	double fraction;
+	double best; /* NaN: none yet */
 	char step[64];
 } Driver;
+
+static void (*on_wait)(void);
 
 /* Progress callback of the core, in the driver thread: leave a note for the main thread. */
 static void
@@ -59,6 +62,17 @@ note_progress(void *arg, double fraction, const char *step)
 	pthread_mutex_lock(&driver->lock);
 	driver->fraction = fraction;
 	strlcpy(driver->step, step != NULL ? step : "", sizeof(driver->step));
+	pthread_mutex_unlock(&driver->lock);
+}
+
+/* The same for the score of the best setting. */
+static void
+note_best(void *arg, double score)
+{
+	Driver *driver = arg;
+
+	pthread_mutex_lock(&driver->lock);
+	driver->best = score;
 	pthread_mutex_unlock(&driver->lock);
 }
 
@@ -151,15 +165,20 @@ driver_start(Driver *driver)
 static void
 publish_progress(Driver *driver)
 {
-	double fraction;
+	double fraction, best;
 	char step[sizeof(driver->step)];
 
 	pthread_mutex_lock(&driver->lock);
 	fraction = driver->fraction;
+	best = driver->best;
 	memcpy(step, driver->step, sizeof(step));
 	pthread_mutex_unlock(&driver->lock);
 	if (step[0] != '\0')
 		pgml_progress_report(fraction, step);
+	pgml_progress_measure(
+		best, driver->env.budget != NULL ?
+				  atomic_load_explicit(&driver->env.budget->used, memory_order_relaxed) :
+				  0);
 }
 
 /* Wait for the thread's end, serving whatever else is asked of this backend. */
@@ -175,6 +194,8 @@ driver_wait(Driver *driver)
 		if (rc & WL_LATCH_SET)
 			ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
+		if (on_wait != NULL)
+			on_wait();
 		publish_progress(driver);
 	}
 }
@@ -192,6 +213,7 @@ driver_create(PgmlDriverFn fn, void *arg, PgmlBudget *budget, int threads, uint6
 	driver->arg = arg;
 	driver->threads = threads;
 	driver->event = -1;
+	driver->best = NAN;
 	pthread_mutex_init(&driver->lock, NULL);
 	driver->env = (PgmlEnv){ .budget = budget,
 							 .error = &driver->error,
@@ -199,8 +221,15 @@ driver_create(PgmlDriverFn fn, void *arg, PgmlBudget *budget, int threads, uint6
 							 .deadline = seconds > 0 ? pgml_now() + seconds : 0,
 							 .seed = seed,
 							 .progress = note_progress,
+							 .best = note_best,
 							 .progress_arg = driver };
 	return driver;
+}
+
+void
+pgml_driver_on_wait(void (*fn)(void))
+{
+	on_wait = fn;
 }
 
 void

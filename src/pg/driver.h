@@ -21,6 +21,12 @@ typedef PgmlStatus (*PgmlDriverFn)(const PgmlEnv *env, void *arg);
 extern void pgml_driver_run(PgmlDriverFn fn, void *arg, PgmlBudget *budget, int threads,
 							uint64_t seed, double seconds);
 
+/*
+ * What the main thread does, besides, about ten times a second while it waits (NULL: nothing); it may ereport.  For background
+ * workers, which have no other moment to look at what is asked of them.
+ */
+extern void pgml_driver_on_wait(void (*fn)(void));
+
 /* Bytes of an image from which on preparing it takes long; some 20 ms. */
 #define PGML_BYTES_AT_ONCE ((int64) 1 << 20)
 

@@ -23,11 +23,17 @@
 #define MAX_JOBS            64
 #define DEFAULT_MAX_JOBS    2
 #define DEFAULT_MAX_QUEUED  100
+#define DEFAULT_MAX_OF_ROLE 25
+#define DEFAULT_RETENTION   30
+#define MAX_RETENTION       3650
 
 static int max_memory_kb = DEFAULT_MEMORY_KB;
 static int max_threads;
 static int max_jobs = DEFAULT_MAX_JOBS;
 static int max_queued_jobs = DEFAULT_MAX_QUEUED;
+static int max_queued_jobs_per_role = DEFAULT_MAX_OF_ROLE;
+static int job_retention_days = DEFAULT_RETENTION;
+static bool enabled = true;
 static int server_max_threads; /* the last value that came from the server's configuration */
 
 /* Cores this process may run on: containers and cpusets have fewer than the machine. */
@@ -65,6 +71,14 @@ assign_max_threads(int newval, void *extra)
 void
 pgml_guc_init(void)
 {
+	DefineCustomBoolVariable(
+		"pgml_auto.enabled", "Lets background workers train.",
+		"Off, no schedule is followed and no job is started; jobs that run are cancelled.",
+		&enabled, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgml_auto.job_retention",
+							"Days after which background trainings that have ended are forgotten.",
+							NULL, &job_retention_days, DEFAULT_RETENTION, 1, MAX_RETENTION,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("pgml_auto.max_memory", "Memory that one training may use.",
 							"Data that does not fit is sampled. May be raised by superusers.",
 							&max_memory_kb, DEFAULT_MEMORY_KB, MIN_MEMORY_KB, MAX_KILOBYTES,
@@ -81,6 +95,10 @@ pgml_guc_init(void)
 	DefineCustomIntVariable(
 		"pgml_auto.max_queued_jobs", "Background trainings of a database that may wait or run.",
 		NULL, &max_queued_jobs, DEFAULT_MAX_QUEUED, 1, INT_MAX, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgml_auto.max_queued_jobs_per_role",
+							"Background trainings of one role in a database that may wait or run.",
+							NULL, &max_queued_jobs_per_role, DEFAULT_MAX_OF_ROLE, 1, INT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 int
@@ -93,6 +111,24 @@ int
 pgml_max_queued_jobs(void)
 {
 	return max_queued_jobs;
+}
+
+int
+pgml_max_queued_jobs_per_role(void)
+{
+	return max_queued_jobs_per_role;
+}
+
+int
+pgml_job_retention_days(void)
+{
+	return job_retention_days;
+}
+
+bool
+pgml_enabled(void)
+{
+	return enabled;
 }
 
 int64

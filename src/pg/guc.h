@@ -16,5 +16,12 @@ extern int pgml_max_threads(void);
 /* Background trainings of a database that run at once, and that may wait or run. */
 extern int pgml_max_jobs(void);
 extern int pgml_max_queued_jobs(void);
+extern int pgml_max_queued_jobs_per_role(void);
+
+/* Days after which jobs that have ended are forgotten. */
+extern int pgml_job_retention_days(void);
+
+/* Whether background workers may do anything. */
+extern bool pgml_enabled(void);
 
 #endif

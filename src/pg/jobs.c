@@ -1,5 +1,5 @@
 /*
- * jobs.c - trainings in the background: queue, start, cancel, wait.
+ * jobs.c - trainings in the background: queue, look for what is due, start, cancel, wait.
  */
 #include "pg/jobs.h"
 
@@ -14,6 +14,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
+#include "storage/dsm.h"
 #include "storage/latch.h"
 #include "storage/procarray.h"
 #include "utils/acl.h"
@@ -25,13 +26,20 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "pg/catalog.h"
 #include "pg/catalog_jobs.h"
+#include "pg/catalog_schedules.h"
 #include "pg/compat.h"
 #include "pg/guc.h"
 #include "pg/json_text.h"
+#include "pg/schedules.h"
 #include "pg/source.h"
+#include "pg/wake.h"
 
 #define WAIT_MS 100
+
+/* After which a launcher tries again to start what had no worker. */
+#define RETRY_SECONDS 60
 
 /* Jobs started at once, at most. */
 #define MAX_STARTED 64
@@ -63,6 +71,9 @@ start_worker(const JobWorker *job)
 								.bgw_restart_time = BGW_NEVER_RESTART };
 
 	StaticAssertStmt(sizeof(JobWorker) <= BGW_EXTRALEN, "a worker's job fits");
+	/* A worker of no role would be a superuser's. */
+	if (!OidIsValid(job->role))
+		elog(ERROR, "job " INT64_FORMAT " has no role", job->job_id);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "pgml_auto job " INT64_FORMAT, job->job_id);
 	strlcpy(worker.bgw_type, "pgml_auto job", BGW_MAXLEN);
 	strlcpy(worker.bgw_library_name, "$libdir/pgml_auto", BGW_MAXLEN);
@@ -71,10 +82,21 @@ start_worker(const JobWorker *job)
 	return RegisterDynamicBackgroundWorker(&worker, NULL);
 }
 
+/* Ask the worker of a job that runs to stop; false when there is none. */
+static bool
+signal_worker(int64 job_id)
+{
+	int pid = catalog_job_worker(job_id);
+
+	return pid != 0 && BackendPidGetProc(pid) != NULL && kill(pid, SIGINT) == 0;
+}
+
 /* Say that a job has to wait. */
 static void
 warn_no_worker(void)
 {
+	/* Where there is a launcher it is not for long. */
+	wake_send(MyDatabaseId, GetCurrentTimestamp() + RETRY_SECONDS * USECS_PER_SEC, false);
 	ereport(WARNING,
 			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 			 errmsg("no background worker is free for the job, which stays queued"),
@@ -83,15 +105,29 @@ warn_no_worker(void)
 }
 
 int
-jobs_start_waiting(void)
+jobs_find_due(TimestampTz now, DueJobs *due)
 {
-	int64 job_ids[MAX_STARTED];
-	Oid roles[MAX_STARTED];
-	int n = catalog_waiting_jobs(job_ids, roles, Min(pgml_max_jobs(), MAX_STARTED));
+	due->database = MyDatabaseId;
+	catalog_tidy_jobs(pgml_job_retention_days());
+	due->n_cancelled = schedules_queue_due(now, &due->cancelled);
+	/* Also what has been queued just now. */
+	catalog_tidy_jobs(pgml_job_retention_days());
+	catalog_settle_runs(now);
+	due->job_ids = palloc(MAX_STARTED * sizeof(int64));
+	due->roles = palloc(MAX_STARTED * sizeof(Oid));
+	due->n = catalog_waiting_jobs(now, Min(pgml_max_jobs(), MAX_STARTED), due->job_ids, due->roles);
+	for (int i = 0; i < due->n_cancelled; i++)
+		(void) signal_worker(due->cancelled[i]);
+	due->next = catalog_next_due(now, &due->waiting);
+	return due->n;
+}
 
-	for (int i = 0; i < n; i++)
+int
+jobs_start(const DueJobs *due)
+{
+	for (int i = 0; i < due->n; i++)
 	{
-		JobWorker worker = { MyDatabaseId, roles[i], job_ids[i] };
+		JobWorker worker = { due->database, due->roles[i], due->job_ids[i] };
 
 		if (!start_worker(&worker))
 		{
@@ -99,7 +135,7 @@ jobs_start_waiting(void)
 			return i;
 		}
 	}
-	return n;
+	return due->n;
 }
 
 /* ---- at the end of the transaction ---- */
@@ -111,9 +147,12 @@ at_transaction_end(XactEvent event, void *arg)
 	bool started = true;
 
 	(void) arg;
-	if (event == XACT_EVENT_COMMIT)
+	if (event == XACT_EVENT_COMMIT && pgml_enabled())
 		for (const Queued *q = queued; q != NULL && started; q = q->next)
 			started = start_worker(&q->worker);
+	if (event == XACT_EVENT_COMMIT && queued != NULL && !pgml_enabled())
+		ereport(WARNING, (errcode(ERRCODE_WARNING),
+						  errmsg("the job stays queued: pgml_auto.enabled is off")));
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
 		queued = NULL;
 	if (!started)
@@ -176,8 +215,8 @@ static const char *const session_settings[] = {
 	"pgml_auto.max_threads",
 };
 
-static Jsonb *
-describe_session(void)
+Jsonb *
+jobs_describe_session(void)
 {
 	StringInfoData out;
 
@@ -193,7 +232,7 @@ describe_session(void)
 }
 
 void
-jobs_apply_session(const Jsonb *session)
+jobs_apply_session(const Jsonb *session, bool scheduled)
 {
 	for (size_t i = 0; i < lengthof(session_settings); i++)
 	{
@@ -202,6 +241,9 @@ jobs_apply_session(const Jsonb *session)
 		if (value != NULL)
 			SetConfigOption(session_settings[i], value, PGC_USERSET, PGC_S_SESSION);
 	}
+	/* The stored source has a path of its own; whoever has scheduled the training is not to set that of its owner. */
+	if (scheduled)
+		SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION);
 }
 
 #if PG_VERSION_NUM < 170000
@@ -228,33 +270,54 @@ may_connect(Oid role)
 #endif
 }
 
+void
+jobs_refuse_restricted(void)
+{
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("cannot queue a job within a security-restricted operation")));
+}
+
+/* 0A000 and 42501 for a role that no worker can be of. */
+static void
+check_worker_role(Oid role)
+{
+	char *name = GetUserNameFromId(role, false);
+
+#if PG_VERSION_NUM < 170000
+	if (!can_login(role))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("role \"%s\" cannot log in, so no worker can train as it", name),
+			 errhint(
+				 "PostgreSQL 17 and later can. ALTER ROLE %s LOGIN, or train in the foreground.",
+				 quote_identifier(name))));
+#endif
+	if (!may_connect(role))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("role \"%s\" may not connect to database \"%s\"", name,
+							   get_database_name(MyDatabaseId)),
+						errdetail("A worker connects as the role it trains for."),
+						errhint("GRANT CONNECT ON DATABASE %s TO %s, or train in the foreground.",
+								quote_identifier(get_database_name(MyDatabaseId)),
+								quote_identifier(name))));
+}
+
+void
+jobs_check_worker_role(const char *name)
+{
+	check_worker_role(get_role_oid(name, false));
+}
+
 /* 0A000 for what another session cannot read, or must not do; 42501 for what this role must not. */
 static void
 check_background(const TrainJob *training)
 {
 	PgmlSource source;
 
-	if (InSecurityRestrictedOperation())
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("cannot queue a job within a security-restricted operation")));
-#if PG_VERSION_NUM < 170000
-	if (!can_login(GetUserId()))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("role \"%s\" cannot log in, so no worker can train as it",
-							   GetUserNameFromId(GetUserId(), false)),
-						errhint("PostgreSQL 17 and later can. ALTER ROLE %s LOGIN, or train in "
-								"the foreground.",
-								quote_identifier(GetUserNameFromId(GetUserId(), false)))));
-#endif
-	if (!may_connect(GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\" may not connect to database \"%s\"",
-						GetUserNameFromId(GetUserId(), false), get_database_name(MyDatabaseId)),
-				 errdetail("A worker connects as the role it trains for."),
-				 errhint("GRANT CONNECT ON DATABASE %s TO %s, or train in the foreground.",
-						 quote_identifier(get_database_name(MyDatabaseId)),
-						 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+	jobs_refuse_restricted();
+	check_worker_role(GetUserId());
 	source = pgml_source_resolve(training->source);
 	if (OidIsValid(source.relid) && isTempNamespace(get_rel_namespace(source.relid)))
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -269,12 +332,12 @@ jobs_queue(const TrainJob *training, bool resume)
 	CatalogJob job = { .model = training->call.model,
 					   .data = training->call.data,
 					   .arguments = training->call.given,
-					   .session = describe_session(),
+					   .session = jobs_describe_session(),
 					   .resume = resume };
 	int64 job_id;
 
 	check_background(training);
-	job_id = catalog_insert_job(&job, pgml_max_queued_jobs());
+	job_id = catalog_insert_job(&job, pgml_max_queued_jobs(), pgml_max_queued_jobs_per_role());
 	start_at_commit(job_id);
 	return job_id;
 }
@@ -304,10 +367,7 @@ pgml_auto_cancel_job(PG_FUNCTION_ARGS)
 	if (strcmp(state, "queued") == 0 && catalog_cancel_queued(job_id))
 		PG_RETURN_BOOL(true);
 	/* It may have been started just now. */
-	state = catalog_job_state(job_id, &pid);
-	if (strcmp(state, "running") != 0 || !catalog_job_is_alive(job_id))
-		PG_RETURN_BOOL(false);
-	PG_RETURN_BOOL(BackendPidGetProc(pid) != NULL && kill(pid, SIGINT) == 0);
+	PG_RETURN_BOOL(signal_worker(job_id));
 }
 
 /* automl_wait(job bigint, timeout interval): the state in which the job ended, or is at the timeout. */
@@ -360,12 +420,94 @@ pgml_auto_job_is_alive(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(catalog_job_is_alive(PG_GETARG_INT64(0)));
 }
 
-/* automl_run_due(): start workers for jobs that wait; how many. */
+/* ---- looking for what is due ---- */
+
+/* Register a worker that looks; NULL when there is none to spare. */
+static BackgroundWorkerHandle *
+start_look(const LookWorker *look)
+{
+	BackgroundWorker worker = { .bgw_flags =
+									BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+								.bgw_start_time = BgWorkerStart_RecoveryFinished,
+								.bgw_restart_time = BGW_NEVER_RESTART,
+								.bgw_name = "pgml_auto look for due jobs",
+								.bgw_type = "pgml_auto look",
+								.bgw_library_name = "$libdir/pgml_auto",
+								.bgw_function_name = "pgml_auto_look_main",
+								.bgw_notify_pid = MyProcPid };
+	BackgroundWorkerHandle *handle = NULL;
+
+	StaticAssertStmt(sizeof(LookWorker) <= BGW_EXTRALEN, "what a look is told fits");
+	memcpy(worker.bgw_extra, look, sizeof(*look));
+	return RegisterDynamicBackgroundWorker(&worker, &handle) ? handle : NULL;
+}
+
+BackgroundWorkerHandle *
+jobs_start_look(Oid database)
+{
+	LookWorker look = { .database = database, .result = DSM_HANDLE_INVALID };
+
+	return start_look(&look);
+}
+
+/* Wait for the end of a look; 57P01 with the postmaster's. */
+static void
+wait_for_look(BackgroundWorkerHandle *handle)
+{
+	if (WaitForBackgroundWorkerShutdown(handle) != BGWH_STOPPED)
+		ereport(FATAL, (errcode(ERRCODE_ADMIN_SHUTDOWN),
+						errmsg("the server ended while jobs were looked for")));
+}
+
+/*
+ * automl_run_due(now): queue what is due and start workers for jobs that wait; how many.  A worker does it in transactions of its own:
+ * were it done here, a transaction kept open would keep rows of the queue from all others.
+ */
 Datum
 pgml_auto_run_due(PG_FUNCTION_ARGS)
 {
-	(void) fcinfo;
+	LookWorker look = { .database = MyDatabaseId, .now = DT_NOBEGIN };
+	BackgroundWorkerHandle *handle;
+	dsm_segment *segment;
+	LookResult *result;
+	int started;
+
 	PreventCommandIfReadOnly("automl_run_due()");
 	PreventCommandDuringRecovery("automl_run_due()");
-	PG_RETURN_INT32(jobs_start_waiting());
+	(void) catalog_extension();
+	if (!PG_ARGISNULL(0))
+	{
+		look.now = PG_GETARG_TIMESTAMPTZ(0);
+		if (!superuser() || TIMESTAMP_NOT_FINITE(look.now))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("only superusers may say what time it is, and it must be finite"),
+					 errhint("Leave now out.")));
+	}
+	if (!pgml_enabled())
+	{
+		ereport(NOTICE, (errmsg("nothing is started: pgml_auto.enabled is off")));
+		PG_RETURN_INT32(0);
+	}
+	segment = dsm_create(sizeof(LookResult), 0);
+	result = dsm_segment_address(segment);
+	memset(result, 0, sizeof(*result));
+	look.result = dsm_segment_handle(segment);
+	handle = start_look(&look);
+	if (handle == NULL)
+	{
+		dsm_detach(segment);
+		warn_no_worker();
+		PG_RETURN_INT32(0);
+	}
+	wait_for_look(handle);
+	started = result->done ? result->started : -1;
+	if (result->no_worker)
+		warn_no_worker();
+	dsm_detach(segment);
+	if (started < 0)
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg("the worker that looks for due jobs has failed"),
+						errhint("See the server's log.")));
+	PG_RETURN_INT32(started);
 }

@@ -10,6 +10,7 @@
 #include "pg/model_cache.h"
 #include "pg/scan.h"
 #include "pg/shared_images.h"
+#include "pg/wake.h"
 
 PG_MODULE_MAGIC;
 
@@ -23,5 +24,6 @@ _PG_init(void)
 	pgml_model_cache_init();
 	pgml_shared_images_init();
 	pgml_scan_init();
+	wake_init();
 	MarkGUCPrefixReserved("pgml_auto");
 }

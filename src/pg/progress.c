@@ -8,14 +8,18 @@
  *   0       magic, telling our layout from anybody else's
  *   1       start, a TimestampTz
  *   2       fraction done, in millionths
- *   3       unused
+ *   3       when it was seen last, a TimestampTz
  *   4-11    model, 64 bytes
- *   12-19   step, 64 bytes
+ *   12-17   step, 48 bytes
+ *   18      best score so far, the bits of a double
+ *   19      bytes of memory
  *
  * PostgreSQL clears the command when a transaction or subtransaction aborts, so errors need no handling here.  Another
  * command's progress (COPY (SELECT ... FROM automl_train(...)) TO ...) is left alone.
  */
 #include "postgres.h"
+
+#include <math.h>
 
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
@@ -41,28 +45,30 @@ enum
 	SLOT_MAGIC = 0,
 	SLOT_START = 1,
 	SLOT_FRACTION = 2,
+	SLOT_SEEN = 3,
 	SLOT_MODEL = 4,
 	SLOT_STEP = 12,
-	TEXT_SLOTS = 8,
-	TEXT_BYTES = TEXT_SLOTS * 8
+	SLOT_BEST = 18,
+	SLOT_MEMORY = 19,
+	MODEL_SLOTS = SLOT_STEP - SLOT_MODEL,
+	STEP_SLOTS = SLOT_BEST - SLOT_STEP,
+	MODEL_BYTES = MODEL_SLOTS * 8
 };
 
-StaticAssertDecl(SLOT_STEP + TEXT_SLOTS <= PGSTAT_NUM_PROGRESS_PARAM, "progress slots");
+StaticAssertDecl(SLOT_MEMORY < PGSTAT_NUM_PROGRESS_PARAM, "progress slots");
 
 PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_progress);
 
 /* The training shown last, for pgml_progress_resume(). */
-static char current_model[TEXT_BYTES];
+static char current_model[MODEL_BYTES];
 static TimestampTz current_start;
 
-/* Put a text into TEXT_SLOTS numbers, cut at a whole character. */
+/* Put a text into n numbers, cut at a whole character. */
 static void
-pack_text(int64 *slots, const char *text)
+pack_text(int64 *slots, int n, const char *text)
 {
-	char bytes[TEXT_BYTES] = { 0 };
-
-	memcpy(bytes, text, pg_mbcliplen(text, strlen(text), TEXT_BYTES - 1));
-	memcpy(slots, bytes, TEXT_BYTES);
+	memset(slots, 0, n * sizeof(int64));
+	memcpy(slots, text, pg_mbcliplen(text, strlen(text), n * sizeof(int64) - 1));
 }
 
 /* Write value into consecutive slots in one change, so that readers never see half of it. */
@@ -92,18 +98,20 @@ pgml_progress_resume(void)
 	if (MyBEEntry == NULL || (MyBEEntry->st_progress_command != PROGRESS_COMMAND_INVALID &&
 							  MyBEEntry->st_progress_command != PROGRESS_COMMAND_TRAINING))
 		return;
-	memcpy(slots + SLOT_MODEL, current_model, TEXT_BYTES);
+	memcpy(slots + SLOT_MODEL, current_model, MODEL_BYTES);
+	slots[SLOT_SEEN] = GetCurrentTimestamp();
 	pgstat_progress_start_command(PROGRESS_COMMAND_TRAINING, InvalidOid);
 	write_slots(0, SLOT_STEP, slots);
+	pgml_progress_measure(NAN, 0);
 }
 
 void
 pgml_progress_start(const char *model)
 {
-	int64 slots[TEXT_SLOTS];
+	int64 slots[MODEL_SLOTS];
 
-	pack_text(slots, model);
-	memcpy(current_model, slots, TEXT_BYTES);
+	pack_text(slots, MODEL_SLOTS, model);
+	memcpy(current_model, slots, MODEL_BYTES);
 	current_start = GetCurrentTimestamp();
 	pgml_progress_resume();
 }
@@ -111,14 +119,27 @@ pgml_progress_start(const char *model)
 void
 pgml_progress_report(double fraction, const char *step)
 {
-	int64 slots[TEXT_SLOTS];
+	int64 slots[STEP_SLOTS];
 	int64 millionths = (int64) (Min(Max(fraction, 0.0), 1.0) * 1e6);
 
 	if (!pgml_progress_active())
 		return;
-	pack_text(slots, step);
+	pack_text(slots, STEP_SLOTS, step);
 	write_slots(SLOT_FRACTION, 1, &millionths);
-	write_slots(SLOT_STEP, TEXT_SLOTS, slots);
+	write_slots(SLOT_STEP, STEP_SLOTS, slots);
+}
+
+void
+pgml_progress_measure(double best_score, int64 memory_bytes)
+{
+	int64 measures[2] = { 0, memory_bytes };
+	int64 seen = GetCurrentTimestamp();
+
+	if (!pgml_progress_active())
+		return;
+	memcpy(&measures[0], &best_score, sizeof(best_score));
+	write_slots(SLOT_SEEN, 1, &seen);
+	write_slots(SLOT_BEST, 2, measures);
 }
 
 void
@@ -128,14 +149,14 @@ pgml_progress_end(void)
 		pgstat_progress_end_command();
 }
 
-/* The text in TEXT_SLOTS numbers as a datum. */
+/* The text in n numbers, at most MODEL_SLOTS, as a datum. */
 static Datum
-unpack_text(const int64 *slots)
+unpack_text(const int64 *slots, int n)
 {
-	char bytes[TEXT_BYTES];
+	char bytes[MODEL_BYTES];
 
-	memcpy(bytes, slots, TEXT_BYTES);
-	bytes[TEXT_BYTES - 1] = '\0';
+	memcpy(bytes, slots, n * sizeof(int64));
+	bytes[n * sizeof(int64) - 1] = '\0';
 	return CStringGetTextDatum(text_clip(bytes)); /* other databases have other encodings */
 }
 
@@ -146,20 +167,26 @@ put_training(ReturnSetInfo *rsinfo, const PgBackendStatus *entry)
 	const int64 *slots = entry->st_progress_param;
 	char *database = get_database_name(entry->st_databaseid);
 	char *user = GetUserNameFromId(entry->st_userid, true);
-	Datum values[8];
-	bool nulls[8] = { false };
+	double best;
+	Datum values[11];
+	bool nulls[11] = { false };
 
 	values[0] = Int32GetDatum(entry->st_procpid);
 	nulls[1] = database == NULL;
 	values[1] = database != NULL ? CStringGetTextDatum(database) : (Datum) 0;
 	nulls[2] = user == NULL;
 	values[2] = user != NULL ? CStringGetTextDatum(user) : (Datum) 0;
-	values[3] = unpack_text(slots + SLOT_MODEL);
+	values[3] = unpack_text(slots + SLOT_MODEL, MODEL_SLOTS);
 	values[4] = TimestampTzGetDatum(slots[SLOT_START]);
 	values[5] =
 		Float8GetDatum((double) (GetCurrentTimestamp() - slots[SLOT_START]) / USECS_PER_SEC);
 	values[6] = Float8GetDatum((double) slots[SLOT_FRACTION] / 1e4);
-	values[7] = unpack_text(slots + SLOT_STEP);
+	values[7] = unpack_text(slots + SLOT_STEP, STEP_SLOTS);
+	memcpy(&best, &slots[SLOT_BEST], sizeof(best));
+	nulls[8] = isnan(best);
+	values[8] = Float8GetDatum(best);
+	values[9] = Int64GetDatum(slots[SLOT_MEMORY]);
+	values[10] = TimestampTzGetDatum(slots[SLOT_SEEN]);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 

@@ -12,6 +12,9 @@ extern void pgml_progress_start(const char *model);
 /* fraction in [0, 1], step in a few words. Does nothing when no training is shown. */
 extern void pgml_progress_report(double fraction, const char *step);
 
+/* The best score so far (NaN: none) and the bytes it holds, and that it is alive now. */
+extern void pgml_progress_measure(double best_score, int64 memory_bytes);
+
 /* Whether a training is shown; and show it again after an error caught inside it has taken it away. */
 extern bool pgml_progress_active(void);
 extern void pgml_progress_resume(void);

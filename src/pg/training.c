@@ -219,7 +219,7 @@ check_stored_source(const TrainJob *job)
 
 /*
  * A stored query is the owner's SQL: nobody else may come to run it with their own rights, so it is read as
- * the owner, restricted.  Explicit data is read as the caller.
+ * the owner, restricted; so are the owner's own scheduled trainings.  Explicit data is read as the caller.
  */
 static void
 become_source_owner(const TrainJob *job)
@@ -231,7 +231,7 @@ become_source_owner(const TrainJob *job)
 		return;
 	Oid owner = get_role_oid(job->model->owner, true);
 	GetUserIdAndSecContext(&user, &sec_context);
-	if (user == owner)
+	if (user == owner && !job->scheduled)
 		return;
 	if (!OidIsValid(owner))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -239,9 +239,10 @@ become_source_owner(const TrainJob *job)
 							   job->model->owner, job->model->name),
 						errhint("Say what to train on: automl_train(%s, 'table').",
 								quote_literal_cstr(job->model->name))));
-	ereport(NOTICE,
-			(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
-			 errmsg("reading the stored source as \"%s\", the model's owner", job->model->owner)));
+	if (user != owner)
+		ereport(NOTICE, (errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+						 errmsg("reading the stored source as \"%s\", the model's owner",
+								job->model->owner)));
 	SetUserIdAndSecContext(owner, sec_context | SECURITY_LOCAL_USERID_CHANGE |
 									  SECURITY_RESTRICTED_OPERATION);
 }
@@ -271,8 +272,8 @@ read_data(TrainJob *job)
 
 	GetUserIdAndSecContext(&user, &sec_context);
 	become_source_owner(job);
-	bool as_owner = GetUserId() != user;
-	bool for_other = as_owner && !has_privs_of_role(user, GetUserId());
+	bool as_owner = GetUserId() != user || (job->scheduled && job->stored_source);
+	bool for_other = job->for_other || (as_owner && !has_privs_of_role(user, GetUserId()));
 	if (job->stored_source)
 		(void) set_config_option("search_path",
 								 as_owner ? pgml_source_temporary_last(job->search_path) :
@@ -462,20 +463,22 @@ gate_closed(const TrainJob *job, const CatalogVersion *deployed)
 	return NULL;
 }
 
-/* Deploy the new version if it may be; says so unless it is the first. */
+/* Deploy the new version if it may be; says so unless it is the first.  The reason is kept. */
 static bool
-gate(const TrainJob *job, const CatalogVersion *version)
+gate(TrainJob *job, const CatalogVersion *version)
 {
 	const PgmlTrainResult *r = &job->result;
 	CatalogVersion deployed;
 
 	if (!catalog_deployed(version->model_id, true, &deployed))
 	{
+		job->gate_reason = job->model == NULL ? "first version" : "nothing was deployed";
 		catalog_deploy(job->call.model, version->model_id, version->version_id, version->version,
-					   job->model == NULL ? "first version" : "nothing was deployed");
+					   job->gate_reason);
 		return true;
 	}
 	const char *reason = gate_closed(job, &deployed);
+	job->gate_reason = reason;
 	if (reason != NULL)
 	{
 		char *deploy = psprintf("SELECT automl_deploy(%s, %d)", quote_literal_cstr(job->call.model),
@@ -493,6 +496,7 @@ gate(const TrainJob *job, const CatalogVersion *version)
 	}
 	reason = psprintf("%s %.6g on the test rows, version %d had %.6g", r->metric->name,
 					  r->score.value, deployed.version, r->champion_score);
+	job->gate_reason = reason;
 	ereport(NOTICE, (errcode(ERRCODE_SUCCESSFUL_COMPLETION),
 					 errmsg("version %d is deployed: %s", version->version, reason)));
 	catalog_deploy(job->call.model, version->model_id, version->version_id, version->version,

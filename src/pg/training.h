@@ -18,6 +18,8 @@ typedef struct TrainJob
 	TrainCall call;
 	double started;
 	CatalogModel *model; /* NULL: the model is new */
+	bool scheduled; /* nobody is there to answer for what reading the source runs: restricted */
+	bool for_other; /* and somebody who may not act as the owner has scheduled it */
 	bool stored_source;
 	char *source;
 	char *search_path;
@@ -32,6 +34,7 @@ typedef struct TrainJob
 	PgmlArena *arena;
 	PgmlTable *table;
 	PgmlTrainResult result;
+	const char *gate_reason; /* why the version was deployed or not */
 	MemoryContextCallback free_core;
 } TrainJob;
 
@@ -50,7 +53,7 @@ extern void training_read(TrainJob *job);
 /* Train, in the driver thread; NOTICEs and WARNINGs of the core are sent. */
 extern void training_compute(TrainJob *job);
 
-/* Store the version, and deploy it if it may be: *deployed. */
+/* Store the version, and deploy it if it may be: *deployed, and why (gate_reason). */
 extern CatalogVersion training_store(TrainJob *job, bool *deployed);
 
 #endif

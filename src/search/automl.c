@@ -240,6 +240,8 @@ try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params)
 	if (learner == &pgml_learner_gradient_boosting && model.trial->fit_wall > s->longest)
 		s->longest = model.trial->fit_wall;
 	keep_best(s, &model);
+	if (t->best != NULL)
+		pgml_progress_best(t->env, t->best->validation_score);
 	return PGML_OK;
 }
 

@@ -17,32 +17,24 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
-#include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
 
 #include "pg/catalog_jobs.h"
+#include "pg/driver.h"
 #include "pg/guc.h"
 #include "pg/jobs.h"
 #include "pg/progress.h"
+#include "pg/wake.h"
+#include "worker/worker.h"
 
 PGDLLEXPORT void pgml_auto_job_main(Datum arg) __attribute__((noreturn));
 
-/*
- * What the role has set for its transactions is not for those that keep the queue: a job of a role whose transactions are read only
- * by default could be neither claimed nor ended.
- */
-static void
-override_role_settings(void)
-{
-	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_deferrable", "off", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
-	/* Who queued the job was this role, and not the one it becomes when it logs in. */
-	SetConfigOption("role", "none", PGC_SUSET, PGC_S_OVERRIDE);
-}
+static volatile sig_atomic_t out_of_time = false;
+static bool has_slot = false;
 
 /* The job has ended: to be cancelled once more must not keep that from being written down, nor the next job from starting. */
 static void
@@ -50,30 +42,6 @@ ignore_cancel(void)
 {
 	pqsignal(SIGINT, SIG_IGN);
 	QueryCancelPending = false;
-}
-
-/* Begin a transaction, in which context stays the current one. */
-static void
-begin(MemoryContext context)
-{
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	MemoryContextSwitchTo(context);
-}
-
-static void
-commit(MemoryContext context)
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	pgstat_report_stat(true);
-	MemoryContextSwitchTo(context);
 }
 
 /* A slot of those that may run at once; 0 when all are taken. */
@@ -84,6 +52,27 @@ take_slot(void)
 		if (catalog_lock_slot(slot))
 			return slot;
 	return 0;
+}
+
+/* The run has taken as long as it may: stop like a cancel does. */
+static void
+stop_in_time(void)
+{
+	out_of_time = true;
+	kill(MyProcPid, SIGINT);
+}
+
+/* While the training computes: 57014 when background work is turned off. */
+static void
+look_at_settings(void)
+{
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	if (!pgml_enabled())
+		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("pgml_auto.enabled was turned off"),
+						errhint("Train again when it is on.")));
 }
 
 /* 42704 when the role was dropped meanwhile. */
@@ -105,22 +94,27 @@ train(const CatalogJob *job, MemoryContext context)
 	CatalogJobEnd end = { .state = "succeeded" };
 	bool deployed;
 
-	begin(context);
-	jobs_apply_session(job->session);
+	worker_begin(context);
+	jobs_apply_session(job->session, job->scheduled);
 	catalog_hold_name(job->model);
 	training = training_create(&call);
+	training->scheduled = job->scheduled;
+	training->for_other = job->restricted;
 	training_check(training, true);
 	training_read(training);
-	commit(context);
+	worker_commit(context);
 
+	pgml_driver_on_wait(look_at_settings);
 	training_compute(training);
 
-	begin(context);
+	worker_begin(context);
 	check_role(job);
 	version = training_store(training, &deployed);
 	end.version = version.version;
+	end.deployed = deployed;
+	end.reason = training->gate_reason;
 	catalog_end_job(job->job_id, &end);
-	commit(context);
+	worker_commit(context);
 }
 
 /* Write down why the job did not succeed. */
@@ -134,9 +128,15 @@ record_failure(int64 job_id, const ErrorData *error, MemoryContext context)
 						  .detail = error->detail,
 						  .hint = error->hint };
 
-	begin(context);
+	if (out_of_time && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	{
+		end.state = "failed";
+		end.message = "the run took longer than its time_limit";
+		end.hint = "Raise time_limit, or train within a shorter time_budget.";
+	}
+	worker_begin(context);
 	catalog_end_job(job_id, &end);
-	commit(context);
+	worker_commit(context);
 }
 
 /* Do the job; an error ends the job, not the worker. */
@@ -146,6 +146,9 @@ run(const CatalogJob *job, MemoryContext context)
 	PG_TRY();
 	{
 		pgstat_report_activity(STATE_RUNNING, psprintf("training of model \"%s\"", job->model));
+		if (job->time_limit_ms > 0)
+			enable_timeout_after(RegisterTimeout(USER_TIMEOUT, stop_in_time),
+								 (int) Min(job->time_limit_ms, PG_INT32_MAX));
 		train(job, context);
 	}
 	PG_CATCH();
@@ -164,6 +167,7 @@ run(const CatalogJob *job, MemoryContext context)
 		record_failure(job->job_id, error, context);
 	}
 	PG_END_TRY();
+	disable_all_timeouts(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
@@ -173,10 +177,25 @@ claim(int64 job_id, MemoryContext context, CatalogJob *job)
 {
 	bool claimed;
 
-	begin(context);
+	worker_begin(context);
 	claimed = catalog_claim_job(job_id, job);
-	commit(context);
+	worker_commit(context);
 	return claimed;
+}
+
+/*
+ * Terminated, the worker cannot look for what comes next: another one does.  Not after a worker that could not even begin, or there
+ * would be no end to that.
+ */
+static void
+leave_look(int code, Datum database)
+{
+	if (code == 0 || !has_slot || !pgml_enabled())
+		return;
+	if (wake_has_launcher())
+		wake_send(DatumGetObjectId(database), DT_NOBEGIN, false);
+	else
+		(void) jobs_start_look(DatumGetObjectId(database));
 }
 
 /* Entry point, see start_worker() in pg/jobs.c. */
@@ -190,32 +209,24 @@ pgml_auto_job_main(Datum arg)
 
 	(void) arg;
 	memcpy(&self, MyBgworkerEntry->bgw_extra, sizeof(self));
-	pqsignal(SIGTERM, die);
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	BackgroundWorkerUnblockSignals();
-#ifdef BGWORKER_BYPASS_ROLELOGINCHECK
-	BackgroundWorkerInitializeConnectionByOid(self.database, self.role,
-											  BGWORKER_BYPASS_ROLELOGINCHECK);
-#else
-	BackgroundWorkerInitializeConnectionByOid(self.database, self.role, 0);
-#endif
-	override_role_settings();
+	/* Called after what connecting will register, so that this worker's locks are given back by then. */
+	before_shmem_exit(leave_look, ObjectIdGetDatum(self.database));
+	worker_connect(self.database, self.role);
 	context = AllocSetContextCreate(TopMemoryContext, "pgml_auto job", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 
-	begin(context);
-	slot = take_slot();
-	commit(context);
+	worker_begin(context);
+	slot = pgml_enabled() ? take_slot() : 0;
+	worker_commit(context);
 	if (slot == 0)
 		proc_exit(0); /* whoever has one starts this job when done */
+	has_slot = true;
 	if (claim(self.job_id, context, &job))
 		run(&job, context);
 	ignore_cancel();
-	begin(context);
+	worker_begin(context);
 	catalog_unlock_slot(slot);
-	commit(context);
-	begin(context);
-	(void) jobs_start_waiting();
-	commit(context);
+	worker_commit(context);
+	(void) worker_look(GetCurrentTimestamp(), context);
 	proc_exit(0);
 }

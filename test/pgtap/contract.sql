@@ -30,7 +30,14 @@ SELECT set_eq(
     || 'algorithm text, trials integer, rows bigint, features integer, seconds double precision, job bigint)',
     'automl_cancel(job bigint) boolean',
     'automl_wait(job bigint, timeout interval DEFAULT NULL::interval) text',
-    'automl_run_due() integer',
+    'automl_run_due(now timestamp with time zone DEFAULT NULL::timestamp with time zone) integer',
+    'automl_schedule(model text, schedule text DEFAULT NULL::text, time_zone text DEFAULT NULL::text, misfire text DEFAULT NULL::text, '
+    || 'overlap text DEFAULT NULL::text, grace interval DEFAULT NULL::interval, max_retries integer DEFAULT NULL::integer, '
+    || 'retry_delay interval DEFAULT NULL::interval, time_limit interval DEFAULT NULL::interval, '
+    || 'start_at timestamp with time zone DEFAULT NULL::timestamp with time zone, active boolean DEFAULT true) timestamp with time zone',
+    'automl_unschedule(model text) boolean',
+    'automl_next_runs(schedule text, time_zone text DEFAULT NULL::text, n integer DEFAULT 5, after timestamp with time zone DEFAULT '
+    || 'NULL::timestamp with time zone, start_at timestamp with time zone DEFAULT NULL::timestamp with time zone) SETOF timestamp with time zone',
     'automl_deploy(model text, version integer DEFAULT NULL::integer) integer',
     'automl_rollback(model text) integer',
     'automl_drop(model text) void',
@@ -82,7 +89,8 @@ SELECT set_eq(
     || 'probability double precision, probabilities jsonb)',
     'automl_predict_view(model text, data text, view text) regclass',
     'pgml_auto_progress() TABLE(pid integer, database text, username text, model text, started_at timestamp with time zone, '
-    || 'seconds double precision, percent double precision, step text)'],
+    || 'seconds double precision, percent double precision, step text, best_score double precision, memory_bytes bigint, '
+    || 'seen_at timestamp with time zone)'],
     'the functions in the target schema, their arguments and results');
 
 SELECT set_eq(
@@ -105,7 +113,7 @@ SELECT set_eq(
           'automl_revoke volatile unsafe', 'automl_predict_view volatile unsafe', 'pgml_auto_progress volatile restricted strict', 'predict_support volatile unsafe strict',
           'has_role stable safe strict', 'higher_is_better immutable safe strict', 'settings_text immutable safe strict',
           'shared_image_slots volatile safe strict', 'learner_settings stable safe strict',
-          'automl_cancel volatile unsafe', 'automl_wait volatile unsafe', 'automl_run_due volatile unsafe',
+          'automl_cancel volatile unsafe', 'automl_wait volatile unsafe', 'automl_run_due volatile unsafe', 'automl_schedule volatile unsafe', 'automl_unschedule volatile unsafe', 'automl_next_runs stable safe',
           'job_is_alive volatile restricted strict'],
     'volatility, parallel safety and strictness');
 
@@ -127,7 +135,7 @@ SELECT ok((predict(NULL, '{}'::jsonb), predict('no such model', NULL::jsonb), pr
 
 SELECT set_eq(
     $$SELECT relname::text FROM relations WHERE relkind = 'r'$$,
-    ARRAY['models', 'versions', 'trials', 'metrics', 'image_chunks', 'deployed', 'deployments', 'grants', 'audit', 'job_queue'],
+    ARRAY['models', 'versions', 'trials', 'metrics', 'image_chunks', 'deployed', 'deployments', 'grants', 'audit', 'job_queue', 'schedules', 'schedule_state'],
     'the tables');
 SELECT is_empty(
     $$SELECT relname, acl.privilege_type FROM relations, aclexplode(coalesce(relacl, acldefault('r', relowner))) AS acl
@@ -139,7 +147,7 @@ SELECT is_empty(
 SELECT set_eq(
     $$SELECT relname::text FROM relations, aclexplode(relacl) AS acl
       WHERE relkind = 'v' AND acl.grantee = 0 AND acl.privilege_type = 'SELECT'$$,
-    ARRAY['model', 'version', 'trial', 'leaderboard', 'metric', 'deployment', 'model_grant', 'audit_log', 'progress', 'shared_images', 'learners', 'jobs'],
+    ARRAY['model', 'version', 'trial', 'leaderboard', 'metric', 'deployment', 'model_grant', 'audit_log', 'progress', 'shared_images', 'learners', 'jobs', 'schedule', 'schedule_run', 'next_run'],
     'everybody may read the views');
 SELECT is_empty(
     $$SELECT relname, acl.privilege_type FROM relations, aclexplode(coalesce(relacl, acldefault('r', relowner))) AS acl
@@ -155,8 +163,8 @@ SELECT is_empty(
     'no view shows images');
 SELECT is_empty(
     $$SELECT relname FROM relations, pg_extension e
-      WHERE extname = 'pgml_auto' AND relkind IN ('r', 'S') AND NOT relations.oid = ANY (e.extconfig) AND relname NOT LIKE 'job\_queue%'$$,
-    'all tables and sequences but those of jobs are dumped');
+      WHERE extname = 'pgml_auto' AND relkind IN ('r', 'S') AND NOT relations.oid = ANY (e.extconfig) AND relname NOT LIKE 'job\_queue%' AND relname <> 'schedule_state'$$,
+    'all tables and sequences but those of what jobs and schedules do are dumped');
 
 SELECT columns_are('pgml_auto', 'model', ARRAY['name', 'owner', 'task', 'target', 'metric', 'deployed', 'score', 'score_low',
     'score_high', 'algorithm', 'versions', 'last_trained']);
@@ -171,9 +179,15 @@ SELECT columns_are('pgml_auto', 'metric', ARRAY['model', 'version', 'deployed', 
 SELECT columns_are('pgml_auto', 'deployment', ARRAY['model', 'version', 'deployed_at', 'deployed_until', 'deployed_by', 'reason']);
 SELECT columns_are('pgml_auto', 'model_grant', ARRAY['model', 'grantee', 'privilege', 'granted_by', 'granted_at']);
 SELECT columns_are('pgml_auto', 'audit_log', ARRAY['at', 'actor', 'session', 'action', 'model', 'version', 'details']);
-SELECT columns_are('pgml_auto', 'progress', ARRAY['pid', 'database', 'username', 'model', 'started_at', 'seconds', 'percent', 'step']);
-SELECT columns_are('pgml_auto', 'jobs', ARRAY['job', 'model', 'role', 'state', 'percent', 'step', 'time_left', 'queued_at', 'started_at',
-    'ended_at', 'pid', 'attempts', 'resume', 'version', 'sqlstate', 'error', 'detail', 'hint']);
+SELECT columns_are('pgml_auto', 'progress', ARRAY['pid', 'database', 'username', 'model', 'started_at', 'seconds', 'percent', 'step', 'best_score',
+    'memory_bytes', 'seen_at']);
+SELECT columns_are('pgml_auto', 'jobs', ARRAY['job', 'model', 'role', 'state', 'percent', 'step', 'time_left', 'best_score', 'memory_bytes',
+    'seen_at', 'queued_at', 'started_at', 'ended_at', 'pid', 'attempts', 'resume', 'version', 'deployed', 'reason', 'sqlstate', 'error', 'detail', 'hint', 'slot_at']);
+SELECT columns_are('pgml_auto', 'schedule', ARRAY['model', 'schedule', 'time_zone', 'state', 'next_run', 'failures', 'reason', 'misfire', 'overlap', 'grace',
+    'max_retries', 'retry_delay', 'time_limit', 'start_at', 'scheduled_by', 'scheduled_at']);
+SELECT columns_are('pgml_auto', 'schedule_run', ARRAY['model', 'slot_at', 'retry', 'state', 'job', 'queued_at', 'not_before', 'started_at', 'ended_at',
+    'version', 'deployed', 'reason', 'sqlstate', 'error', 'detail', 'hint']);
+SELECT columns_are('pgml_auto', 'next_run', ARRAY['model', 'run', 'run_at', 'local_time', 'time_zone']);
 SELECT columns_are('pgml_auto', 'learners', ARRAY['algorithm', 'summary', 'by_default', 'setting', 'type', 'default_value', 'min', 'max', 'choices',
     'meaning', 'other_names']);
 SELECT columns_are('pgml_auto', 'shared_images', ARRAY['database', 'model', 'version', 'image_bytes', 'sessions', 'loading', 'prepared_bytes']);
@@ -186,7 +200,8 @@ SELECT is_empty($$SELECT relname FROM relations WHERE relkind IN ('r', 'v') AND 
                 'every table and view has a comment');
 SELECT isnt(obj_description('pgml_auto'::regnamespace, 'pg_namespace'), NULL, 'the schema has a comment');
 SELECT set_eq($$SELECT name FROM pg_settings WHERE name LIKE 'pgml\_auto.%'$$,
-              ARRAY['pgml_auto.block_scoring', 'pgml_auto.max_jobs', 'pgml_auto.max_memory', 'pgml_auto.max_queued_jobs', 'pgml_auto.max_threads', 'pgml_auto.model_cache_size',
+              ARRAY['pgml_auto.block_scoring', 'pgml_auto.enabled', 'pgml_auto.job_retention', 'pgml_auto.max_jobs', 'pgml_auto.max_memory', 'pgml_auto.max_queued_jobs',
+                    'pgml_auto.max_queued_jobs_per_role', 'pgml_auto.max_threads', 'pgml_auto.model_cache_size',
                     'pgml_auto.shared_cache_size'], 'the settings');
 SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'pgml\_auto.%' AND coalesce(short_desc, '') = ''$$,
                 'every setting says what it is');

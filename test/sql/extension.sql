@@ -36,7 +36,7 @@ SELECT c.relname
 FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
 JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
 WHERE e.extname = 'pgml_auto' AND c.relkind IN ('r', 'S') AND NOT c.oid = ANY (e.extconfig)
-  AND c.relname NOT LIKE 'job\_queue%';
+  AND c.relname NOT LIKE 'job\_queue%' AND c.relname <> 'schedule_state';
 SELECT count(*) FROM pg_extension e, unnest(e.extconfig) WHERE e.extname = 'pgml_auto';
 
 -- Every object of the extension has a comment; nobody but the owner may touch tables.
