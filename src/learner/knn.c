@@ -523,7 +523,6 @@ const PgmlLearner pgml_learner_knn = {
 	.tasks = PGML_TASK_ANY,
 	.params = knn_params,
 	.n_params = N_PARAMS,
-	.only_when_named = true,
 	.memory = knn_memory,
 	.fit = knn_fit,
 	.verify = pgml_knn_verify,

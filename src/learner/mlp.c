@@ -369,7 +369,6 @@ const PgmlLearner pgml_learner_mlp = {
 	.needs_blas = true,
 	.params = pgml_mlp_params,
 	.n_params = PGML_MLP_N_PARAMS,
-	.only_when_named = true,
 	.memory = memory,
 	.fit = fit,
 	.verify = pgml_mlp_verify,

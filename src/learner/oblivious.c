@@ -554,7 +554,6 @@ const PgmlLearner pgml_learner_oblivious_boosting = {
 	.needs_blas = false,
 	.params = params_table,
 	.n_params = N_PARAMS,
-	.only_when_named = true,
 	.memory = memory,
 	.fit = fit,
 	.verify = pgml_obl_verify,

@@ -384,7 +384,6 @@ const PgmlLearner pgml_learner_svm = {
 	.needs_blas = true,
 	.params = pgml_svm_params,
 	.n_params = PGML_SVM_PARAMS,
-	.only_when_named = true,
 	.memory = pgml_svm_memory,
 	.fit = svm_fit,
 	.verify = pgml_svm_verify,

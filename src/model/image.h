@@ -23,7 +23,7 @@
 #include "prep/recipe.h"
 
 #define PGML_IMAGE_VERSION 1
-#define PGML_MAX_MEMBERS   64
+#define PGML_MAX_MEMBERS   128
 
 /* One fitted learner of the ensemble; predictions are averaged with the weights (which add up to 1). */
 typedef struct PgmlMember

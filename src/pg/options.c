@@ -470,6 +470,32 @@ option_bool(const char *key, const JsonbValue *value)
 	return value->val.boolean;
 }
 
+/* Is the mode `fast`? */
+static bool
+option_fast(const JsonbValue *value)
+{
+	const char *mode = value->type == jbvString ? json_value_text(value) : "";
+
+	if (strcmp(mode, "best") != 0 && strcmp(mode, "fast") != 0)
+		bad_argument("options: \"mode\" must be \"best\" or \"fast\"",
+					 "best: as accurate as it gets; fast: few models, each fitted to all training "
+					 "rows, for predictions that must be fast.");
+	return strcmp(mode, "fast") == 0;
+}
+
+/* Microseconds that a prediction may take. */
+static double
+option_microseconds(const char *key, const JsonbValue *value)
+{
+	double number = value->type == jbvNumeric ? json_value_number(value) : NAN;
+
+	if (!(number > 0))
+		bad_argument(psprintf("options: \"%s\" must be a number above 0", key),
+					 "Microseconds per row of one core, for example options => "
+					 "'{\"max_predict_us\": 10}'.");
+	return number;
+}
+
 /* A list of column names. */
 static const char **
 option_list(const char *key, JsonbValue *value, int *n)
@@ -495,16 +521,21 @@ read_options(const Jsonb *settings, PgmlTrainOptions *options)
 		if (strcmp(key, "folds") == 0)
 			options->folds = option_int(key, &value, 1, 10);
 		else if (strcmp(key, "ensemble") == 0)
-			options->ensemble = option_int(key, &value, 1, 4);
+			options->ensemble = option_int(key, &value, 1, PGML_MAX_ENSEMBLE);
 		else if (strcmp(key, "max_levels") == 0)
 			options->max_levels = option_int(key, &value, 2, 10000);
 		else if (strcmp(key, "refit") == 0)
 			options->no_refit = !option_bool(key, &value);
 		else if (strcmp(key, "keep") == 0)
 			options->keep = option_list(key, &value, &options->n_keep);
+		else if (strcmp(key, "mode") == 0)
+			options->fast = option_fast(&value);
+		else if (strcmp(key, "max_predict_us") == 0)
+			options->max_predict_us = option_microseconds(key, &value);
 		else
-			bad_argument(psprintf("unrecognized key \"%s\" in options", key),
-						 "Known keys: ensemble, folds, keep, max_levels, refit.");
+			bad_argument(
+				psprintf("unrecognized key \"%s\" in options", key),
+				"Known keys: ensemble, folds, keep, max_levels, max_predict_us, mode, refit.");
 	}
 }
 

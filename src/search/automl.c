@@ -11,14 +11,15 @@
 /* Share of the time budget kept back for refitting and scoring. */
 #define RESERVED_SHARE 0.1
 
-/* Share of the time that a learner other than boosting may take. */
-#define OTHERS_SHARE 0.15
-
 /*
- * Another trial begins when there is this share of the time that the longest one took: others are shorter, and what the
- * deadline ends is a model, too.
+ * Another trial begins when there is this share of the time that the last one of its learner took, as what the deadline ends is a model, too; and
+ * this share of the time budget.
  */
 #define WORTH_BEGINNING 0.5
+#define LEAST_SHARE     0.01
+
+/* Share of the memory that is left which the models kept for the ensemble may take. */
+#define KEPT_SHARE 0.5
 
 /* What the end of a training may take beyond the deadline: of the time budget, and in any case. */
 #define GRACE_SHARE   0.05
@@ -87,18 +88,15 @@ typedef struct Search
 	TrialModel baseline;
 	TrialModel best[PGML_MAX_CANDIDATES + 1]; /* and one that has just come */
 	int n_best;
-	int tried;      /* trials after the baseline */
-	double longest; /* wall seconds of the longest boosting trial */
+	int tried; /* trials after the baseline */
 } Search;
 
-/* How many trials' models are kept. With one validation part only the best is: it is refitted. */
+/* How many trials' models are kept. */
 static int
 wanted_models(const Training *t)
 {
 	int wanted = t->options->ensemble > 0 ? t->options->ensemble : PGML_MAX_CANDIDATES;
 
-	if (t->folds == 1)
-		return 1;
 	return wanted < PGML_MAX_CANDIDATES ? wanted : PGML_MAX_CANDIDATES;
 }
 
@@ -118,13 +116,35 @@ choose_victim(const Search *s)
 	return s->n_best - 1;
 }
 
-/* Put a model in its place among the best; the one too many is freed. */
+/* Bytes of the payloads kept. */
+static int64_t
+kept_bytes(const Search *s)
+{
+	int64_t bytes = 0;
+
+	for (int m = 0; m < s->n_best; m++)
+		bytes += training_model_bytes(&s->best[m]);
+	return bytes;
+}
+
+/* Are more models kept than may be, or more than leaves memory for other trials? */
+static bool
+keeps_too_much(const Search *s)
+{
+	int64_t left = pgml_budget_left(s->t->env->budget);
+	double kept = (double) kept_bytes(s);
+
+	if (s->n_best > wanted_models(s->t))
+		return true;
+	return s->n_best > 1 && left != INT64_MAX && kept > KEPT_SHARE * ((double) left + kept);
+}
+
+/* Put a model in its place among the best; those too many are freed. */
 static void
 keep_best(Search *s, TrialModel *model)
 {
 	const PgmlMetric *metric = s->t->result->metric;
 	int place = s->n_best;
-	int victim;
 
 	if ((model->trial->status != PGML_TRIAL_OK && model->trial->status != PGML_TRIAL_TIMEOUT) ||
 		isnan(model->trial->validation_score))
@@ -138,9 +158,10 @@ keep_best(Search *s, TrialModel *model)
 	memmove(&s->best[place + 1], &s->best[place], (s->n_best - place) * sizeof(TrialModel));
 	s->best[place] = *model;
 	s->n_best++;
-	if (s->n_best > wanted_models(s->t))
+	while (keeps_too_much(s))
 	{
-		victim = choose_victim(s);
+		int victim = choose_victim(s);
+
 		training_free_model(&s->best[victim]);
 		s->n_best--;
 		memmove(&s->best[victim], &s->best[victim + 1], (s->n_best - victim) * sizeof(TrialModel));
@@ -162,17 +183,6 @@ record_skipped(Training *t, const PgmlLearner *learner, const PgmlParams *params
 	snprintf(trial->error, sizeof(trial->error), "%s", why);
 }
 
-/* Bytes of the payloads kept. */
-static int64_t
-kept_bytes(const Search *s)
-{
-	int64_t bytes = 0;
-
-	for (int m = 0; m < s->n_best; m++)
-		bytes += training_model_bytes(&s->best[m]);
-	return bytes;
-}
-
 /* Seconds that the search may still take: the end needs its own, as the best model is now. */
 static double
 search_seconds(const Search *s)
@@ -184,31 +194,56 @@ search_seconds(const Search *s)
 	return training_seconds_left(t) - fmax(reserved, end);
 }
 
-/* What the best setting takes in the end, as a share of its trial: one part is followed by a refit. */
+/*
+ * What a setting takes in the end, as a share of its trial: a refit on all rows is waited for when the newest ones validated or one model is
+ * wanted.  Where one part validates because time is short, models are refitted when there is time left after all.
+ */
 static double
 refit_cost(const Training *t)
 {
-	return t->folds == 1 && !t->options->no_refit ? PGML_REFIT_COST : 0;
+	if (t->folds > 1)
+		return t->options->fast ? PGML_REFIT_COST / t->folds : 0;
+	return (t->time || t->options->folds == 1 || t->options->fast) && !t->options->no_refit ?
+			   PGML_REFIT_COST :
+			   0;
 }
 
-/* The share of the search's time that a trial of the learner may take. */
+/* Seconds that the last trial of the learner took; 0 when there was none. */
 static double
-share_of(const Training *t, const PgmlLearner *learner)
+last_seconds(const Training *t, const PgmlLearner *learner)
 {
-	double share = 1 / (1 + refit_cost(t));
+	for (int i = t->result->n_trials - 1; i >= 0; i--)
+		if (t->result->trials[i].learner == learner && t->result->trials[i].fit_wall > 0)
+			return t->result->trials[i].fit_wall;
+	return 0;
+}
 
-	/* Boosting nearly always wins: the others may not take its time. */
-	if (learner != &pgml_learner_gradient_boosting &&
-		training_selects(t->options, &pgml_learner_gradient_boosting))
-		share *= OTHERS_SHARE;
-	return share;
+/* Seconds that a trial of the learner may take; 0: as many as it likes.  What it does not use is left to the next. */
+static double
+trial_seconds(const Search *s, const PgmlLearner *learner)
+{
+	if (s->t->options->time_budget <= 0)
+		return 0;
+	return search_seconds(s) * training_time_share(s->t, learner) / (1 + refit_cost(s->t));
+}
+
+/* Has another trial of the learner a chance to end in time? */
+static bool
+worth_beginning(const Search *s, const PgmlLearner *learner)
+{
+	const PgmlTrainOptions *o = s->t->options;
+
+	if (o->time_budget <= 0)
+		return true;
+	return trial_seconds(s, learner) >
+		   fmax(WORTH_BEGINNING * last_seconds(s->t, learner), LEAST_SHARE * o->time_budget);
 }
 
 static PgmlStatus
 try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params)
 {
 	Training *t = s->t;
-	double seconds = t->options->time_budget > 0 ? search_seconds(s) * share_of(t, learner) : 0;
+	double seconds = trial_seconds(s, learner);
 	TrialModel model;
 	TrialMemory memory;
 	char step[100];
@@ -237,26 +272,20 @@ try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params)
 		training_free_model(&model);
 		return status;
 	}
-	if (learner == &pgml_learner_gradient_boosting && model.trial->fit_wall > s->longest)
-		s->longest = model.trial->fit_wall;
 	keep_best(s, &model);
 	if (t->best != NULL)
 		pgml_progress_best(t->env, t->best->validation_score);
 	return PGML_OK;
 }
 
-/* True while another trial is allowed and has a chance to end in time. */
+/* True while another trial is allowed. */
 static bool
 may_go_on(const Search *s)
 {
 	const PgmlTrainOptions *o = s->t->options;
 
-	if (o->max_trials > 0 && s->tried >= o->max_trials)
-		return false;
-	if (s->t->result->n_trials >= PGML_MAX_TRIALS)
-		return false;
-	return o->time_budget <= 0 ||
-		   search_seconds(s) > WORTH_BEGINNING * s->longest * (1 + refit_cost(s->t));
+	return (o->max_trials <= 0 || s->tried < o->max_trials) &&
+		   s->t->result->n_trials < PGML_MAX_TRIALS;
 }
 
 /* A metric that is undefined for the constant predictor could not tell one trial from another. */
@@ -305,24 +334,29 @@ run_baseline(Search *s)
 	return isnan(s->baseline.trial->validation_score) ? fail_undefined(s->t) : PGML_OK;
 }
 
+/* The settings of the portfolio, in order, as far as time and the number of trials go. */
 static PgmlStatus
-run_search(Search *s)
+run_portfolio(Search *s)
 {
-	int n;
-	const PgmlLearner *const *learners = pgml_learners(&n);
+	const PgmlLearner *learner;
+	int variant;
 
-	for (int i = 0; i < n; i++)
+	for (int i = 0; may_go_on(s) && training_schedule(s->t, i, &learner, &variant); i++)
 	{
 		PgmlParams params;
 
-		if (learners[i] == &pgml_learner_constant ||
-			!training_selects(s->t->options, learners[i]) ||
-			!(learners[i]->tasks & s->t->target.task))
-			continue;
-		for (int j = 0; may_go_on(s) && training_portfolio(s->t, learners[i], j, &params); j++)
-			PGML_TRY(try_setting(s, learners[i], &params));
+		if (worth_beginning(s, learner) && training_is_promising(s->t, learner) &&
+			training_portfolio(s->t, learner, variant, &params))
+			PGML_TRY(try_setting(s, learner, &params));
 	}
 	return PGML_OK;
+}
+
+/* The portfolio first; what is left of time and trials is for the search of settings. */
+static PgmlStatus
+run_search(Search *s)
+{
+	return run_portfolio(s);
 }
 
 /* OpenBLAS is optional: what needs it is skipped with a warning, unless nothing else was asked for. */

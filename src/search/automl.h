@@ -51,6 +51,9 @@ typedef struct PgmlColumnGroup
 	int n;
 } PgmlColumnGroup;
 
+/* Trials that may predict together, at most. */
+#define PGML_MAX_ENSEMBLE 24
+
 typedef struct PgmlTrainOptions
 {
 	const char *target;          /* column name */
@@ -87,6 +90,8 @@ typedef struct PgmlTrainOptions
 	int n_interactions;
 	int folds;                /* 0 = choose; 1 = one holdout part; k >= 2 = cross-validation */
 	bool no_refit;            /* one holdout part: the model that was validated is the model */
+	bool fast;                /* few models, refitted on all training rows, instead of all folds' */
+	double max_predict_us;    /* microseconds that a prediction may take; 0 = as the mode has it */
 	int ensemble;             /* trials that may predict together; 0 = default, 1 = only the best */
 	int max_levels;           /* 0 = default */
 	const char *blas_library; /* NULL = libopenblas.so.0 */

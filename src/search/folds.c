@@ -7,63 +7,50 @@
 
 #include "core/sort.h"
 
-/* Rounds a boosting fit takes until it stops early, at the fastest rate we like; for planning. */
-#define TYPICAL_ROUNDS 150.0
-#define PROBE_ROWS     20000
-#define PROBE_ROUNDS   4
+/* Rounds a boosting fit takes until it stops early, at the rate we like; for planning. */
+#define TYPICAL_ROUNDS 250.0
 
 /* Rows between two looks at the stop flag. */
 #define POLL_ROWS 0x10000
 
 #define MAX_CV_CELLS 5000000.0 /* rows x features x outputs that 5 folds are always taken for */
 
-/* Seconds that one boosting round takes on all training rows with one thread, on this machine as busy as it is. */
-static PgmlStatus
-probe_speed(Training *t)
+/*
+ * How many folds the budget affords: so many fits of boosting, on all folds, are as much work as the first few learners of the portfolio.  More
+ * folds make better models of few rows; with more rows other learners are a better use of the time.
+ */
+static const struct
 {
-	const PgmlLearner *learner = pgml_learner_find("gradient_boosting");
-	PgmlEnv env = *t->env;
-	PgmlError ignored;
-	PgmlParams params;
-	PgmlDataset data;
-	PgmlFit fit;
-	int64_t n = t->n_train < PROBE_ROWS ? t->n_train : PROBE_ROWS;
-	double start;
-	PgmlStatus status;
+	int folds;
+	int64_t most_rows;
+	double fits;
+} plans[] = {
+	{ 8, 5000, 10 },
+	{ 5, INT64_MAX, 6 },
+	{ 3, INT64_MAX, 4 },
+};
 
-	if (!training_portfolio(t, learner, 0, &params))
-		return PGML_OK;
-	PGML_TRY(pgml_params_set(learner, &params, "n_estimators", PROBE_ROUNDS, t->env->error));
-	PGML_TRY(training_dataset(t, learner, &params, t->train, n, NULL, 0, &data));
-	env.pool = NULL;
-	env.error = &ignored;
-	memset(&fit, 0, sizeof(fit));
-	pgml_buf_init(&fit.payload, env.budget);
-	start = pgml_now();
-	status = learner->fit(&env, &data, &params, &fit);
-	if (status == PGML_OK)
-		t->seconds_per_round = (pgml_now() - start) / PROBE_ROUNDS * t->n_train / n;
-	pgml_buf_free(&fit.payload);
-	return status == PGML_ERR_CANCELLED ? pgml_fail_cancelled(t->env) : PGML_OK;
-}
+/* Rows from which on one part validates well enough, unless there is an hour. */
+#define MANY_ROWS 200000
+#define LONG_TIME 3600
 
-/* Folds that the budget affords, so that two or three settings can be tried on them. */
 static int
 affordable_folds(const Training *t)
 {
 	double cells = (double) t->n_train * t->x.nfeatures * t->outputs;
 	double fit = t->seconds_per_round * TYPICAL_ROUNDS;
-	double seconds = 0.6 * training_seconds_left(t) * pgml_pool_threads(t->env->pool);
+	double seconds = 0.8 * training_seconds_left(t) * pgml_pool_threads(t->env->pool);
 
 	if (t->time)
 		return 1;
 	if (t->options->time_budget <= 0 || t->seconds_per_round <= 0)
 		return cells <= MAX_CV_CELLS ? 5 : 1;
-	if (t->n_train <= 1000 && 8 * fit * 3 <= seconds)
-		return 8;
-	if (5 * fit * 2 <= seconds)
-		return 5;
-	return 3 * fit * 1.5 <= seconds ? 3 : 1;
+	if (t->n_train > MANY_ROWS && t->options->time_budget < LONG_TIME)
+		return 1;
+	for (size_t i = 0; i < sizeof(plans) / sizeof(plans[0]); i++)
+		if (t->n_train <= plans[i].most_rows && plans[i].folds * plans[i].fits * fit <= seconds)
+			return plans[i].folds;
+	return 1;
 }
 
 /* Share of the training rows that validates when there is one part only. */
@@ -190,8 +177,7 @@ static PgmlStatus
 count_folds(Training *t, int *k)
 {
 	*k = t->options->folds;
-	if (t->options->time_budget > 0 && *k == 0 && t->n_train > 2000)
-		PGML_TRY(probe_speed(t));
+	PGML_TRY(training_probe_speed(t));
 	if (*k == 0)
 		*k = affordable_folds(t);
 	if (*k < 1 || *k > PGML_MAX_FOLDS)

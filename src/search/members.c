@@ -1,8 +1,8 @@
 /*
  * members.c - the members of the final model, and its image.
  *
- * Wanted are all folds' models of the trials with a weight (or, with one validation part, one model refitted on all training
- * rows).  What does not fit into the time or the memory that is left is done without: the trial of least weight, then
+ * Wanted are all folds' models of the trials with a weight; or one model of each, refitted on all training rows: with one validation
+ * part, in mode fast, and of learners whose folds' models are alike and slow (knn).  What does not fit into the time or the memory that is left is done without: the trial of least weight, then
  * half of the last trial's folds; when memory has no room for even one, the next trial is tried, and the constant
  * predictor last.  So a training that has a model never fails for want of memory here.
  */
@@ -62,16 +62,28 @@ refit(Training *t, const TrialModel *winner, PgmlFit *fit)
 	return learner->fit(&env, &data, &params, fit);
 }
 
-/* Refitting pays when one part validated, and needs the time that the trial itself took. */
+bool
+training_refits(const Training *t, const PgmlLearner *learner)
+{
+	if (learner == &pgml_learner_constant || learner == &pgml_learner_knn || t->options->fast)
+		return true;
+	return t->folds == 1 && !t->options->no_refit;
+}
+
+/* Refitting needs the time that a part of the trial took. */
 static bool
 worth_refitting(const Training *t, const TrialModel *winner)
 {
+	double threads = pgml_pool_threads(t->env->pool);
+	double at_once = winner->n_fits < threads ? winner->n_fits : threads;
+	double seconds = winner->trial->fit_wall * at_once / winner->n_fits;
+
 	if (winner->trial->learner == &pgml_learner_constant)
 		return true;
-	if (t->folds > 1 || t->options->no_refit)
+	if (!training_refits(t, winner->trial->learner))
 		return false;
-	return training_seconds_left(t) > PGML_REFIT_COST * winner->trial->fit_wall +
-										  training_evaluation_seconds(t, winner->seconds_per_row);
+	return training_seconds_left(t) >
+		   PGML_REFIT_COST * seconds + training_evaluation_seconds(t, winner->seconds_per_row);
 }
 
 /* The refitted model takes the place of the fold's, when there is one. */
@@ -95,6 +107,26 @@ try_refitting(Training *t, TrialModel *winner)
 	}
 	pgml_buf_free(&refitted.payload);
 	return status == PGML_ERR_CANCELLED ? status : PGML_OK;
+}
+
+/* Refit the models with a weight, those that count most first. */
+static PgmlStatus
+refit_members(Training *t, Choice *c)
+{
+	bool done[PGML_MAX_CANDIDATES] = { false };
+
+	for (;;)
+	{
+		int next = -1;
+
+		for (int m = 0; m < c->n_models; m++)
+			if (!done[m] && c->weight[m] > 0 && (next < 0 || c->weight[m] > c->weight[next]))
+				next = m;
+		if (next < 0)
+			return PGML_OK;
+		done[next] = true;
+		PGML_TRY(try_refitting(t, &c->models[next]));
+	}
 }
 
 /* ---- doing with less ---- */
@@ -193,12 +225,45 @@ fit_into_time(Training *t, Choice *c)
 		;
 }
 
+/* Members of the choice. */
+static int
+count_members(const Choice *c)
+{
+	int n = 0;
+
+	for (int m = 0; m < c->n_models; m++)
+		n += c->weight[m] > 0 ? c->folds[m] : 0;
+	return n;
+}
+
+/* Nanoseconds per row of the choice, estimated. */
+static double
+choice_ns(const Training *t, const Choice *c)
+{
+	double ns = 0;
+
+	for (int m = 0; m < c->n_models; m++)
+		if (c->weight[m] > 0)
+			ns += training_predict_ns(t, &c->models[m]) * c->folds[m] / c->models[m].n_fits;
+	return ns;
+}
+
+/* Leave out what an image has no room for, and with what predictions would take longer than they may. */
+static void
+fit_into_bounds(const Training *t, Choice *c)
+{
+	double most = 1000 * training_max_predict_us(t->options);
+
+	while ((count_members(c) > PGML_MAX_MEMBERS || choice_ns(t, c) > most) && reduce(c))
+		;
+}
+
 /* ---- the image ---- */
 
 static PgmlStatus
 encode(Training *t, const Choice *c, PgmlBuf *out)
 {
-	PgmlMember members[PGML_MAX_FOLDS * PGML_MAX_CANDIDATES];
+	PgmlMember members[PGML_MAX_MEMBERS];
 	PgmlImageSpec spec = { .task = t->target.task,
 						   .n_classes = t->target.n_classes,
 						   .classes = t->target.classes,
@@ -244,15 +309,16 @@ name_algorithm(Training *t, const Choice *c)
 
 	for (int m = 0; m < c->n_models; m++)
 	{
-		TrialModel *model = &c->models[m];
+		PgmlTrial *trial = c->models[m].trial;
 
-		model->trial->chosen = c->weight[m] > 0;
-		if (c->weight[m] <= 0)
+		trial->chosen = c->weight[m] > 0;
+		if (!trial->chosen)
 			continue;
-		first = first ? first : model->trial->learner;
-		t->result->algorithm = model->trial->learner == first ? first->name : "ensemble";
-		if (model->trial->learner != first)
-			return;
+		if (first == NULL)
+			t->result->algorithm = trial->learner->name;
+		else if (trial->learner != first)
+			t->result->algorithm = "ensemble";
+		first = first ? first : trial->learner;
 	}
 }
 
@@ -264,10 +330,11 @@ training_build_image(Training *t, TrialModel *models, double *weight, int n_mode
 	bool reduced = false;
 	PgmlStatus status;
 
-	PGML_TRY(try_refitting(t, &models[0]));
 	memcpy(c.weight, weight, n_models * sizeof(double));
+	PGML_TRY(refit_members(t, &c));
 	for (int m = 0; m < n_models; m++)
 		c.folds[m] = models[m].n_fits;
+	fit_into_bounds(t, &c);
 	fit_into_time(t, &c);
 	status = encode_what_fits(t, &c, &reduced);
 	if (pgml_is_memory(status) && models != baseline)

@@ -165,30 +165,37 @@ check_algorithms(const PgmlTrainOptions *o, PgmlError *error)
 }
 
 /*
- * A hyperparameter must be known to, and in the range of, at least one selected learner.  Otherwise one that knows it
- * says what is wrong, or else the last one that has settings at all.
+ * A hyperparameter must be known to, and in the range of, at least one selected learner.  Otherwise one that knows it says what is wrong, or
+ * one that has a setting of nearly that name, or else the only one that has settings at all.
  */
 static PgmlStatus
 check_hyperparam(const PgmlTrainOptions *o, const PgmlHyperparam *hp, PgmlError *error)
 {
-	int n;
+	int n, asked = 0;
 	const PgmlLearner *const *learners = pgml_learners(&n);
-	const PgmlLearner *speaker = NULL;
+	const PgmlLearner *speaker = NULL, *knowing = NULL, *guessing = NULL;
 	PgmlParams params;
 	PgmlStatus status;
 
-	for (int i = n - 1; i >= 0; i--)
+	for (int i = 0; i < n; i++)
 	{
+		PgmlError refusal = { 0 };
+
 		if (!training_selects(o, learners[i]) || learners[i]->n_params == 0)
 			continue;
 		pgml_params_default(learners[i], &params);
-		if (training_set_hyperparam(learners[i], &params, hp, NULL) == PGML_OK)
+		if (training_set_hyperparam(learners[i], &params, hp, &refusal) == PGML_OK)
 			return PGML_OK;
-		if (!speaker || !isnan(pgml_param(learners[i], &params, hp->name)))
-			speaker = learners[i];
+		if (!knowing && !isnan(pgml_param(learners[i], &params, hp->name)))
+			knowing = learners[i];
+		if (!guessing && strncmp(refusal.hint, "Did you mean", 12) == 0)
+			guessing = learners[i];
+		speaker = learners[i];
+		asked++;
 	}
-	if (speaker)
+	if (knowing || guessing || asked == 1)
 	{
+		speaker = knowing ? knowing : guessing ? guessing : speaker;
 		pgml_params_default(speaker, &params);
 		return training_set_hyperparam(speaker, &params, hp, error);
 	}

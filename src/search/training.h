@@ -13,7 +13,7 @@
 #include "stats/conformal.h"
 
 #define PGML_MAX_FOLDS      10
-#define PGML_MAX_CANDIDATES 4 /* trials kept for the ensemble */
+#define PGML_MAX_CANDIDATES PGML_MAX_ENSEMBLE /* trials kept for the ensemble */
 
 /* Time that fitting again on all training rows takes, for a trial with one validation part of time 1. */
 #define PGML_REFIT_COST 1.2
@@ -60,6 +60,7 @@ typedef struct Training
 	double started;
 	double
 		seconds_per_round; /* of boosting on all training rows with one thread's work; 0 = unknown */
+	double seconds_per_oblivious_round; /* the same of oblivious_boosting */
 
 	int target_col;
 	PgmlTarget target;
@@ -149,12 +150,24 @@ extern PgmlStatus training_read_rows(Training *t);
 /* rows.c: say what is remarkable about the split. */
 extern void training_report_rows(Training *t);
 
+/* probe.c: how fast boosting is here and now, when there is a time budget. */
+extern PgmlStatus training_probe_speed(Training *t);
+
 /* folds.c: how validation is done. */
 extern PgmlStatus training_choose_folds(Training *t);
 
-/* portfolio.c: settings number i of the learner, user-fixed ones applied; false when there are no more. */
+/* schedule.c: learner and settings of trial number i of the portfolio, for training_portfolio(); false when there are no more. */
+extern bool training_schedule(const Training *t, int i, const PgmlLearner **learner, int *variant);
+
+/* portfolio.c: settings number i of the learner, user-fixed ones applied; false when there are no more, or they do not suit the data. */
 extern bool training_portfolio(const Training *t, const PgmlLearner *learner, int i,
 							   PgmlParams *params);
+
+/* schedule.c: the share of the search's time after which a trial of the learner is ended. */
+extern double training_time_share(const Training *t, const PgmlLearner *learner);
+
+/* schedule.c: may other settings of the learner come near the best model?  True when none was tried yet. */
+extern bool training_is_promising(const Training *t, const PgmlLearner *learner);
 
 /* trial.c: fit on every fold, score, record. A failed fit is recorded and is not an error. */
 extern PgmlStatus training_run_trial(Training *t, const PgmlLearner *learner,
@@ -173,14 +186,26 @@ extern PgmlStatus training_plan_memory(Training *t, const PgmlLearner *learner,
 /* Bytes of a model's payloads. */
 extern int64_t training_model_bytes(const TrialModel *model);
 
+/* cost.c: nanoseconds per row that predictions of all the model's payloads take in blocks on one core, estimated. */
+extern double training_predict_ns(const Training *t, const TrialModel *model);
+
+/* The same of what the model leaves in the image: one payload when it is refitted. */
+extern double training_member_ns(const Training *t, const TrialModel *model);
+
+/* Microseconds per row that predictions may take. */
+extern double training_max_predict_us(const PgmlTrainOptions *options);
+
+/* members.c: is a member of this learner fitted again on all training rows, if time allows? */
+extern bool training_refits(const Training *t, const PgmlLearner *learner);
+
 /* The dataset of a fit: rows to learn from, rows to validate on (NULL: none). */
 extern PgmlStatus training_dataset(Training *t, const PgmlLearner *learner,
 								   const PgmlParams *params, const int32_t *rows, int64_t n,
 								   const int32_t *valid_rows, int64_t n_valid, PgmlDataset *data);
 
 /*
- * ensemble.c: weights (they add up to 1) of the models, best first, by their out-of-fold predictions; `baseline` is the
- * metric of the constant predictor; weight[0] = 1 when an ensemble does not help or time is out.
+ * ensemble.c: weights (they add up to 1) of the models, best first, by their out-of-fold predictions, so that predictions do not take longer
+ * than they may; `baseline` is the metric of the constant predictor.
  */
 extern PgmlStatus training_ensemble(Training *t, const TrialModel *models, int n_models,
 									double baseline, double *weight);

@@ -24,6 +24,7 @@ typedef struct FoldTask
 	const PgmlLearner *learner;
 	const PgmlParams *params;
 	TrialModel *model;
+	PgmlArena *arena; /* of what only the trial needs */
 	const TrialMemory *memory;
 	int side_by_side; /* folds that run at the same time */
 	bool alone;       /* one at a time, with all threads */
@@ -178,7 +179,7 @@ static PgmlStatus
 prepare_fold(FoldTask *task, int f)
 {
 	Training *t = task->t;
-	PgmlArena *arena = task->model->arena;
+	PgmlArena *arena = task->arena;
 	int64_t n = 0, n_valid = 0;
 	int32_t *rows, *valid;
 
@@ -226,12 +227,12 @@ collect_predictions(FoldTask *task)
 
 /* The training's metric on the validated rows. */
 static PgmlStatus
-score_trial(Training *t, TrialModel *model)
+score_trial(Training *t, PgmlArena *arena, TrialModel *model)
 {
 	int64_t n = 0;
-	double *y = pgml_array(model->arena, t->n_train, sizeof(double));
-	double *w = t->weight ? pgml_array(model->arena, t->n_train, sizeof(double)) : NULL;
-	double *p = pgml_array(model->arena, t->n_train * t->outputs, sizeof(double));
+	double *y = pgml_array(arena, t->n_train, sizeof(double));
+	double *w = t->weight ? pgml_array(arena, t->n_train, sizeof(double)) : NULL;
+	double *p = pgml_array(arena, t->n_train * t->outputs, sizeof(double));
 	PgmlPredictions preds = { t->target.task, t->target.n_classes, 0, y, p, w };
 
 	if (!y || !p || (t->weight && !w))
@@ -348,7 +349,8 @@ training_run_trial(Training *t, const PgmlLearner *learner, const PgmlParams *pa
 	for (int f = 0; f < model->n_fits; f++)
 		pgml_buf_init(&model->fit[f].payload, t->env->budget);
 	model->arena = pgml_arena_create(t->env->budget);
-	if (model->arena)
+	task.arena = pgml_arena_create(t->env->budget);
+	if (model->arena && task.arena)
 		model->oof = pgml_array(model->arena, t->n_train * t->outputs, sizeof(double));
 	if (!model->oof)
 		status = pgml_fail_nomem(t->env, "a trial");
@@ -359,9 +361,10 @@ training_run_trial(Training *t, const PgmlLearner *learner, const PgmlParams *pa
 	if (status == PGML_OK)
 	{
 		collect_predictions(&task);
-		status = score_trial(t, model);
+		status = score_trial(t, task.arena, model);
 	}
 	record(&task, status);
+	pgml_arena_destroy(task.arena);
 	return pgml_stopped(t->env) ? pgml_fail_cancelled(t->env) : PGML_OK;
 }
 

@@ -58,6 +58,7 @@ static const Module modules[] = {
 	{ "space", test_space },
 	{ "search", test_search },
 	{ "automl", test_automl },
+	{ "portfolio", test_portfolio },
 	{ "calibrate", test_calibrate },
 	{ "automl_errors", test_automl_errors },
 	{ "automl_faults", test_automl_faults },

@@ -68,9 +68,9 @@ check_trials(const Run *r)
 	assert_true(chosen >= 1);
 }
 
-/* A learner that is tried when it is named; the rate it chooses for the trial is noted, and kept when it is fitted again. */
+/* The rate that a learner chooses for the trial is noted, and kept when it is fitted again. */
 static void
-oblivious_trees_when_named(void **state)
+chosen_rates_are_kept(void **state)
 {
 	static const char *const names[] = { "oblivious_boosting" };
 	static const PgmlHyperparam rounds[] = { { "n_estimators", 40, NULL } };
@@ -629,7 +629,7 @@ test_automl(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(better_than_the_baseline),
-		cmocka_unit_test(oblivious_trees_when_named),
+		cmocka_unit_test(chosen_rates_are_kept),
 		cmocka_unit_test(metric_that_was_asked_for),
 		cmocka_unit_test(rows_without_a_target),
 		cmocka_unit_test(only_the_constant),

@@ -253,11 +253,15 @@ excluded_algorithm_unknown(People *p, Run *r)
 static void
 every_algorithm_excluded(People *p, Run *r)
 {
-	static const char *const names[] = { "-linear", "-gradient_boosting", "-constant" };
+	static const char *const names[] = { "-linear",      "-gradient_boosting",
+										 "-constant",    "-random_forest",
+										 "-extra_trees", "-oblivious_boosting",
+										 "-knn",         "-mlp",
+										 "-svm" };
 
 	(void) p;
 	r->options.algorithms = names;
-	r->options.n_algorithms = 3;
+	r->options.n_algorithms = sizeof(names) / sizeof(names[0]);
 }
 
 static void

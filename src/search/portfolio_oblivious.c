@@ -1,0 +1,36 @@
+/*
+ * portfolio_oblivious.c - settings of oblivious_boosting: its defaults, which its learning rate makes fit most tables, then flatter and
+ * deeper trees (TabRepo's r137 and r13).
+ */
+#include "search/portfolio.h"
+
+#include <math.h>
+
+#define MOST_ROUNDS   1000.0
+#define FEWEST_ROUNDS 60.0
+
+static const PgmlSettings variants[] = {
+	{ { "depth", 6 } },
+	{ { "depth", 4 }, { "l2_leaf_reg", 4.5 }, { "random_strength", 1 } },
+	{ { "depth", 8 }, { "l2_leaf_reg", 3.3 }, { "random_strength", 2 }, { "rsm", 0.7 } },
+};
+
+/* The learning rate follows from the number of rounds: as many as there is time for. */
+static void
+scale(const Training *t, const PgmlLearner *learner, PgmlParams *params)
+{
+	double rounds = training_affordable_rounds(t, learner, t->seconds_per_oblivious_round);
+
+	training_set(learner, params, "n_estimators",
+				 floor(fmax(fmin(rounds, MOST_ROUNDS), FEWEST_ROUNDS)));
+	training_set(learner, params, "early_stopping_round", t->n_train <= 20000 ? 60 : 30);
+}
+
+const Portfolio pgml_portfolio_oblivious = {
+	.learner = &pgml_learner_oblivious_boosting,
+	.classes = variants,
+	.n_classes = sizeof(variants) / sizeof(variants[0]),
+	.regression = variants,
+	.n_regression = sizeof(variants) / sizeof(variants[0]),
+	.scale = scale,
+};
