@@ -1,7 +1,7 @@
 /*
  * forest.h - what the files of random_forest, extra_trees and decision_tree share.
  *
- * forest_data.c turns the rows into records of bytes, forest_grow.c grows one tree on them, asking forest_split.c or
+ * forest_data.c turns the rows into records of bytes, forest_grow.c grows one tree on them (forest_best.c: of few leaves), asking forest_split.c or
  * forest_random.c where to split a node, forest.c grows all trees and writes the payload, whose form is in forest_payload.h.
  */
 #ifndef PGML_LEARNER_FOREST_H
@@ -24,6 +24,7 @@ typedef struct PgmlForestConfig
 	int n_estimators;
 	PgmlForestCriterion criterion;
 	int max_depth;       /* 0: no bound but PGML_FOREST_DEPTH */
+	int max_leaves;      /* 0: no bound, and nodes are split in any order */
 	double max_features; /* share, or 0: the square root, or -1: the binary logarithm */
 	double min_leaf;     /* rows, by weight */
 	double min_split;
@@ -46,9 +47,9 @@ extern PgmlStatus pgml_forest_check_config(const PgmlLearner *learner, const Pgm
 #define PGML_FOREST_DEPTH 4000
 
 /* forest_params.c: the learners' settings. */
-#define PGML_RANDOM_FOREST_PARAMS 11
-#define PGML_EXTRA_TREES_PARAMS   11
-#define PGML_DECISION_TREE_PARAMS 8
+#define PGML_RANDOM_FOREST_PARAMS 12
+#define PGML_EXTRA_TREES_PARAMS   12
+#define PGML_DECISION_TREE_PARAMS 9
 extern const PgmlParam pgml_random_forest_params[PGML_RANDOM_FOREST_PARAMS];
 extern const PgmlParam pgml_extra_trees_params[PGML_EXTRA_TREES_PARAMS];
 extern const PgmlParam pgml_decision_tree_params[PGML_DECISION_TREE_PARAMS];

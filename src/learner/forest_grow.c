@@ -15,8 +15,6 @@
 #define FEW_BYTES 65536
 #define FEW_ITEMS 4096
 
-#define NO_PARENT UINT32_MAX
-
 /* Links to shared leaves before their places are known. */
 #define SHARED_LINK 0x80000000u
 
@@ -47,6 +45,8 @@ most_nodes_of(const PgmlForestConfig *config, int64_t n)
 
 	if (config->max_depth > 0 && config->max_depth < 40)
 		leaves = fmin(leaves, ldexp(1, config->max_depth));
+	if (config->max_leaves > 0)
+		leaves = fmin(leaves, config->max_leaves);
 	return 2 * (int64_t) leaves - 1;
 }
 
@@ -76,6 +76,9 @@ pgml_forest_grower_size(const PgmlForestConfig *config, const PgmlDataset *set, 
 
 	*most_nodes = most_nodes_of(config, n);
 	return n * (2 * (int64_t) sizeof(uint32_t) + (config->bootstrap ? 2 : 0)) +
+		   (config->max_leaves > 0 ?
+				*most_nodes * (int64_t) (sizeof(PgmlForestPlanned) + sizeof(int32_t)) :
+				0) +
 		   *most_nodes * (int64_t) sizeof(PgmlForestNode) + pgml_forest_cover_bytes(*most_nodes) +
 		   FEW_BYTES + FEW_ITEMS * (int64_t) sizeof(PgmlForestMoments) +
 		   PGML_FOREST_GROUP * 256 * (int64_t) sizeof(PgmlForestMoments) +
@@ -119,6 +122,13 @@ pgml_forest_grower_create(const PgmlEnv *env, PgmlArena *arena, const PgmlForest
 	g->node =
 		pgml_array(arena, (size_t) g->most_nodes + PGML_FOREST_SHARED, sizeof(PgmlForestNode));
 	g->pending = pgml_array(arena, PGML_FOREST_DEPTH + 1, sizeof(PgmlForestPending));
+	if (config->max_leaves > 0)
+	{
+		g->plan.node = pgml_array(arena, (size_t) g->most_nodes, sizeof(PgmlForestPlanned));
+		g->plan.open = pgml_array(arena, (size_t) g->most_nodes, sizeof(int32_t));
+		if (!g->plan.node || !g->plan.open)
+			return NULL;
+	}
 	g->whole = (PgmlForestRecords){ data->record, data->class_start, data->value };
 	pgml_buf_init(&g->word, env->budget);
 	pgml_buf_init(&g->cover, env->budget);
@@ -314,6 +324,15 @@ look_at_numbers(PgmlForestGrower *g, const uint32_t *item, uint32_t n, bool *pur
 	}
 }
 
+void
+pgml_forest_look_at(PgmlForestGrower *g, const uint32_t *item, uint32_t n, bool *pure)
+{
+	if (g->data->task == PGML_TASK_REGRESSION)
+		look_at_numbers(g, item, n, pure);
+	else
+		look_at_classes(g, item, n, pure);
+}
+
 /* Append the distribution of the node's classes, drawn towards that of all rows. */
 static void
 put_distribution(PgmlForestGrower *g, PgmlForestNode *node)
@@ -356,9 +375,9 @@ put_distribution(PgmlForestGrower *g, PgmlForestNode *node)
 	}
 }
 
-/* Make a node a leaf. */
+/* Make a node a leaf: what is in it. */
 static void
-make_leaf(PgmlForestGrower *g, PgmlForestNode *node)
+fill_leaf(PgmlForestGrower *g, PgmlForestNode *node)
 {
 	const PgmlForestData *d = g->data;
 	double smoothing = g->config->smoothing;
@@ -383,9 +402,47 @@ make_leaf(PgmlForestGrower *g, PgmlForestNode *node)
 	memcpy(&node->link, &value, sizeof(value));
 }
 
-/* Part a node's items; how many go left. */
-static uint32_t
-part(PgmlForestGrower *g, uint32_t *item, uint32_t n, const PgmlForestSplit *split)
+/*
+ * The leaf made last is the second child of a node: when there is such a leaf already, that takes its place, so that there are fewer
+ * nodes.
+ */
+static void
+share_leaf(PgmlForestGrower *g, uint32_t parent)
+{
+	const PgmlForestNode *leaf = &g->node[g->n_nodes - 1];
+	uint32_t i = 0;
+
+	while (i < g->n_shared && memcmp(&g->shared[i], leaf, sizeof(*leaf)) != 0)
+		i++;
+	if (i == PGML_FOREST_SHARED)
+		return;
+	if (i == g->n_shared)
+		g->shared[g->n_shared++] = *leaf;
+	g->n_nodes--;
+	g->node[parent].link = SHARED_LINK + i;
+}
+
+void
+pgml_forest_make_leaf(PgmlForestGrower *g, uint32_t parent)
+{
+	fill_leaf(g, &g->node[g->n_nodes++]);
+	if (parent != PGML_FOREST_NO_PARENT)
+		share_leaf(g, parent);
+}
+
+uint32_t
+pgml_forest_put_split(PgmlForestGrower *g, const PgmlForestSplit *split, bool others_next)
+{
+	PgmlForestNode *node = &g->node[g->n_nodes];
+
+	node->line = (uint16_t) (2 * split->feature + !split->missing_left);
+	node->cut = (uint8_t) (split->cut + split->missing_left);
+	node->flag = others_next ? PGML_FOREST_OTHERS_NEXT : 0;
+	return (uint32_t) g->n_nodes++;
+}
+
+uint32_t
+pgml_forest_part(PgmlForestGrower *g, uint32_t *item, uint32_t n, const PgmlForestSplit *split)
 {
 	const uint8_t *byte = g->at.record + split->feature;
 	size_t stride = (size_t) g->data->stride;
@@ -408,27 +465,22 @@ part(PgmlForestGrower *g, uint32_t *item, uint32_t n, const PgmlForestSplit *spl
 	return n_left;
 }
 
-/* Find a node's split, unless it is to be a leaf; false when stopped. */
-static bool
-split_node(PgmlForestGrower *g, const uint32_t *item, uint32_t n, int32_t depth,
-		   PgmlForestSplit *split)
+bool
+pgml_forest_split_node(PgmlForestGrower *g, const uint32_t *item, uint32_t n, int32_t depth,
+					   PgmlForestSplit *split)
 {
 	const PgmlForestConfig *c = g->config;
-	bool simple = c->random_cuts && g->data->value == NULL && g->drawn == NULL;
 	bool pure;
 
 	split->feature = -1;
 	if (!pgml_forest_go_on(g, n))
 		return false;
-	if (g->data->task == PGML_TASK_REGRESSION)
-		look_at_numbers(g, item, n, &pure);
-	else
-		look_at_classes(g, item, n, &pure);
+	pgml_forest_look_at(g, item, n, &pure);
 	if (pure || g->late || depth >= (c->max_depth > 0 ? c->max_depth : PGML_FOREST_DEPTH) ||
 		n < 2 || g->total.n < c->min_split || g->total.n < 2 * c->min_leaf ||
 		g->data->n_features == 0)
 		return true;
-	if (simple)
+	if (pgml_forest_is_simple(g))
 		return pgml_forest_find_random(g, item, n, split);
 	return pgml_forest_find_split(g, item, n, split);
 }
@@ -460,26 +512,6 @@ copy_few(PgmlForestGrower *g, uint32_t *item, uint32_t n)
 }
 
 /*
- * The leaf made last is the second child of a node: when there is such a leaf already, that takes its place, so that there are fewer
- * nodes.
- */
-static void
-share_leaf(PgmlForestGrower *g, uint32_t parent)
-{
-	const PgmlForestNode *leaf = &g->node[g->n_nodes - 1];
-	uint32_t i = 0;
-
-	while (i < g->n_shared && memcmp(&g->shared[i], leaf, sizeof(*leaf)) != 0)
-		i++;
-	if (i == PGML_FOREST_SHARED)
-		return;
-	if (i == g->n_shared)
-		g->shared[g->n_shared++] = *leaf;
-	g->n_nodes--;
-	g->node[parent].link = SHARED_LINK + i;
-}
-
-/*
  * Grow the subtree of the items [from, upto) from the node that comes next; parent: when that is the second child of a node.  Subtrees
  * of few items are grown in one go on a copy of their records.  False when stopped.
  */
@@ -492,7 +524,6 @@ grow_subtree(PgmlForestGrower *g, uint32_t from, uint32_t upto, int32_t depth, u
 
 	for (;;)
 	{
-		PgmlForestNode *node = &g->node[g->n_nodes];
 		PgmlForestSplit split;
 
 		if (all && upto - from <= few)
@@ -504,20 +535,17 @@ grow_subtree(PgmlForestGrower *g, uint32_t from, uint32_t upto, int32_t depth, u
 		}
 		else
 		{
-			if (!split_node(g, g->item + from, upto - from, depth, &split))
+			if (!pgml_forest_split_node(g, g->item + from, upto - from, depth, &split))
 				return false;
-			g->n_nodes++;
 			if (split.feature >= 0)
 			{
-				uint32_t middle = from + part(g, g->item + from, upto - from, &split);
-				PgmlForestPending other = { middle, upto, ++depth, (uint32_t) (g->n_nodes - 1) };
+				uint32_t middle = from + pgml_forest_part(g, g->item + from, upto - from, &split);
+				bool others = upto - middle > middle - from;
+				PgmlForestPending other = { middle, upto, ++depth, 0 };
 
-				node->line = (uint16_t) (2 * split.feature + !split.missing_left);
-				node->cut = (uint8_t) (split.cut + split.missing_left);
-				node->flag = 0;
-				if (upto - middle > middle - from)
+				other.parent = pgml_forest_put_split(g, &split, others);
+				if (others)
 				{
-					node->flag = PGML_FOREST_OTHERS_NEXT;
 					other.from = from;
 					other.upto = middle;
 					from = middle;
@@ -525,12 +553,10 @@ grow_subtree(PgmlForestGrower *g, uint32_t from, uint32_t upto, int32_t depth, u
 				else
 					upto = middle;
 				g->pending[g->n_pending++] = other;
-				parent = NO_PARENT;
+				parent = PGML_FOREST_NO_PARENT;
 				continue;
 			}
-			make_leaf(g, node);
-			if (parent != NO_PARENT)
-				share_leaf(g, parent);
+			pgml_forest_make_leaf(g, parent);
 		}
 		if (g->n_pending == bottom)
 			return true;
@@ -574,7 +600,8 @@ pgml_forest_grow(PgmlForestGrower *g, const PgmlEnv *env, int64_t number, bool f
 	for (int32_t f = 0; f < g->data->n_features; f++)
 		g->permutation[f] = f;
 	n = g->drawn != NULL ? draw_with_replacement(g, number) : draw_without_replacement(g, number);
-	if (n == 0 || !grow_subtree(g, 0, n, 0, NO_PARENT))
+	if (n == 0 || !(g->config->max_leaves > 0 ? pgml_forest_grow_best(g, n) :
+												grow_subtree(g, 0, n, 0, PGML_FOREST_NO_PARENT)))
 		return pgml_fail_cancelled(env);
 	place_shared(g);
 	if (g->word.failed || g->cover.failed)

@@ -70,6 +70,30 @@ typedef struct PgmlForestPending
 	uint32_t parent;
 } PgmlForestPending;
 
+/* In place of the number of a node's parent: it is not a second child. */
+#define PGML_FOREST_NO_PARENT UINT32_MAX
+
+#define PGML_FOREST_NONE (-1)
+
+/* A node of a tree of a bounded number of leaves: where its items are, and its split if there is one. */
+typedef struct PgmlForestPlanned
+{
+	PgmlForestSplit split;
+	double gain;
+	uint32_t from, upto;
+	int32_t depth;
+	int32_t child;   /* the first of two; PGML_FOREST_NONE: a leaf */
+	uint32_t parent; /* node of the tree */
+} PgmlForestPlanned;
+
+typedef struct PgmlForestPlan
+{
+	PgmlForestPlanned *node;
+	int32_t n_nodes;
+	int32_t *open; /* those that can be split, best first; later those that wait */
+	int32_t n_open;
+} PgmlForestPlan;
+
 /* A distribution of one class that is among the tree's words: leaves of the same weight need it but once. */
 typedef struct PgmlForestKnown
 {
@@ -115,6 +139,7 @@ struct PgmlForestGrower
 	int64_t n_nodes;
 	PgmlBuf word;
 	PgmlBuf cover; /* of the leaves, in the order in which they are made: see forest_payload.h */
+	PgmlForestPlan plan; /* with max_leaves */
 	PgmlForestPending *pending;
 	int32_t n_pending;
 	PgmlForestNode shared[PGML_FOREST_SHARED];
@@ -129,6 +154,35 @@ struct PgmlForestGrower
 
 /* Note work and now and then look at flag and clock; false when the result is no longer wanted. */
 extern bool pgml_forest_go_on(PgmlForestGrower *g, int64_t work);
+
+/* Is each record drawn once, with weight 1, and one random cut tried for each feature? */
+static inline bool
+pgml_forest_is_simple(const PgmlForestGrower *g)
+{
+	return g->config->random_cuts && g->data->value == NULL && g->drawn == NULL;
+}
+
+/* The classes or numbers of a node's items become those of the node at hand.  *pure: one class, or the same value everywhere. */
+extern void pgml_forest_look_at(PgmlForestGrower *g, const uint32_t *item, uint32_t n, bool *pure);
+
+/* Look at a node's items and find its split; split->feature is -1 when it is to be a leaf.  False when stopped. */
+extern bool pgml_forest_split_node(PgmlForestGrower *g, const uint32_t *item, uint32_t n,
+								   int32_t depth, PgmlForestSplit *split);
+
+/* Part a node's items; how many go left. */
+extern uint32_t pgml_forest_part(PgmlForestGrower *g, uint32_t *item, uint32_t n,
+								 const PgmlForestSplit *split);
+
+/*
+ * Put down a node with a split, whose right child comes next if others_next, and return its number; or the leaf of the node at hand, the
+ * second child of node `parent` or PGML_FOREST_NO_PARENT.
+ */
+extern uint32_t pgml_forest_put_split(PgmlForestGrower *g, const PgmlForestSplit *split,
+									  bool others_next);
+extern void pgml_forest_make_leaf(PgmlForestGrower *g, uint32_t parent);
+
+/* Grow a tree of config->max_leaves leaves at most from n items, best split first; false when stopped. */
+extern bool pgml_forest_grow_best(PgmlForestGrower *g, uint32_t n);
 
 /* Next feature of a random order: the i-th of a node. */
 static inline int32_t

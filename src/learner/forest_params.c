@@ -51,6 +51,12 @@ static const char class_weights[] = "none balanced";
 			"Depth of a tree, at most; 0 or -1: no bound.", NULL                                   \
 	}
 
+#define MAX_LEAF_NODES                                                                             \
+	{                                                                                              \
+		"max_leaf_nodes", "max_leaves maxnodes", PGML_PARAM_INT, -1, 1e9, -1, true,                \
+			"Leaves of a tree, at most, the best splits first; 0 or -1: no bound.", NULL           \
+	}
+
 #define MAX_FEATURES(standard, automatic)                                                                       \
 	{                                                                                                           \
 		"max_features", "feature_fraction_bynode colsample_bynode mtry", PGML_PARAM_REAL, 0.001,                \
@@ -108,6 +114,7 @@ const PgmlParam pgml_random_forest_params[PGML_RANDOM_FOREST_PARAMS] = {
 	N_ESTIMATORS,
 	CRITERION,
 	MAX_DEPTH(-1),
+	MAX_LEAF_NODES,
 	MAX_FEATURES(PGML_WORD(FEATURES_AUTO),
 				 "the square root of their number for classes, half of them for numbers"),
 	MIN_SAMPLES_LEAF(1),
@@ -123,6 +130,7 @@ const PgmlParam pgml_extra_trees_params[PGML_EXTRA_TREES_PARAMS] = {
 	N_ESTIMATORS,
 	CRITERION,
 	MAX_DEPTH(-1),
+	MAX_LEAF_NODES,
 	MAX_FEATURES(PGML_WORD(FEATURES_AUTO),
 				 "the square root of their number for classes, all for numbers"),
 	MIN_SAMPLES_LEAF(1),
@@ -135,8 +143,15 @@ const PgmlParam pgml_extra_trees_params[PGML_EXTRA_TREES_PARAMS] = {
 };
 
 const PgmlParam pgml_decision_tree_params[PGML_DECISION_TREE_PARAMS] = {
-	CRITERION,         MAX_DEPTH(5),      MAX_FEATURES(1, "all"), MIN_SAMPLES_LEAF(20),
-	MIN_SAMPLES_SPLIT, LEAF_SMOOTHING(0), CLASS_WEIGHT,           MAX_BIN,
+	CRITERION,
+	MAX_DEPTH(5),
+	MAX_LEAF_NODES,
+	MAX_FEATURES(1, "all"),
+	MIN_SAMPLES_LEAF(20),
+	MIN_SAMPLES_SPLIT,
+	LEAF_SMOOTHING(0),
+	CLASS_WEIGHT,
+	MAX_BIN,
 };
 
 /* A setting's value, or what holds when the learner does not have it. */
@@ -180,6 +195,7 @@ pgml_forest_read_config(const PgmlLearner *learner, const PgmlDataset *data,
 						const PgmlParams *params)
 {
 	double depth = value_of(learner, params, "max_depth", 0);
+	double leaves = value_of(learner, params, "max_leaf_nodes", 0);
 	double min_leaf = value_of(learner, params, "min_samples_leaf", 1);
 	double min_split = value_of(learner, params, "min_samples_split", 2);
 	int criterion = (int) value_of(learner, params, "criterion", 0);
@@ -188,6 +204,7 @@ pgml_forest_read_config(const PgmlLearner *learner, const PgmlDataset *data,
 		.n_estimators = (int) value_of(learner, params, "n_estimators", 1),
 		.criterion = criterion_of(criterion, data->task),
 		.max_depth = depth > 0 ? (int) depth : 0,
+		.max_leaves = leaves > 0 ? (int) leaves : 0,
 		.max_features =
 			features_of(learner, value_of(learner, params, "max_features", 1), data->task),
 		/* One row is one row, however light: only what weighs nothing beside the others is no leaf. */

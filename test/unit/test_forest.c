@@ -231,6 +231,47 @@ the_best_cut_is_found(void **state)
 	data_free(d);
 }
 
+/*
+ * Squares between two halves, 0 0 2 2 | 20 20 26 26: the first cut leaves 4 and 36 to be gained.  With three leaves the right half is parted,
+ * though the left one is made first; with four both are.
+ */
+static void
+best_splits_come_first(void **state)
+{
+	static const double y[] = { 0, 0, 2, 2, 20, 20, 26, 26 };
+
+	(void) state;
+	for (int t = 0; t < 2; t++)
+	{
+		Data *d = stump_new(8, 1, PGML_TASK_REGRESSION, 1);
+
+		set(d, "max_depth", -1);
+		for (int i = 0; i < 8; i++)
+		{
+			d->col[0][i] = (float) (t == 0 ? i : -i);
+			d->y[i] = y[i];
+		}
+		set(d, "max_leaf_nodes", 2);
+		fit(d);
+		assert_near(predict_x(d, d->col[0][0]), 1, 1e-6);
+		assert_near(predict_x(d, d->col[0][7]), 23, 1e-6);
+		set(d, "max_leaf_nodes", 3);
+		fit(d);
+		assert_near(predict_x(d, d->col[0][0]), 1, 1e-6);
+		assert_near(predict_x(d, d->col[0][4]), 20, 1e-6);
+		assert_near(predict_x(d, d->col[0][7]), 26, 1e-6);
+		set(d, "max_leaf_nodes", 4);
+		fit(d);
+		assert_near(predict_x(d, d->col[0][0]), 0, 1e-6);
+		assert_near(predict_x(d, d->col[0][3]), 2, 1e-6);
+		assert_near(predict_x(d, d->col[0][4]), 20, 1e-6);
+		set(d, "max_leaf_nodes", 1);
+		fit(d);
+		assert_near(predict_x(d, d->col[0][4]), 12, 1e-6);
+		data_free(d);
+	}
+}
+
 static void
 leaves_are_smoothed_and_classes_weighted(void **state)
 {
@@ -377,6 +418,67 @@ full_trees_know_their_rows(void **state)
 		}
 }
 
+/* Values that a model with one tree gives to n rows. */
+static int
+count_values(const Data *d, int64_t n)
+{
+	int outputs = pgml_task_outputs(d->shape.task, d->shape.n_classes);
+	double *out = calloc((size_t) (n * outputs), sizeof(double));
+	int found = 0;
+
+	predict_rows(d, n, out);
+	for (int64_t i = 0; i < n; i++)
+	{
+		int64_t j = 0;
+
+		while (memcmp(out + j * outputs, out + i * outputs, (size_t) outputs * sizeof(double)) != 0)
+			j++;
+		found += j == i;
+	}
+	free(out);
+	return found;
+}
+
+/*
+ * A tree has as many leaves as it may have; of more than it needs, it is the tree that is grown without a bound, where no chance is
+ * involved.
+ */
+static void
+leaves_are_bounded(void **state)
+{
+	(void) state;
+	for (int l = 0; l < 3; l++)
+		for (int t = 0; t < 6; t++)
+		{
+			Data *d = data_mixed(forests[l], 400, 8, tasks[t / 2]);
+			double free_out[400 * 4], out[400 * 4];
+			size_t bytes = 400 * (size_t) pgml_task_outputs(d->shape.task, d->shape.n_classes) *
+						   sizeof(double);
+
+			set(d, "n_estimators", 1);
+			set(d, "min_samples_leaf", 1);
+			set(d, "max_depth", -1);
+			if (t % 2 == 1 && t > 1)
+				set_word(d, "criterion", "entropy");
+			d->set.w = t % 2 == 1 ? d->w : NULL;
+			set(d, "max_leaf_nodes", 9);
+			fit(d);
+			/* Two leaves may say the same. */
+			assert_in_range(count_values(d, 400), t < 2 ? 9 : 5, 9);
+			if (l == 2)
+			{
+				set(d, "max_leaf_nodes", 400);
+				fit(d);
+				predict_rows(d, 400, out);
+				set(d, "max_leaf_nodes", -1);
+				fit(d);
+				predict_rows(d, 400, free_out);
+				assert_memory_equal(out, free_out, bytes);
+			}
+			data_free(d);
+		}
+}
+
 static void
 a_weight_is_as_many_rows(void **state)
 {
@@ -441,6 +543,7 @@ threads_and_given_bins_change_nothing(void **state)
 
 			set(d, "n_estimators", 7);
 			set(d, "max_samples", way % 2 == 0 ? 1 : 0.7);
+			set(d, "max_leaf_nodes", way / 2 == 1 ? 50 : -1);
 			d->set.w = way % 2 == 0 ? NULL : d->w;
 			d->set.oob_out = oob;
 			bytes = fit_bytes(d, &len);
@@ -649,14 +752,15 @@ static void
 any_allocation_may_fail(void **state)
 {
 	(void) state;
-	for (int l = 0; l < 2; l++)
+	for (int l = 0; l < 4; l++)
 	{
-		Data *d = data_mixed(forests[l], 200, 8, PGML_TASK_MULTICLASS);
+		Data *d = data_mixed(forests[l % 2], 200, 8, PGML_TASK_MULTICLASS);
 		double oob[200 * 4];
 		int n = 0;
 
 		set(d, "n_estimators", 3);
-		d->set.oob_out = l == 0 ? oob : NULL;
+		set(d, "max_leaf_nodes", l < 2 ? -1 : 20);
+		d->set.oob_out = l % 2 == 0 ? oob : NULL;
 		for (;; n++)
 		{
 			PgmlStatus status;
@@ -895,11 +999,13 @@ test_forest(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_best_cut_is_found),
+		cmocka_unit_test(best_splits_come_first),
 		cmocka_unit_test(leaves_are_smoothed_and_classes_weighted),
 		cmocka_unit_test(missing_values_go_where_they_fit),
 		cmocka_unit_test(sets_of_levels_are_parted),
 		cmocka_unit_test(the_criterion_is_followed),
 		cmocka_unit_test(full_trees_know_their_rows),
+		cmocka_unit_test(leaves_are_bounded),
 		cmocka_unit_test(a_weight_is_as_many_rows),
 		cmocka_unit_test(threads_and_given_bins_change_nothing),
 		cmocka_unit_test(blocks_say_the_same),
