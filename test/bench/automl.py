@@ -4,7 +4,7 @@
     automl.py run --system peers [--sets fixed] [--for 60]
     automl.py run --system own --budget 10 --label base [--sets fixed --splits fixed --threads 1] [--options "metric => 'f1'"]
     automl.py compare base new [--budget 10] [--threads 2]
-    automl.py report docs/benchmarks.md [--label base]
+    automl.py report [docs/benchmarks.md] [--label base] [--rate 20000]
 
 Every piece (a system on a split) is appended to results/automl_peers.jsonl or results/automl_own.jsonl as it ends; what is found there is not run
 again, so a run that was stopped goes on where it was. --for ends after so many seconds; the exit status is 75 when
@@ -17,6 +17,7 @@ Needs PGML_DATA (a folder with the CSV files; sets that are not there are left o
 import argparse
 import json
 import os
+import statistics
 import sys
 import time
 
@@ -71,17 +72,15 @@ def line(p, system, value, extra):
             "constant": sets.constant(p), "training": len(p.training), "test": len(p.test), **extra}
 
 
-def run_peer(p, peer, args):
-    """Fit to four fifths of the training rows for the score that the best is chosen by, then to all of them."""
-    s = sets.SETS[p.name]
+def run_peer(p, peer, _):
+    """Fit for the score that the best is chosen by, then to all training rows."""
     try:
-        learning, validation = sets.draw(p.training, s, sets.VALIDATION, 0)
-        chosen_by = sets.score(p.task, sets.truth(p, validation), systems.fit_peer(peer, p, learning, validation)[0][1])[0]
+        scores = [sets.score(p.task, sets.truth(p, b), systems.fit_peer(peer, p, a, b)[0][1])[0] for a, b in sets.validations(p)]
         for system, prediction, seconds in systems.fit_peer(peer, p, p.training, p.test, more_trees=True):
             value, influence = sets.score(p.task, sets.truth(p, p.test), prediction)
             extra = {"seconds": round(seconds, 2)}
             if system == peer:
-                extra["validation"] = chosen_by
+                extra.update(validation=statistics.mean(scores), folds=len(scores))
             write(line(p, system, value, extra), influence)
     except Exception as error:  # a failure is a result
         write(line(p, peer, None, {"failed": str(error)[:300]}), None)
@@ -150,6 +149,7 @@ def main():
     command = commands.add_parser("report")
     command.add_argument("file", nargs="?", help="write the tables into this file between their markers")
     command.add_argument("--label", default="base")
+    command.add_argument("--rate", type=int, default=20_000, help="name sets of which fewer rows are predicted in a second")
     args = parser.parse_args()
     if args.command == "run":
         args.sets = GROUPS.get(args.sets) or args.sets.split(",")

@@ -154,14 +154,14 @@ def rates(rows):
     return f"{statistics.median(values):,.0f}" if values else ""
 
 
-def budget_table(results, label, budget, names, splits):
+def budget_table(results, args, budget, names, splits):
     """Lines of the table of one budget on two cores, and of what it adds up to."""
     lines = ["| set | rows | metric | RF 500 | best by validation | | best of peers | | pgml_auto | difference | scaled | better | wall | rows/s |",
              "|---|---:|---|---:|---:|---|---:|---|---:|---:|---:|---|---:|---:|"]
     by_validation, by_test, clear, scales, peer_scales, failures, slow, missing = [], [], [0, 0], [], [], [], [], []
     for name in names:
         pieces = [(split, mine) for split in sets.parse_splits(name, splits)
-                  if (mine := results.get(name, split, "own", label, budget, 2)) and results.peers(name, split)]
+                  if (mine := results.get(name, split, "own", args.label, budget, 2)) and results.peers(name, split)]
         if not pieces:
             missing.append(name)
             continue
@@ -182,7 +182,7 @@ def budget_table(results, label, budget, names, splits):
             scales.append(scale)
             peer_scales.append(scaled(row, b, peers[FOREST], best))
         failures += [f"{name} {m['split']}: " + (m.get("failed") or f"{m['wall']} s") for m in mine if is_failure(m)]
-        slow += [name] if any(m.get("rows_per_second", 1e9) < 20_000 for m in mine) else []
+        slow += [name] if any(m.get("rows_per_second", math.inf) < args.rate for m in mine) else []
         names_chosen = ", ".join(dict.fromkeys(SHORT[c["system"]] for c in chosen))
         lines.append(f"| {name} | {row['training']:,} | {row['metric']} | {number(row, peers[FOREST])} | {number(row, b)} | {names_chosen} | "
                      f"{number(row, peers[best_peer])} | {SHORT[best_peer]} | {number(row, a)} | {with_interval(row, value, half)} | "
@@ -193,7 +193,7 @@ def budget_table(results, label, budget, names, splits):
               f"{statistics.median(peer_scales):.2f}." if scales else "")
     lines += ["", f"Better than the best by validation on **{count(by_validation)}** (beyond the interval: better {clear[0]}, worse {clear[1]}); than the best of the "
               f"peers on the test rows, which nobody knows before, on {count(by_test)}.{median} Failures and overtime: "
-              f"{'; '.join(failures) or 'none'}. Fewer than 20,000 rows/s: {', '.join(dict.fromkeys(slow)) or 'none'}."]
+              f"{'; '.join(failures) or 'none'}. Fewer than {args.rate:,} rows/s: {', '.join(dict.fromkeys(slow)) or 'none'}."]
     if missing:
         lines += ["", f"Not measured: {', '.join(missing)}."]
     return lines
@@ -256,9 +256,9 @@ def published_table(results, label):
 def report(results, args):
     text = []
     for title, lines in (
-            ("All sets, 10 seconds, two cores:", budget_table(results, args.label, 10, list(sets.SETS), None)),
-            ("Twelve sets, 60 seconds, two cores:", budget_table(results, args.label, 60, sets.SIXTY, None)),
-            ("Five sets, 10 minutes, two cores, a tenth of the rows scored:", budget_table(results, args.label, 600, sets.TEN_MINUTES, ["t0"])),
+            ("All sets, 10 seconds, two cores:", budget_table(results, args, 10, list(sets.SETS), None)),
+            ("Twelve sets, 60 seconds, two cores:", budget_table(results, args, 60, sets.SIXTY, None)),
+            ("Five sets, 10 minutes, two cores, a tenth of the rows scored:", budget_table(results, args, 600, sets.TEN_MINUTES, ["t0"])),
             ("Beside published scores; theirs are means of ten folds:", published_table(results, args.label)),
             ("The fixed splits, one thread; one run each of FLAML and AutoGluon's best quality (without CatBoost and FastAI):",
              fixed_table(results, args.label))):

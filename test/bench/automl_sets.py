@@ -14,7 +14,7 @@ import numpy as np
 
 MOST_TRAINING = 100_000
 MOST_TEST = 25_000
-VALIDATION = 0.2  # share of the training rows on which the best of the peers is chosen
+FEW = 2_500  # so few training rows choose the best of the peers by five folds, more by a fifth of them
 
 # left: columns that are not given to anybody: row numbers, and what is known only once the target is
 Set = collections.namedtuple("Set", "file target task left splits", defaults=([], ("s0",)))
@@ -98,6 +98,17 @@ def draw(frame, s, share, seed):
 
     return train_test_split(frame, test_size=share, random_state=seed,
                             stratify=None if s.task == "regression" else frame[s.target].astype(str))
+
+
+def validations(p):
+    """[(rows to learn from, rows to choose by)] of the training rows."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    if len(p.training) >= FEW:
+        return [draw(p.training, SETS[p.name], 0.2, 0)]
+    kind = KFold if p.task == "regression" else StratifiedKFold
+    return [(p.training.iloc[a], p.training.iloc[b])
+            for a, b in kind(5, shuffle=True, random_state=0).split(p.training, truth(p, p.training))]
 
 
 def part(name, split, frame):
