@@ -48,6 +48,7 @@ CREATE TABLE pgml_auto.versions (
     image_bytes      bigint NOT NULL,
     image_crc        bigint NOT NULL,
     built_by         text NOT NULL,
+    predict_us       double precision,
     UNIQUE (model_id, version)
 );
 
@@ -66,6 +67,8 @@ CREATE TABLE pgml_auto.trials (
     fit_wall_seconds double precision NOT NULL,
     chosen           boolean NOT NULL,
     error            text,
+    weight           double precision NOT NULL,
+    predict_us       double precision NOT NULL,
     PRIMARY KEY (version_id, trial)
 );
 

@@ -25,7 +25,8 @@ enum
 	SECTION_RECIPE = 2,
 	SECTION_MEMBER = 3,
 	SECTION_CALIBRATION = 4,
-	SECTION_BACKGROUND = 5
+	SECTION_BACKGROUND = 5,
+	SECTION_DECISION = 6
 };
 
 /* Header offsets of the fields that are known only at the end. */
@@ -196,6 +197,19 @@ pgml_image_add_background(const PgmlEnv *env, const PgmlBackground *background, 
 	return PGML_OK;
 }
 
+PgmlStatus
+pgml_image_decide(const PgmlEnv *env, const PgmlDecision *decision, PgmlBuf *image)
+{
+	uint32_t n;
+	size_t start;
+
+	PGML_TRY(reserve_section(env, pgml_decision_bytes(decision), "the decision", image));
+	n = begin_section(image, &start);
+	pgml_decision_encode(decision, image);
+	end_section(image, n, SECTION_DECISION, start);
+	return PGML_OK;
+}
+
 static PgmlStatus
 corrupt(PgmlError *err, const char *what)
 {
@@ -234,7 +248,7 @@ open_header(PgmlReader *r, bool verified, uint32_t *n_sections, PgmlError *err)
 		return corrupt(err, "its length is wrong");
 	if (!verified && (crc != checksum(r->data, r->len) || reserved != 0))
 		return corrupt(err, "its checksum is wrong");
-	if (*n_sections < 3 || *n_sections > 4 + PGML_MAX_MEMBERS ||
+	if (*n_sections < 3 || *n_sections > 5 + PGML_MAX_MEMBERS ||
 		r->len < HEADER_SIZE + (size_t) *n_sections * DIRECTORY_SIZE)
 		return corrupt(err, "its number of sections is wrong");
 	return PGML_OK;
@@ -349,7 +363,7 @@ type_is_right(uint32_t i, uint32_t previous, uint32_t type)
 		return type == (i == 0 ? SECTION_META : SECTION_RECIPE);
 	if (type == SECTION_MEMBER)
 		return previous <= SECTION_MEMBER && i < 2 + PGML_MAX_MEMBERS;
-	return i > 2 && type > previous && type <= SECTION_BACKGROUND;
+	return i > 2 && type > previous && type <= SECTION_DECISION;
 }
 
 static PgmlStatus
@@ -415,9 +429,11 @@ open_image(const uint8_t *bytes, size_t len, bool verified, PgmlArena *arena, Pg
 			PGML_TRY(open_member(start, size, verified, image, err));
 		else if (type == SECTION_CALIBRATION)
 			PGML_TRY(pgml_calibration_open(start, size, image->task, &image->calibration, err));
-		else
+		else if (type == SECTION_BACKGROUND)
 			PGML_TRY(
 				pgml_background_open(start, size, image->shape.nfeatures, &image->background, err));
+		else
+			PGML_TRY(pgml_decision_open(start, size, image->n_classes, &image->decision, err));
 	}
 	return check_weights(image, err);
 }
@@ -466,14 +482,7 @@ pgml_image_predict(const PgmlImage *image, const float *x, int64_t n, double *ou
 int
 pgml_image_class(const PgmlImage *image, const double *out)
 {
-	int best = 0;
-
-	if (image->task == PGML_TASK_BINARY)
-		return out[0] >= 0.5;
-	for (int k = 1; k < image->n_classes; k++)
-		if (out[k] > out[best])
-			best = k;
-	return best;
+	return pgml_decide(&image->decision, image->task, image->n_classes, out);
 }
 
 /* For qsort: by falling probability; equal ones as the classes come. */

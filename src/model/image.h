@@ -6,7 +6,7 @@
  *             bytes but the last eight of the header, u32 zero
  *   directory per section: u32 type, u32 reserved, u64 offset, u64 length
  *   sections  META (task, target, classes, metric), RECIPE (prep/recipe.h), MEMBER * n (learner name, weight, payload), and
- *             CALIBRATION (model/calibration.h) and BACKGROUND (model/background.h), which may be missing
+ *             CALIBRATION (model/calibration.h), BACKGROUND (model/background.h) and DECISION (model/decision.h), which may be missing
  *
  * Open verifies everything once; after that predictions follow offsets without checks.  The bytes may lie anywhere
  * 8-byte aligned: a palloc'ed chunk or shared memory.
@@ -20,6 +20,7 @@
 #include "learner/learner.h"
 #include "model/background.h"
 #include "model/calibration.h"
+#include "model/decision.h"
 #include "prep/recipe.h"
 
 #define PGML_IMAGE_VERSION 1
@@ -62,6 +63,10 @@ extern PgmlStatus pgml_image_calibrate(const PgmlEnv *env, const PgmlCalibration
 extern PgmlStatus pgml_image_add_background(const PgmlEnv *env, const PgmlBackground *background,
 											PgmlBuf *image);
 
+/* Say how classes are chosen, in an image that does not, as the last section; fails as pgml_image_calibrate() does. */
+extern PgmlStatus pgml_image_decide(const PgmlEnv *env, const PgmlDecision *decision,
+									PgmlBuf *image);
+
 /* A verified view; holds no memory of its own except what is in the struct. */
 typedef struct PgmlImage
 {
@@ -76,6 +81,7 @@ typedef struct PgmlImage
 	PgmlMember members[PGML_MAX_MEMBERS];
 	PgmlCalibration calibration; /* n = 0: none */
 	PgmlBackground background;   /* n = 0: none */
+	PgmlDecision decision;       /* n_classes = 0: the most probable class */
 	/* Arrays that verify() and predict() need; allocated by pgml_image_open in `arena`. */
 	const char **classes;
 	PgmlShape shape;
@@ -104,7 +110,7 @@ extern int pgml_image_outputs(const PgmlImage *image);
 extern void pgml_image_predict(const PgmlImage *image, const float *x, int64_t n, double *out,
 							   double *scratch);
 
-/* Class with the largest probability (binary: 1 when p >= 0.5). */
+/* The predicted class: by the image's decision, else the one with the largest probability (binary: 1 when p >= 0.5). */
 extern int pgml_image_class(const PgmlImage *image, const double *out);
 
 /* A class and its probability. */

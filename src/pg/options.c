@@ -508,6 +508,47 @@ option_list(const char *key, JsonbValue *value, int *n)
 	return list;
 }
 
+/* The costs of errors: an object of true classes, each an object of predicted classes with a number. */
+static void
+read_costs(const JsonbValue *matrix, PgmlTrainOptions *options)
+{
+	static const char *const hint =
+		"For example options => '{\"cost_matrix\": {\"yes\": {\"no\": 5}, \"no\": {\"yes\": 1}}}': to predict no "
+		"where yes is true costs 5. What is not listed costs 1, what is right nothing.";
+	JsonbIterator *rows;
+	JsonbValue row, value;
+	char *truth, *predicted;
+	PgmlCost *list;
+	int n = 0, capacity = 16;
+
+	if (matrix->type != jbvBinary || !JsonContainerIsObject(matrix->val.binary.data))
+		bad_argument("options: \"cost_matrix\" must be a JSON object of true classes", hint);
+	list = palloc(sizeof(PgmlCost) * capacity);
+	rows = JsonbIteratorInit(matrix->val.binary.data);
+	while (next_member(&rows, &truth, &row))
+	{
+		if (row.type != jbvBinary || !JsonContainerIsObject(row.val.binary.data))
+			bad_argument(
+				psprintf("options: cost_matrix: \"%s\" must be a JSON object of predicted classes",
+						 truth),
+				hint);
+		JsonbIterator *columns = JsonbIteratorInit(row.val.binary.data);
+		while (next_member(&columns, &predicted, &value))
+		{
+			double cost = value.type == jbvNumeric ? json_value_number(&value) : NAN;
+			if (!isfinite(cost))
+				bad_argument(psprintf("options: cost_matrix: the cost of \"%s\" must be a number",
+									  predicted),
+							 hint);
+			if (n == capacity)
+				list = repalloc(list, sizeof(PgmlCost) * (capacity *= 2));
+			list[n++] = (PgmlCost){ truth, predicted, cost };
+		}
+	}
+	options->costs = list;
+	options->n_costs = n;
+}
+
 /* The rare settings; an unknown key is an error that lists the known ones. */
 static void
 read_options(const Jsonb *settings, PgmlTrainOptions *options)
@@ -528,6 +569,8 @@ read_options(const Jsonb *settings, PgmlTrainOptions *options)
 			options->no_refit = !option_bool(key, &value);
 		else if (strcmp(key, "keep") == 0)
 			options->keep = option_list(key, &value, &options->n_keep);
+		else if (strcmp(key, "cost_matrix") == 0)
+			read_costs(&value, options);
 		else if (strcmp(key, "mode") == 0)
 			options->fast = option_fast(&value);
 		else if (strcmp(key, "max_predict_us") == 0)
@@ -535,7 +578,7 @@ read_options(const Jsonb *settings, PgmlTrainOptions *options)
 		else
 			bad_argument(
 				psprintf("unrecognized key \"%s\" in options", key),
-				"Known keys: ensemble, folds, keep, max_levels, max_predict_us, mode, refit.");
+				"Known keys: cost_matrix, ensemble, folds, keep, max_levels, max_predict_us, mode, refit.");
 	}
 }
 

@@ -9,13 +9,13 @@
 #include <string.h>
 
 /* Share of the time budget kept back for refitting and scoring. */
-#define RESERVED_SHARE 0.1
+#define RESERVED_SHARE 0.07
 
 /*
  * Another trial begins when there is this share of the time that the last one of its learner took, as what the deadline ends is a model, too; and
  * this share of the time budget.
  */
-#define WORTH_BEGINNING 0.5
+#define WORTH_BEGINNING 0.7
 #define LEAST_SHARE     0.01
 
 /* Share of the memory that is left which the models kept for the ensemble may take. */
@@ -152,6 +152,7 @@ keep_best(Search *s, TrialModel *model)
 		training_free_model(model);
 		return;
 	}
+	model->trial->predict_us = training_member_ns(s->t, model) / 1000;
 	while (place > 0 && pgml_metric_better(metric, model->trial->validation_score,
 										   s->best[place - 1].trial->validation_score))
 		place--;
@@ -451,6 +452,7 @@ train(Training *t, Search *s)
 	PGML_TRY(training_prepare(t));
 	PGML_TRY(training_check_task(t));
 	PGML_TRY(choose_metric(t));
+	PGML_TRY(training_read_costs(t));
 	PGML_TRY(load_blas(t));
 	PGML_TRY(training_choose_folds(t));
 	PGML_TRY(training_prepare_scores(t));
@@ -487,7 +489,7 @@ pgml_automl(const PgmlEnv *env, const PgmlTable *table, PgmlTrainOptions *option
 
 	memset(result, 0, sizeof(*result));
 	pgml_buf_init(&result->image, env->budget);
-	result->baseline = result->champion_score = NAN;
+	result->baseline = result->champion_score = result->predict_us = NAN;
 	result->score = (PgmlScore){ .value = NAN, .low = NAN, .high = NAN };
 	result->trials = pgml_zalloc(arena, PGML_MAX_TRIALS, sizeof(PgmlTrial));
 	if (!t || !result->trials)

@@ -54,6 +54,13 @@ typedef struct PgmlColumnGroup
 /* Trials that may predict together, at most. */
 #define PGML_MAX_ENSEMBLE 24
 
+/* What it costs to predict a class where another is true. */
+typedef struct PgmlCost
+{
+	const char *truth, *predicted; /* labels */
+	double cost;
+} PgmlCost;
+
 typedef struct PgmlTrainOptions
 {
 	const char *target;          /* column name */
@@ -88,12 +95,14 @@ typedef struct PgmlTrainOptions
 		limits_interactions; /* columns interact only within these groups; one in none of them with no other */
 	const PgmlColumnGroup *interactions;
 	int n_interactions;
-	int folds;                /* 0 = choose; 1 = one holdout part; k >= 2 = cross-validation */
-	bool no_refit;            /* one holdout part: the model that was validated is the model */
-	bool fast;                /* few models, refitted on all training rows, instead of all folds' */
-	double max_predict_us;    /* microseconds that a prediction may take; 0 = as the mode has it */
-	int ensemble;             /* trials that may predict together; 0 = default, 1 = only the best */
-	int max_levels;           /* 0 = default */
+	int folds;             /* 0 = choose; 1 = one holdout part; k >= 2 = cross-validation */
+	bool no_refit;         /* one holdout part: the model that was validated is the model */
+	bool fast;             /* few models, refitted on all training rows, instead of all folds' */
+	double max_predict_us; /* microseconds that a prediction may take; 0 = as the mode has it */
+	int ensemble;          /* trials that may predict together; 0 = default, 1 = only the best */
+	const PgmlCost *costs; /* of errors; those not listed cost 1, no error costs nothing */
+	int n_costs;           /* 0: the most probable class is predicted, or what suits the metric */
+	int max_levels;        /* 0 = default */
 	const char *blas_library; /* NULL = libopenblas.so.0 */
 	PgmlSplit *split;         /* in/out: rules fixed by earlier versions of the model */
 	const uint8_t *
@@ -122,6 +131,9 @@ typedef struct PgmlTrial
 	double fit_cpu;          /* seconds, all folds */
 	double fit_wall;
 	bool chosen;
+	double weight; /* in the final model */
+	double
+		predict_us; /* estimated: of one row among many, by all models of the trial; 0 when failed */
 	PgmlStatus failure; /* PGML_OK unless it failed */
 	char error[256];
 } PgmlTrial;
@@ -164,7 +176,8 @@ typedef struct PgmlTrainResult
 	PgmlScore test_scores[PGML_MAX_SCORES];
 	PgmlScore score; /* the metric on the test rows; without test rows, the validation score */
 	bool score_is_validation;
-	double baseline;                  /* the metric of the constant predictor on the same rows */
+	double baseline;   /* the metric of the constant predictor on the same rows */
+	double predict_us; /* measured: CPU time of a test row among many; NaN without test rows */
 	const PgmlImportance *importance; /* per input of the recipe; NULL: not measured */
 	bool champion_scored;
 	double champion_score;     /* of the deployed version on the same test rows */

@@ -233,18 +233,50 @@ training_open_champion(Training *t)
 	return PGML_OK;
 }
 
+/* The champion's decision in this training's order of classes; the most probable class when they are not the same classes. */
+static PgmlStatus
+translate_decision(const Training *t, PgmlDecision *out)
+{
+	const PgmlDecision *from = &t->champion->image.decision;
+	const int *map = t->champion->map;
+	int n = from->n_classes;
+	double *number;
+
+	*out = (PgmlDecision){ 0 };
+	if (n != t->target.n_classes)
+		return PGML_OK;
+	for (int k = 0; k < n; k++)
+		if (map[k] < 0)
+			return PGML_OK;
+	number = pgml_array(t->arena, pgml_decision_numbers(from), sizeof(double));
+	if (!number)
+		return pgml_fail_nomem(t->env, "the deployed version's scores");
+	for (int k = 0; k < n; k++)
+		if (!from->costs)
+			number[map[k]] = from->number[k];
+		else
+			for (int j = 0; j < n; j++)
+				number[map[k] * n + map[j]] = from->number[k * n + j];
+	*out = (PgmlDecision){ .n_classes = n, .costs = from->costs, .number = number };
+	return PGML_OK;
+}
+
 PgmlStatus
 training_score_champion(Training *t)
 {
 	PgmlTrainResult *r = t->result;
 	PgmlPredictions p = training_predictions(t);
+	PgmlDecision decision;
 	PgmlStatus status;
 
 	if (!t->champion)
 		return PGML_OK;
+	p.decision = &decision;
 	status = predict_rows(t, t->scored.rows, t->scored.n, t->scored.p);
 	if (status == PGML_ERR_CANCELLED || pgml_stopped(t->env))
 		return pgml_fail_cancelled(t->env);
+	if (status == PGML_OK)
+		status = translate_decision(t, &decision);
 	if (status == PGML_OK)
 		status = pgml_metric_compute(t->env, r->metric, &p, &r->champion_score);
 	if (status == PGML_ERR_CANCELLED)

@@ -94,7 +94,7 @@ score_with(void *arg, int64_t block, int thread)
 	preds.p = p;
 	env.error = &ignored;
 	env.pool = NULL;
-	return pgml_metric_compute(&env, s->t->result->metric, &preds, &s->value[m]);
+	return training_metric(s->t, &env, &preds, &s->value[m]);
 }
 
 static void
@@ -190,7 +190,7 @@ init(Selection *s, PgmlArena *arena)
 		if (w)
 			w[i] = t->weight[t->train[s->row[i]]];
 	}
-	s->preds = (PgmlPredictions){ t->target.task, t->target.n_classes, s->n, y, s->p, w };
+	s->preds = (PgmlPredictions){ t->target.task, t->target.n_classes, s->n, y, s->p, w, NULL };
 	s->most_ns = 1000 * training_max_predict_us(t->options);
 	for (int m = 0; m < s->n_models; m++)
 		s->ns[m] = training_member_ns(t, &s->models[m]);
@@ -222,7 +222,7 @@ score_counts(Selection *s, const int *count, double *value)
 		for (int64_t i = 0; count[m] > 0 && i < s->n; i++)
 			for (int k = 0; k < outputs; k++)
 				s->p[i * outputs + k] += weight[m] * predictions(s, m, i)[k];
-	return pgml_metric_compute(s->t->env, s->t->result->metric, &s->preds, value);
+	return training_metric(s->t, s->t->env, &s->preds, value);
 }
 
 /* The trial without which the metric is best, and that metric; -1 when only one is chosen. */

@@ -158,7 +158,8 @@ training_predictions(const Training *t)
 {
 	const Scored *s = &t->scored;
 
-	return (PgmlPredictions){ t->target.task, t->target.n_classes, s->n, s->y, s->p, s->w };
+	return (PgmlPredictions){ t->target.task, t->target.n_classes, s->n, s->y, s->p,
+							  s->w,           &t->decision };
 }
 
 /* ---- predictions ---- */
@@ -171,6 +172,7 @@ typedef struct ImageTask
 	int64_t block; /* rows */
 	float *x;
 	char *scratch;
+	double *cpu; /* per thread: seconds */
 } ImageTask;
 
 static PgmlStatus
@@ -185,10 +187,13 @@ predict_image_block(void *arg, int64_t block, int thread)
 	int64_t start = block * task->block;
 	PgmlBlock rows = { x, task->block, s->n - start < task->block ? s->n - start : task->block };
 
+	double cpu = pgml_thread_cpu();
+
 	for (int32_t f = 0; f < d; f++)
 		for (int64_t i = 0; i < rows.n; i++)
 			x[f * task->block + i] = t->x.col[f][s->rows[start + i]];
 	pgml_scorer_predict(task->scorer, &rows, s->p + start * t->outputs, scratch);
+	task->cpu[thread] += pgml_thread_cpu() - cpu;
 	return PGML_OK;
 }
 
@@ -200,6 +205,7 @@ predict_by_image(Training *t, PgmlArena *arena)
 	PgmlImage *image = pgml_array(arena, 1, sizeof(PgmlImage));
 	size_t threads = (size_t) pgml_pool_threads(t->env->pool);
 	ImageTask task = { .t = t };
+	double cpu = 0;
 	int64_t block;
 
 	if (!image)
@@ -209,12 +215,16 @@ predict_by_image(Training *t, PgmlArena *arena)
 	block = task.block = training_image_rows(t, task.scorer, t->scored.n);
 	task.x = pgml_array(arena, threads * block * t->x.nfeatures, sizeof(float));
 	task.scratch = pgml_array(arena, threads, pgml_scorer_scratch(task.scorer));
-	if (!task.x || !task.scratch)
+	task.cpu = pgml_zalloc(arena, threads, sizeof(double));
+	if (!task.x || !task.scratch || !task.cpu)
 		return pgml_fail_nomem(t->env, "the scores");
-	return pgml_par_for(t->env, (t->scored.n + block - 1) / block, predict_image_block, &task) ==
-				   PGML_OK ?
-			   PGML_OK :
-			   pgml_fail_cancelled(t->env);
+	if (pgml_par_for(t->env, (t->scored.n + block - 1) / block, predict_image_block, &task) !=
+		PGML_OK)
+		return pgml_fail_cancelled(t->env);
+	for (size_t i = 0; i < threads; i++)
+		cpu += task.cpu[i];
+	t->result->predict_us = 1e6 * cpu / (double) (t->scored.n > 0 ? t->scored.n : 1);
+	return PGML_OK;
 }
 
 /* The same with memory of its own. */
@@ -363,6 +373,8 @@ score_baseline(Training *t, const TrialModel *baseline)
 
 	if (!block)
 		return PGML_OK;
+	if (!t->decision.costs)
+		p.decision = NULL; /* its threshold would be another one */
 	if (training_predict(t, &pgml_learner_constant, &baseline->fit[0].payload, s->rows, s->n, 0,
 						 block, s->p) != PGML_OK)
 		return pgml_fail_cancelled(t->env);
@@ -411,6 +423,7 @@ training_evaluate(Training *t, const TrialModel *models, const double *weight, i
 		average_validation(t, models, weight, n_models, baseline);
 	PGML_TRY(training_calibrate(t));
 	PGML_TRY(training_add_background(t, models, weight, n_models));
+	PGML_TRY(training_put_decision(t));
 	r->score_is_validation = t->n_test == 0;
 	PGML_TRY(score_all(t));
 	if (isnan(r->score.value) && !(t->scored.n > 0 && isnan(t->scored.p[0])))

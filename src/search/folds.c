@@ -27,7 +27,7 @@ static const struct
 } plans[] = {
 	{ 8, 5000, 10 },
 	{ 5, INT64_MAX, 6 },
-	{ 3, INT64_MAX, 4 },
+	{ 3, INT64_MAX, 2 },
 };
 
 /* Rows from which on one part validates well enough, unless there is an hour. */

@@ -70,7 +70,9 @@ score_shuffled(const Measure *m, const Bench *b, int32_t first, int32_t end, dou
 	const Training *t = m->t;
 	PgmlError error = { 0 };
 	PgmlEnv env = *t->env;
-	PgmlPredictions p = { t->target.task, t->target.n_classes, m->n, m->y, b->p, m->w };
+	PgmlPredictions p = {
+		t->target.task, t->target.n_classes, m->n, m->y, b->p, m->w, &t->decision
+	};
 
 	/* Each thread describes failures for itself. */
 	env.error = &error;

@@ -312,6 +312,7 @@ name_algorithm(Training *t, const Choice *c)
 		PgmlTrial *trial = c->models[m].trial;
 
 		trial->chosen = c->weight[m] > 0;
+		trial->weight = c->weight[m];
 		if (!trial->chosen)
 			continue;
 		if (first == NULL)
@@ -349,6 +350,7 @@ training_build_image(Training *t, TrialModel *models, double *weight, int n_mode
 						"made of fewer");
 	name_algorithm(t, &c);
 	PGML_TRY(training_learn_errors(t, c.models, c.weight, c.n_models));
+	PGML_TRY(training_choose_decision(t, c.models, c.weight, c.n_models));
 	for (int m = 0; m < n_models; m++)
 		weight[m] = c.models == models ? c.weight[m] : 0;
 	for (int m = 0; m < n_models; m++)

@@ -84,7 +84,7 @@ static const struct
 	{ &pgml_learner_linear, 0.1, 0.1 },
 	{ &pgml_learner_gradient_boosting, 0.3, 0.5 },
 	{ &pgml_learner_oblivious_boosting, 0.25, 0.4 },
-	{ &pgml_learner_mlp, 0.25, 0.25 },
+	{ &pgml_learner_mlp, 0.4, 0.4 },
 	{ NULL, 0.15, 0.2 },
 };
 

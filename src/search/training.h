@@ -85,6 +85,7 @@ typedef struct Training
 	int folds;     /* 1 = one holdout part (fold 0) */
 	uint8_t *fold; /* per training row; with one holdout part, 0 = validation, 1 = not */
 
+	PgmlDecision decision;     /* how classes are predicted; n_classes = 0: the most probable one */
 	PgmlErrorSize error_size;  /* of the chosen models, where the target is a number */
 	Scored scored;             /* the test rows, or without any those that validate */
 	struct Champion *champion; /* NULL: none, or it cannot predict here */
@@ -230,6 +231,27 @@ extern PgmlStatus training_build_image(Training *t, TrialModel *models, double *
 
 /* Seconds from the end of the search to that of the training, for a model that takes these seconds per row. */
 extern double training_evaluation_seconds(const Training *t, double seconds_per_row);
+
+/*
+ * decide.c: the costs of errors that the user gave, as t->decision.  PGML_ERR_BADARG for labels that are no classes.
+ */
+extern PgmlStatus training_read_costs(Training *t);
+
+/* Is the metric one of predicted classes for which another threshold than one half is learned? */
+extern bool training_tunes_threshold(const Training *t);
+
+/* The training's metric; of two classes at its best threshold, where one is learned.  env is the caller's. */
+extern PgmlStatus training_metric(const Training *t, const PgmlEnv *env, const PgmlPredictions *p,
+								  double *value);
+
+/*
+ * Learn from the out-of-fold predictions of the models with a weight how classes are predicted best: t->decision, unless there are costs.
+ */
+extern PgmlStatus training_choose_decision(Training *t, const TrialModel *models,
+										   const double *weight, int n_models);
+
+/* Put t->decision into the image, behind all else. */
+extern PgmlStatus training_put_decision(Training *t);
 
 /* evaluate.c: targets and weights of the rows that will be scored, and room for predictions. */
 extern PgmlStatus training_prepare_scores(Training *t);

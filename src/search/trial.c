@@ -233,7 +233,7 @@ score_trial(Training *t, PgmlArena *arena, TrialModel *model)
 	double *y = pgml_array(arena, t->n_train, sizeof(double));
 	double *w = t->weight ? pgml_array(arena, t->n_train, sizeof(double)) : NULL;
 	double *p = pgml_array(arena, t->n_train * t->outputs, sizeof(double));
-	PgmlPredictions preds = { t->target.task, t->target.n_classes, 0, y, p, w };
+	PgmlPredictions preds = { t->target.task, t->target.n_classes, 0, y, p, w, NULL };
 
 	if (!y || !p || (t->weight && !w))
 		return pgml_fail_nomem(t->env, "a trial");
@@ -248,7 +248,7 @@ score_trial(Training *t, PgmlArena *arena, TrialModel *model)
 		n++;
 	}
 	preds.n = n;
-	return pgml_metric_compute(t->env, t->result->metric, &preds, &model->trial->validation_score);
+	return training_metric(t, t->env, &preds, &model->trial->validation_score);
 }
 
 /* Run the folds: side by side when fits are small, one after the other with all threads when they are large. */

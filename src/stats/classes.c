@@ -131,23 +131,11 @@ mcc(const PgmlCounts *c, PgmlTask task)
 	return spread > 1e-24 ? (right - both) / sqrt(spread) : 0.0;
 }
 
-/* The first of the largest of k probabilities. */
-static int32_t
-largest(const double *q, int k)
-{
-	int32_t best = 0;
-
-	for (int c = 1; c < k; c++)
-		if (q[c] > q[best])
-			best = c;
-	return best;
-}
-
 /* The true and the predicted class of every row, once. */
 static PgmlStatus
 prepare(const PgmlEnv *env, PgmlArena *arena, const PgmlPredictions *p, int part, PgmlPrepared *out)
 {
-	bool binary = p->task == PGML_TASK_BINARY;
+	int outputs = pgml_task_outputs(p->task, p->n_classes);
 
 	(void) part;
 	out->truth = pgml_array(arena, (size_t) p->n, sizeof(int32_t));
@@ -159,7 +147,7 @@ prepare(const PgmlEnv *env, PgmlArena *arena, const PgmlPredictions *p, int part
 		if (pgml_poll(env, i))
 			return pgml_fail_cancelled(env);
 		out->truth[i] = (int32_t) p->y[i];
-		out->guess[i] = binary ? p->p[i] >= 0.5 : largest(p->p + i * p->n_classes, p->n_classes);
+		out->guess[i] = pgml_decide(p->decision, p->task, p->n_classes, p->p + i * outputs);
 	}
 	return PGML_OK;
 }

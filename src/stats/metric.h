@@ -10,6 +10,7 @@
 
 #include "core/env.h"
 #include "learner/task.h"
+#include "stats/decision.h"
 
 typedef struct PgmlPredictions
 {
@@ -17,8 +18,9 @@ typedef struct PgmlPredictions
 	int n_classes; /* 1 for regression, 2 for binary */
 	int64_t n;
 	const double *y;
-	const double *p; /* n x (k for multiclass, else 1) */
-	const double *w; /* n or NULL */
+	const double *p;              /* n x (k for multiclass, else 1) */
+	const double *w;              /* n or NULL */
+	const PgmlDecision *decision; /* how classes are predicted; NULL: the most probable one */
 } PgmlPredictions;
 
 typedef struct PgmlMetric
@@ -49,6 +51,14 @@ extern bool pgml_metric_better(const PgmlMetric *metric, double a, double b);
  */
 extern PgmlStatus pgml_metric_compute(const PgmlEnv *env, const PgmlMetric *metric,
 									  const PgmlPredictions *p, double *value);
+
+/*
+ * Two classes: the threshold from which on class 1 is predicted so that a metric of predicted classes is best on these rows, half way between two
+ * probabilities, and the metric there; of equal ones that nearest to one half.  *value as of pgml_metric_compute().
+ */
+extern PgmlStatus pgml_metric_best_threshold(const PgmlEnv *env, const PgmlMetric *metric,
+											 const PgmlPredictions *p, double *threshold,
+											 double *value);
 
 /*
  * Percentile bootstrap interval (Efron 1979) of level `level` over rows, or over whole groups when

@@ -170,11 +170,12 @@ SELECT columns_are('pgml_auto', 'model', ARRAY['name', 'owner', 'task', 'target'
     'score_high', 'algorithm', 'versions', 'last_trained']);
 SELECT columns_are('pgml_auto', 'version', ARRAY['model', 'version', 'deployed', 'created_at', 'created_by', 'algorithm', 'metric',
     'score', 'score_low', 'score_high', 'baseline', 'score_part', 'rows_total', 'rows_read', 'rows_train', 'rows_test', 'inputs',
-    'features', 'train_seconds', 'seed', 'classes', 'source', 'search_path', 'settings', 'notices', 'image_bytes', 'built_by']);
+    'features', 'train_seconds', 'seed', 'classes', 'source', 'search_path', 'settings', 'notices', 'image_bytes', 'built_by', 'predict_us']);
 SELECT columns_are('pgml_auto', 'trial', ARRAY['model', 'version', 'trial', 'algorithm', 'settings', 'status', 'metric',
-    'validation_score', 'rows', 'folds', 'iterations', 'fit_cpu_seconds', 'fit_wall_seconds', 'chosen', 'error']);
+    'validation_score', 'rows', 'folds', 'iterations', 'fit_cpu_seconds', 'fit_wall_seconds', 'chosen', 'error', 'weight',
+    'predict_us']);
 SELECT columns_are('pgml_auto', 'leaderboard', ARRAY['model', 'version', 'rank', 'trial', 'algorithm', 'metric', 'validation_score',
-    'seconds', 'rows', 'status', 'chosen', 'settings', 'error']);
+    'seconds', 'rows', 'status', 'chosen', 'settings', 'error', 'weight', 'predict_us']);
 SELECT columns_are('pgml_auto', 'metric', ARRAY['model', 'version', 'deployed', 'part', 'metric', 'value', 'low', 'high']);
 SELECT columns_are('pgml_auto', 'deployment', ARRAY['model', 'version', 'deployed_at', 'deployed_until', 'deployed_by', 'reason']);
 SELECT columns_are('pgml_auto', 'model_grant', ARRAY['model', 'grantee', 'privilege', 'granted_by', 'granted_at']);

@@ -151,7 +151,7 @@ image_model_calibrate(ImageModel *m)
 	int k = pgml_task_outputs(m->task, m->n_classes);
 	float *x = pgml_array(m->f.arena, (size_t) d, sizeof(float));
 	double *p = pgml_array(m->f.arena, (size_t) (IMAGE_ROWS * k), sizeof(double));
-	PgmlPredictions predictions = { m->task, m->n_classes, IMAGE_ROWS, m->y, p, NULL };
+	PgmlPredictions predictions = { m->task, m->n_classes, IMAGE_ROWS, m->y, p, NULL, NULL };
 	double score[IMAGE_ROWS], kept[IMAGE_ROWS], scratch[3];
 	PgmlErrorSize size;
 	PgmlCalibration calibration = { .n = IMAGE_ROWS,

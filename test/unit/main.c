@@ -32,6 +32,7 @@ static const Module modules[] = {
 	{ "split", test_split },
 	{ "folds", test_folds },
 	{ "metric", test_metric },
+	{ "decision", test_decision },
 	{ "conformal", test_conformal },
 	{ "linear", test_linear },
 	{ "linear_penalties", test_linear_penalties },

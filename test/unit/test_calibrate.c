@@ -80,7 +80,7 @@ scores_are_of_the_test_rows(void **state)
 			if (was_tested(&r, p, i))
 			{
 				double y = truth(&image, p, i);
-				PgmlPredictions row = { image.task, image.n_classes, 1, &y, out, NULL };
+				PgmlPredictions row = { image.task, image.n_classes, 1, &y, out, NULL, NULL };
 
 				predict_row(&image, p, i, out);
 				score[n++] = pgml_conformal_row(&row, &size, 0);

@@ -340,7 +340,7 @@ sizes_keep_the_level(void **state)
 	for (int learned = 0; learned < 2; learned++)
 	{
 		int held = 0, held_small = 0, small = 0;
-		PgmlPredictions rows = { PGML_TASK_REGRESSION, 1, 2 * N, y, p, NULL };
+		PgmlPredictions rows = { PGML_TASK_REGRESSION, 1, 2 * N, y, p, NULL, NULL };
 		double most;
 
 		for (int i = 0; i < N / 2; i++)
@@ -373,8 +373,8 @@ scores_of_classes(void **state)
 {
 	static const double y[] = { 1, 0, 1 }, p[] = { 0.75, 0.75, 0 };
 	static const double k[] = { 2, 0 }, q[] = { 0.5, 0.25, 0.25, 1, 0, 0 };
-	PgmlPredictions binary = { PGML_TASK_BINARY, 2, 3, y, p, NULL };
-	PgmlPredictions several = { PGML_TASK_MULTICLASS, 3, 2, k, q, NULL };
+	PgmlPredictions binary = { PGML_TASK_BINARY, 2, 3, y, p, NULL, NULL };
+	PgmlPredictions several = { PGML_TASK_MULTICLASS, 3, 2, k, q, NULL, NULL };
 
 	(void) state;
 	assert_true(pgml_conformal_row(&binary, NULL, 0) == 0.25);
@@ -389,9 +389,8 @@ static void
 scores_do_not_overflow(void **state)
 {
 	PgmlErrorSize size = { .n = 1, .size = { 1e-300 } };
-	PgmlPredictions p = {
-		PGML_TASK_REGRESSION, 1, 1, &(double){ 1e150 }, &(double){ -1e150 }, NULL
-	};
+	PgmlPredictions p = { PGML_TASK_REGRESSION, 1,    1,   &(double){ 1e150 },
+						  &(double){ -1e150 },  NULL, NULL };
 
 	(void) state;
 	assert_true(pgml_conformal_row(&p, &size, 0) == DBL_MAX);

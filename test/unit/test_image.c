@@ -259,7 +259,7 @@ number_of_members_is_bounded(void **state)
 		pgml_buf_init(&bytes, m->f.env.budget);
 		spec.n_members = n;
 		assert_int_equal(pgml_image_encode(&m->f.env, &spec, &bytes), PGML_ERR_INTERNAL);
-		assert_non_null(strstr(m->f.error.message, "needs 1 to 64 members"));
+		assert_non_null(strstr(m->f.error.message, "needs 1 to 128 members"));
 		pgml_buf_free(&bytes);
 	}
 	free(x);
@@ -631,7 +631,8 @@ contradictions_are_refused(void **state)
 	size_t entry = IMAGE_HEADER_SIZE;
 
 	assert_refused(image, IMAGE_OFFSET_SECTIONS, &(uint32_t){ 2 }, 4, "number of sections");
-	assert_refused(image, IMAGE_OFFSET_SECTIONS, &(uint32_t){ 69 }, 4, "number of sections");
+	assert_refused(image, IMAGE_OFFSET_SECTIONS, &(uint32_t){ 6 + PGML_MAX_MEMBERS }, 4,
+				   "number of sections");
 	assert_refused(image, IMAGE_OFFSET_SECTIONS, &(uint32_t){ UINT32_MAX }, 4,
 				   "number of sections");
 	assert_refused(image, IMAGE_OFFSET_SECTIONS, &(uint32_t){ 4 }, 4, "weights");
@@ -762,7 +763,8 @@ hostile_calibrations_are_refused(void **state)
 	assert_refused(&m->binary.image, last, &(double){ 1.5 }, 8, "does not make sense");
 	/* It is the last section, and there is one at most. */
 	assert_refused(image, entry - 24, &(uint32_t){ 4 }, 4, "directory");
-	assert_refused(image, entry, &(uint32_t){ 6 }, 4, "directory");
+	assert_refused(image, entry, &(uint32_t){ 7 }, 4, "directory");
+	assert_refused(image, entry, &(uint32_t){ 6 }, 4, "decision");
 	assert_refused(image, entry, &(uint32_t){ 5 }, 4, "background rows");
 	assert_refused(image, entry + 16, &(uint64_t){ 8 }, 8, "calibration cannot be read");
 }
@@ -826,7 +828,7 @@ intervals(void **state)
 	{
 		double p = 0.1 * y + 0.7 / 3;
 		PgmlErrorSize e = { .n = 2, .at = { 0, 10 }, .size = { 1, 3 } };
-		PgmlPredictions row = { PGML_TASK_REGRESSION, 1, 1, &(double){ y }, &p, NULL };
+		PgmlPredictions row = { PGML_TASK_REGRESSION, 1, 1, &(double){ y }, &p, NULL, NULL };
 		double own[9];
 
 		for (int i = 0; i < 9; i++)

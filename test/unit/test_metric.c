@@ -110,7 +110,7 @@ static PgmlPredictions
 predictions(PgmlTask task, int n_classes, int64_t n, const double *y, const double *p,
 			const double *w)
 {
-	PgmlPredictions preds = { task, n_classes, n, y, p, w };
+	PgmlPredictions preds = { task, n_classes, n, y, p, w, NULL };
 
 	return preds;
 }

@@ -13,6 +13,19 @@
 #include "people.h"
 #include "unit.h"
 
+/* Settings that make all learners fast. */
+static const PgmlHyperparam all_quick[] = { { "n_estimators", 15, NULL },
+											{ "num_leaves", 6, NULL },
+											{ "max_iter", 5, NULL } };
+
+static void
+run_init_quick(Run *r)
+{
+	run_init(r);
+	r->options.hyperparams = all_quick;
+	r->options.n_hyperparams = sizeof(all_quick) / sizeof(all_quick[0]);
+}
+
 static void
 assert_learner(const Run *r, int trial, const PgmlLearner *learner)
 {
@@ -28,7 +41,7 @@ learners_that_differ_come_first(void **state)
 	Run r;
 
 	(void) state;
-	run_init(&r);
+	run_init_quick(&r);
 	r.options.max_trials = 5;
 	run_train(&r, p);
 	assert_int_equal(r.result.n_trials, 6);
@@ -53,9 +66,10 @@ named_learners_only(void **state)
 	Run r;
 
 	(void) state;
-	run_init(&r);
+	run_init_quick(&r);
 	r.options.algorithms = names;
 	r.options.n_algorithms = 2;
+	r.options.n_hyperparams = 1; /* the number of trees */
 	r.options.max_trials = 0;
 	run_train(&r, p);
 	assert_int_equal(r.result.n_trials, 4);
@@ -87,7 +101,7 @@ one_part_makes_an_ensemble(void **state)
 	Run r;
 
 	(void) state;
-	run_init(&r);
+	run_init_quick(&r);
 	r.options.max_trials = 4;
 	r.options.folds = 1;
 	run_train(&r, p);
@@ -107,17 +121,17 @@ fast_models_are_few(void **state)
 	Run best, fast, threads;
 
 	(void) state;
-	run_init(&best);
+	run_init_quick(&best);
 	best.options.max_trials = 5;
 	run_train(&best, p);
-	run_init(&fast);
+	run_init_quick(&fast);
 	fast.options.max_trials = 5;
 	fast.options.fast = true;
 	run_train(&fast, p);
 	assert_int_equal(run_image(&fast).n_members, count_chosen(&fast));
 	assert_true(count_chosen(&fast) <= 3);
 	assert_true(run_image(&fast).n_members < run_image(&best).n_members);
-	run_init(&threads);
+	run_init_quick(&threads);
 	threads.options.max_trials = 5;
 	threads.options.fast = true;
 	threads.env.pool = pgml_pool_create(2);
@@ -143,7 +157,7 @@ predictions_may_not_take_longer(void **state)
 	{
 		Run r;
 
-		run_init(&r);
+		run_init_quick(&r);
 		r.options.max_trials = 5;
 		r.options.folds = 4;
 		r.options.max_predict_us = us[i];
