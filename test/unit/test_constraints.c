@@ -127,6 +127,20 @@ missing_has_no_order(void **state)
 
 static const int8_t directions[NF] = { 1, 0, -1, 1, 0, 0, 0, -1 };
 
+/* A setting: that of grow_policy is a word, 1 for depthwise. */
+static void
+set_any(Data *d, const char *name, double value)
+{
+	if (strcmp(name, "grow_policy") != 0)
+		set(d, name, value);
+	else
+		assert_int_equal(pgml_params_set_text(learner, &d->params, name,
+											  value > 0 ? "depthwise" : "lossguide", &d->error),
+						 PGML_OK);
+}
+
+#define DEPTHWISE 1
+
 /* How a fit is done. */
 typedef struct Way
 {
@@ -149,6 +163,9 @@ static const Way ways[] = {
 	{ "poisson", { "num_leaves" }, { 31 }, 1200 },
 	{ "gamma", { "learning_rate" }, { 1 }, 1200 },
 	{ "tweedie", { "mvs_fraction" }, { 0.6 }, 1200 },
+	{ "squared", { "grow_policy", "max_depth" }, { DEPTHWISE, 5 }, 1200 },
+	{ "absolute", { "grow_policy", "max_depth", "extra_trees" }, { DEPTHWISE, 6, 1 }, 1200 },
+	{ "classes", { "grow_policy", "max_depth" }, { DEPTHWISE, 5 }, 20000 },
 	{ "classes", { "num_leaves" }, { 31 }, 1200 },
 	{ "classes", { "scale_pos_weight", "extra_trees" }, { 5, 1 }, 1200 },
 	{ "classes", { "min_data_in_leaf", "max_cat_to_onehot" }, { 1, 1 }, 20000 },
@@ -170,7 +187,7 @@ data_of(const Way *way, uint64_t seed)
 		d->y[i] = exp(d->y[i] / 2);
 	set(d, "n_estimators", way->n > 5000 ? 6 : 20);
 	for (int i = 0; i < 4 && way->name[i]; i++)
-		set(d, way->name[i], way->value[i]);
+		set_any(d, way->name[i], way->value[i]);
 	d->env.seed = seed;
 	return d;
 }
@@ -241,7 +258,7 @@ threads_change_nothing(void **state)
 	static const PgmlConstraints constraints = { .monotone = directions };
 
 	(void) state;
-	for (int w = 3; w < 6; w++)
+	for (size_t w = 3; w < N_WAYS; w += w < 5 ? 1 : 7)
 	{
 		Data *d = data_of(&ways[w], 3);
 		uint8_t *bytes;
@@ -402,12 +419,13 @@ static void
 paths_stay_in_groups(void **state)
 {
 	static const PgmlConstraints constraints = { .groups = groups, .words = 1 };
-	static const char *const names[] = { "num_leaves", "feature_fraction_bynode", "extra_trees",
-										 "feature_fraction", "mvs_fraction" };
-	static const double values[] = { 40, 0.4, 1, 0.5, 0.4 };
+	static const char *const names[] = { "num_leaves",   "feature_fraction_bynode",
+										 "extra_trees",  "feature_fraction",
+										 "mvs_fraction", "grow_policy" };
+	static const double values[] = { 40, 0.4, 1, 0.5, 0.4, DEPTHWISE };
 
 	(void) state;
-	for (int w = 0; w < 5; w++)
+	for (int w = 0; w < 6; w++)
 		for (int classes = 1; classes <= 3; classes++)
 		{
 			PgmlTask task = classes == 1 ? PGML_TASK_REGRESSION :
@@ -419,7 +437,7 @@ paths_stay_in_groups(void **state)
 			int pairs = 0;
 
 			set(d, "n_estimators", 10);
-			set(d, names[w], values[w]);
+			set_any(d, names[w], values[w]);
 			d->set.constraints = &constraints;
 			fit(d, NULL);
 			assert_int_equal(learner->trees(&d->env, arena, d->fit.payload.data, &d->shape, &trees),
@@ -432,6 +450,47 @@ paths_stay_in_groups(void **state)
 			pgml_arena_destroy(arena);
 			data_free(d);
 		}
+}
+
+/*
+ * Whichever allocation fails while trees are bound by both kinds: an error that says so, or fewer rounds that keep to them, and nothing is
+ * lost.
+ */
+static void
+any_allocation_may_fail(void **state)
+{
+	static const PgmlConstraints constraints = { .monotone = directions,
+												 .groups = groups,
+												 .words = 1 };
+	(void) state;
+	for (int policy = 0; policy <= DEPTHWISE; policy++)
+	{
+		Data *d = data_mixed(300, NF, PGML_TASK_REGRESSION, 1);
+		bool failed = true;
+		int n;
+
+		d->set.constraints = &constraints;
+		set(d, "n_estimators", 3);
+		set_any(d, "grow_policy", policy);
+		for (n = 1; failed; n++)
+		{
+			PgmlStatus status;
+
+			assert_true(n < 1000);
+			atomic_store(&d->budget.fail_at, n);
+			d->fit.out_of_memory = false;
+			status = try_fit(d, NULL);
+			failed = atomic_load(&d->budget.fail_at) == 0;
+			atomic_store(&d->budget.fail_at, 0);
+			assert_true(status == PGML_OK || status == PGML_ERR_NOMEM);
+			if (status != PGML_OK)
+				assert_int_equal(d->error.status, PGML_ERR_NOMEM);
+			for (int f = 0; status == PGML_OK && f < NF; f++)
+				assert_true(directions[f] == 0 || worst_step(d, f, directions[f]) <= 0);
+		}
+		assert_true(n > 20);
+		data_free(d);
+	}
 }
 
 /* Each feature alone: the score is a sum of functions of single features, and so are Shapley values. */
@@ -602,19 +661,13 @@ int
 test_constraints(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_feature_by_hand),
-		cmocka_unit_test(values_stay_on_their_side),
-		cmocka_unit_test(missing_has_no_order),
-		cmocka_unit_test(predictions_are_monotone),
-		cmocka_unit_test(threads_change_nothing),
-		cmocka_unit_test(knowledge_helps),
-		cmocka_unit_test(hard_data_is_as_without),
-		cmocka_unit_test(classes_have_no_order),
-		cmocka_unit_test(memory_is_estimated),
-		cmocka_unit_test(paths_stay_in_groups),
-		cmocka_unit_test(features_alone_add_up),
-		cmocka_unit_test(trainings_keep_to_them),
-		cmocka_unit_test(what_makes_no_sense_is_refused),
+		cmocka_unit_test(one_feature_by_hand),     cmocka_unit_test(values_stay_on_their_side),
+		cmocka_unit_test(missing_has_no_order),    cmocka_unit_test(predictions_are_monotone),
+		cmocka_unit_test(threads_change_nothing),  cmocka_unit_test(knowledge_helps),
+		cmocka_unit_test(hard_data_is_as_without), cmocka_unit_test(classes_have_no_order),
+		cmocka_unit_test(memory_is_estimated),     cmocka_unit_test(paths_stay_in_groups),
+		cmocka_unit_test(any_allocation_may_fail), cmocka_unit_test(features_alone_add_up),
+		cmocka_unit_test(trainings_keep_to_them),  cmocka_unit_test(what_makes_no_sense_is_refused),
 	};
 
 	return cmocka_run_group_tests_name("constraints", tests, NULL, NULL);
