@@ -148,7 +148,8 @@ plan_feature(const PgmlEnv *env, PgmlMlpInput *input, const PgmlMlpConfig *confi
 	const PgmlFeature *feature = &input->data->x->features[number];
 	PgmlMlpFeature *f = &input->feature[number];
 	int32_t levels = feature->n_levels;
-	bool varies, missing = false;
+	bool varies = false;
+	bool missing = false;
 
 	*f = (PgmlMlpFeature){ .kind = PGML_MLP_UNUSED, .missing = PGML_MLP_NONE };
 	f->input = (uint32_t) input->n_inputs;
