@@ -66,10 +66,10 @@ const PgmlParam pgml_mlp_params[PGML_MLP_N_PARAMS] = {
 	[PARAM_FRONT_SCALE] = { "front_scale", "add_front_scale", PGML_PARAM_BOOL, 0, 1, 1, false,
 							"Each input has a factor that is learned faster than the weights.",
 							NULL },
-	[PARAM_NUM_SCALING] = { "num_scaling", NULL, PGML_PARAM_CHOICE, 0, 2, 0, false,
-							"How numbers enter: `robust`: centred, scaled, and outliers bent in; `rank`: the normal "
-							"quantiles of their ranks; `auto`: `rank` for numbers, `robust` for classes.",
-							"auto robust rank" },
+	[PARAM_NUM_SCALING] = { "num_scaling", NULL, PGML_PARAM_CHOICE, 0, 1, 0, false,
+							"How numbers enter: `rank`: the normal quantiles of their ranks; `robust`: centred, "
+							"scaled, and outliers bent in.",
+							"rank robust" },
 	[PARAM_NUM_EMBEDDING] = { "num_embedding", "num_emb_type", PGML_PARAM_CHOICE, 0, 1, 0, false,
 							  "`pbld`: numbers enter together with learned periodic functions of them; "
 							  "`none`: alone.",
@@ -158,8 +158,7 @@ pgml_mlp_config(const PgmlParams *params, PgmlTask task)
 						.ntk = v[PARAM_PARAMETRIZATION] == 0,
 						.batch_norm = v[PARAM_BATCH_NORM] != 0,
 						.front_scale = v[PARAM_FRONT_SCALE] != 0,
-						.ranks =
-							v[PARAM_NUM_SCALING] == 2 || (v[PARAM_NUM_SCALING] == 0 && regression),
+						.ranks = v[PARAM_NUM_SCALING] == 0,
 						.embedded = (int) v[PARAM_EMBEDDING_WIDTH],
 						.frequencies = pgml_mlp_pad((int) v[PARAM_EMBEDDING_FREQUENCIES]),
 						.sigma = v[PARAM_EMBEDDING_SIGMA],

@@ -612,7 +612,6 @@ ranks_do_not_see_scales(void **state)
 		d->col[1][i] = (float) (i * 7 % 5);
 		d->y[i] = d->col[0][i] / 20 + d->col[1][i];
 	}
-	set_word(d, "num_scaling", "rank");
 	fit(d, NULL);
 	for (int i = 0; i < PGML_MLP_KNOTS; i++)
 		before[i] = predict_row(d, i);
@@ -879,7 +878,7 @@ settings(void **state)
 				  { "learning_rate", 1e-7 } };
 	static const char *const words[][2] = { { "parametrization", "standard" },
 											{ "num_embedding", "none" },
-											{ "num_scaling", "rank" },
+											{ "num_scaling", "robust" },
 											{ "learning_rate_schedule", "cosine" },
 											{ "regularization_schedule", "constant" } };
 
