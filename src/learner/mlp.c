@@ -22,10 +22,12 @@
 /* Rows between two looks where each costs little. */
 #define POLL_ROWS 65536
 
-/* Share of the time left that steps may plan with. */
-#define TIME_FOR_STEPS 0.95
+/* Share of the time left that is planned with, and what predicting a row costs, as a share of learning from it. */
+#define TIME_TO_PLAN 0.95
+#define PREDICTING   0.4
 
-/* Steps before time is estimated. */
+/* First steps, whose memory is new, are no measure of time; steps that are. */
+#define COLD_STEPS  2
 #define TIMED_STEPS 4
 
 /* Predictions of the validation rows and their loss. */
@@ -53,7 +55,7 @@ typedef struct Fit
 	double at;        /* share of the training that is done */
 	double rate;      /* factor of the learning rate */
 	bool chose_rate;  /* the settings leave it open */
-	double started;   /* time of the first step */
+	double started;   /* when the cold steps were over */
 	int64_t steps_done;
 	int worse; /* epochs since the best */
 	bool out_of_time;
@@ -64,7 +66,7 @@ typedef struct Fit
 static int64_t
 memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 {
-	PgmlMlpConfig config = pgml_mlp_config(params, data->task);
+	PgmlMlpConfig config = pgml_mlp_config(params, data);
 	int64_t outputs = pgml_task_outputs(data->task, data->n_classes);
 	int64_t floats, bytes, slack;
 
@@ -163,18 +165,28 @@ end_epoch(Fit *f)
 
 /* ---- training ---- */
 
-/* What a step adds to the share of the training that is done, given the steps of an epoch. */
+/*
+ * What a step adds to the share of the training that is done, given the steps of an epoch.  With a deadline at least what takes the
+ * schedule to its end in the steps that are left, at what they took so far, and the last prediction of the validation rows.
+ */
 static double
 advance(Fit *f, int64_t steps)
 {
 	double plain = 1 / ((double) steps * f->config.epochs);
 	double now, left, needed;
+	int64_t timed = ++f->steps_done - COLD_STEPS;
 
-	if (!(f->env->deadline > 0) || f->steps_done < TIMED_STEPS)
+	if (!(f->env->deadline > 0))
 		return plain;
 	now = pgml_now();
-	left = (f->env->deadline - now) * TIME_FOR_STEPS * (double) f->steps_done / (now - f->started);
-	needed = left > 1 ? (1 - f->at) / left : 1;
+	if (timed == 0)
+		f->started = now;
+	if (now < f->env->deadline && timed < TIMED_STEPS)
+		return plain;
+	left = (f->env->deadline - now) * TIME_TO_PLAN * (double) timed / (now - f->started);
+	if (f->valid != NULL)
+		left -= PREDICTING * (double) f->data->n_valid * (double) steps / (double) f->input.n;
+	needed = now < f->env->deadline && left > 1 ? (1 - f->at) / left : 1;
 	if (needed <= plain)
 		return plain;
 	f->out_of_time = true;
@@ -209,7 +221,6 @@ run_epoch(Fit *f, PgmlRng *rng, double end)
 		f->net.dropout = f->config.dropout * fade;
 		PGML_TRY(pgml_mlp_net_gradient(&f->net, f->order + from, n * (s + 1) / steps - from));
 		pgml_mlp_net_step(&f->net, rate, fade);
-		f->steps_done++;
 		f->at += advance(f, steps);
 	}
 	return PGML_OK;
@@ -240,7 +251,6 @@ run_epochs(Fit *f)
 	f->worse = 0;
 	f->judged[0].epoch = 0;
 	PGML_TRY(pgml_mlp_net_init(&f->net, f->env->seed, f->order, first));
-	f->started = pgml_now();
 	f->steps_done = 0;
 	while (f->at < end)
 	{
@@ -339,7 +349,7 @@ finish(Fit *f, PgmlFit *out)
 static PgmlStatus
 fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlFit *out)
 {
-	Fit f = { .env = env, .data = data, .config = pgml_mlp_config(params, data->task) };
+	Fit f = { .env = env, .data = data, .config = pgml_mlp_config(params, data) };
 	double rate = pgml_param(&pgml_learner_mlp, params, "learning_rate");
 	PgmlStatus status;
 

@@ -84,7 +84,8 @@ typedef struct PgmlMlpConfig
 
 #define PGML_MLP_N_PARAMS 30
 extern const PgmlParam pgml_mlp_params[PGML_MLP_N_PARAMS];
-extern PgmlMlpConfig pgml_mlp_config(const PgmlParams *params, PgmlTask task);
+/* For fits to this data: its task, and the number of rows to learn from. */
+extern PgmlMlpConfig pgml_mlp_config(const PgmlParams *params, const PgmlDataset *data);
 
 /* Streams of random numbers. */
 enum

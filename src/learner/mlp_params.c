@@ -3,6 +3,8 @@
  */
 #include "learner/mlp.h"
 
+#include <math.h>
+
 enum
 {
 	PARAM_HIDDEN_LAYERS,
@@ -83,8 +85,8 @@ const PgmlParam pgml_mlp_params[PGML_MLP_N_PARAMS] = {
 									  NULL },
 	[PARAM_EMBEDDING_SIGMA] = { "embedding_sigma", "plr_sigma", PGML_PARAM_REAL, 1e-4, 1000,
 								PGML_WORD(0), true,
-								"Standard deviation of the frequencies at first; `auto`: 0.1 for classes, 1 for "
-								"numbers.",
+								"Standard deviation of the frequencies at first; `auto`: 0.1 for classes; for "
+								"numbers the rows / 10000, between 0.1 and 1.",
 								"auto" },
 	[PARAM_ONE_HOT_MAX_SIZE] = { "one_hot_max_size", "max_one_hot_cat_size", PGML_PARAM_INT, 0, 255,
 								 9, false,
@@ -96,8 +98,8 @@ const PgmlParam pgml_mlp_params[PGML_MLP_N_PARAMS] = {
 							   "Numbers that a level of such a category is embedded as.", NULL },
 	[PARAM_LEARNING_RATE] = { "learning_rate", "learning_rate_init lr eta", PGML_PARAM_REAL, 1e-7,
 							  10, PGML_WORD(0), true,
-							  "Size of a step; `auto`: 0.04 for classes, 0.2 for numbers, 0.001 with "
-							  "standard parametrization.",
+							  "Size of a step; `auto`: 0.04 for classes; for numbers 0.2 times the rows / "
+							  "10000, between 0.07 and 0.2; 0.001 with standard parametrization.",
 							  "auto" },
 	[PARAM_LEARNING_RATE_SCHEDULE] = { "learning_rate_schedule", "lr_sched", PGML_PARAM_CHOICE, 0,
 									   2, 0, false,
@@ -146,11 +148,23 @@ const PgmlParam pgml_mlp_params[PGML_MLP_N_PARAMS] = {
 							  "Stop after this epoch of max_iter; 0: after the last.", NULL },
 };
 
+/*
+ * What automatic settings of regressions are, as a share of what they are from MANY_ROWS rows on: fewer rows are mostly noise, and
+ * fast steps and fine waves learn it.
+ */
+#define MANY_ROWS 10000.0
+
+static double
+by_rows(int64_t n, double least)
+{
+	return fmin(fmax((double) n / MANY_ROWS, least), 1);
+}
+
 PgmlMlpConfig
-pgml_mlp_config(const PgmlParams *params, PgmlTask task)
+pgml_mlp_config(const PgmlParams *params, const PgmlDataset *data)
 {
 	const double *v = params->v;
-	bool regression = task == PGML_TASK_REGRESSION;
+	bool regression = data->task == PGML_TASK_REGRESSION;
 	PgmlMlpConfig c = { .hidden_layers = (int) v[PARAM_HIDDEN_LAYERS],
 						.hidden_width = (int) v[PARAM_HIDDEN_WIDTH],
 						.activation = (PgmlMlpActivation) ((int) v[PARAM_ACTIVATION] - 1),
@@ -186,8 +200,8 @@ pgml_mlp_config(const PgmlParams *params, PgmlTask task)
 	if (v[PARAM_NUM_EMBEDDING] != 0)
 		c.embedded = 1;
 	if (c.sigma < 0)
-		c.sigma = regression ? 1 : 0.1;
+		c.sigma = regression ? by_rows(data->n, 0.1) : 0.1;
 	if (c.learning_rate < 0)
-		c.learning_rate = !c.ntk ? 0.001 : regression ? 0.2 : 0.04;
+		c.learning_rate = !c.ntk ? 0.001 : regression ? 0.2 * by_rows(data->n, 0.35) : 0.04;
 	return c;
 }

@@ -292,7 +292,7 @@ probe_open(Data *d, Probe *p)
 {
 	PgmlRng rng;
 
-	p->config = pgml_mlp_config(&d->params, d->set.task);
+	p->config = pgml_mlp_config(&d->params, &d->set);
 	p->arena = pgml_arena_create(&d->budget);
 	assert_int_equal(pgml_mlp_input(&d->env, p->arena, &d->set, &p->config, &p->input), PGML_OK);
 	p->input.low = -1e30;
