@@ -12,6 +12,8 @@
  */
 #include "learner/linear.h"
 
+#include <float.h>
+
 #include "learner/linear_internal.h"
 
 #define PATIENCE  3
@@ -285,6 +287,7 @@ write_payload(LinearFit *l, PgmlBuf *out)
 		header.alpha *= design->y_unit;
 		header.link = PGML_LINEAR_LINK_LOG;
 	}
+	header.alpha = fmin(header.alpha, DBL_MAX);
 	if (l->data->task == PGML_TASK_REGRESSION)
 		unscale(l);
 	for (int64_t i = 0; i < l->n_coefs; i++)

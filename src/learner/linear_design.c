@@ -83,6 +83,7 @@ typedef struct Measure
 {
 	const PgmlEnv *env;
 	PgmlLinearDesign *design;
+	double heaviest; /* weight of a row */
 	Sample *samples; /* per thread */
 	bool *late;      /* per feature: the deadline came first */
 } Measure;
@@ -215,12 +216,12 @@ add_moment(Moments *m, double w, double v)
 	m->squares += w * d * d;
 }
 
-/* Mean and 1 / deviation; false when there is no deviation to speak of. */
+/* Mean and 1 / deviation; false when there is no deviation to speak of, or no weight beside that of rows without a value. */
 static bool
 scale_of(const Moments *m, double total, double *mean, double *factor)
 {
-	double d = m->sum / total;
-	double sd = sqrt(fmax(0, m->squares / total - d * d));
+	double d = total > 0 ? m->sum / total : 0;
+	double sd = total > 0 ? sqrt(fmax(0, m->squares / total - d * d)) : 0;
 
 	*mean = m->shift + d;
 	*factor = 1 / sd;
@@ -251,6 +252,7 @@ measure_scale(const Measure *m, PgmlLinearFeature *f, const float *col, double t
 
 		double v = pgml_linear_clip(f, col[row]);
 
+		w /= m->heaviest; /* so that no sum of squares overflows */
 		total += w;
 		add_moment(&plain, w, v);
 		if (f->log_row != 0)
@@ -429,6 +431,20 @@ measure_target(const PgmlEnv *env, PgmlLinearDesign *design)
 	return PGML_OK;
 }
 
+/* The largest weight of a row. */
+static PgmlStatus
+find_heaviest(const PgmlEnv *env, const PgmlDataset *data, double *heaviest)
+{
+	*heaviest = data->w != NULL ? 0 : 1;
+	for (int64_t i = 0; data->w != NULL && i < data->n; i++)
+	{
+		if (i % POLL_ROWS == 0 && pgml_stopped(env))
+			return pgml_fail_cancelled(env);
+		*heaviest = fmax(*heaviest, data->w[data->rows[i]]);
+	}
+	return PGML_OK;
+}
+
 PgmlStatus
 pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data,
 				   PgmlLinearLoss loss, PgmlLinearDesign *design)
@@ -450,6 +466,7 @@ pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data
 	m.late = pgml_zalloc(arena, nfeatures + 1, sizeof(bool));
 	if (design->features == NULL || m.samples == NULL || m.late == NULL)
 		return pgml_fail_nomem(env, "learner \"linear\"");
+	PGML_TRY(find_heaviest(env, data, &m.heaviest));
 	if (pgml_par_for(env, data->x->nfeatures, measure_feature, &m) != PGML_OK)
 		return pgml_fail_cancelled(env);
 	for (size_t i = 0; i < nfeatures; i++)

@@ -5,6 +5,7 @@
  */
 #include "learner/linear_internal.h"
 
+#include <float.h>
 #include <string.h>
 
 _Static_assert(sizeof(PgmlLinearHeader) == 32, "the stored header has no holes");
@@ -175,5 +176,7 @@ pgml_linear_predict(const uint8_t *payload, const PgmlShape *shape, const float 
 			pgml_linear_softmax(z, (int) k);
 		else if (header->link == PGML_LINEAR_LINK_LOG)
 			z[0] = exp(fmin(fmax(z[0], -PGML_LINEAR_MOST_LOG), PGML_LINEAR_MOST_LOG));
+		else
+			z[0] = fmin(fmax(z[0], -DBL_MAX), DBL_MAX);
 	}
 }

@@ -124,8 +124,11 @@ find_moments(const PgmlBayesFit *b, const float *col, int64_t from, int64_t to, 
 
 	*m = (Moments){ 0 };
 	PGML_TRY(sum_values(b, col, from, to, weighted, 1 / scale, &m->weight, &m->mean));
-	if (!(m->weight > 0))
+	if (!(m->weight / scale > 0)) /* also where it is nothing beside that of rows without a value */
+	{
+		*m = (Moments){ 0 };
 		return PGML_OK;
+	}
 	m->mean /= m->weight / scale;
 	for (int64_t i = from; i < to; i += CHUNK)
 	{

@@ -512,6 +512,59 @@ huge_and_tiny_numbers_stay_finite(void **state)
 	}
 }
 
+/* Weights as far apart as can be, and a feature that only rows of next to no weight have. */
+static void
+weights_may_be_of_any_size(void **state)
+{
+	static const PgmlTask tasks[] = { PGML_TASK_REGRESSION, PGML_TASK_BINARY,
+									  PGML_TASK_MULTICLASS };
+
+	(void) state;
+	for (int t = 0; t < 3; t++)
+	{
+		Data *d = data_new(40, 3, tasks[t], t + 1);
+		Run r;
+
+		for (int i = 0; i < 40; i++)
+		{
+			d->w[i] = i % 2 == 0 ? 1e300 : 1e-300;
+			d->col[0][i] = (float) (i * 7 % 40) * 1e30f;
+			d->col[1][i] = i % 2 == 0 ? NAN : (float) i;
+			d->col[2][i] = (float) i;
+			d->y[i] = t == 0 ? i : i / 2 % (t + 1);
+		}
+		fit_hard(d);
+		run_init(&r);
+		set(&r, "alpha", 1e12);
+		run_fit(&r, d);
+		run_done(&r);
+		data_free(d);
+	}
+}
+
+/* Predictions stay numbers where a line leaves the range of numbers. */
+static void
+predictions_end_where_numbers_do(void **state)
+{
+	Data *d = data_new(41, 1, PGML_TASK_REGRESSION, 1);
+	const float x[2] = { 99, -99 };
+	double out[2];
+	Run r;
+
+	(void) state;
+	for (int i = 0; i < 41; i++)
+	{
+		d->col[0][i] = (float) i;
+		d->y[i] = (i - 20) / 20.0 * 1.7e308;
+	}
+	run_init(&r);
+	run_fit(&r, d);
+	learner->predict(r.fit.payload.data, &d->shape, x, 2, out);
+	assert_true(out[0] == DBL_MAX && out[1] == -DBL_MAX);
+	run_done(&r);
+	data_free(d);
+}
+
 static void
 a_value_never_seen_moves_little(void **state)
 {
@@ -801,6 +854,8 @@ test_linear(void)
 		cmocka_unit_test(more_columns_than_rows),
 		cmocka_unit_test(many_levels_use_the_diagonal_metric),
 		cmocka_unit_test(huge_and_tiny_numbers_stay_finite),
+		cmocka_unit_test(weights_may_be_of_any_size),
+		cmocka_unit_test(predictions_end_where_numbers_do),
 		cmocka_unit_test(a_value_never_seen_moves_little),
 		cmocka_unit_test(one_row_and_no_features),
 		cmocka_unit_test(a_constant_target_is_predicted),

@@ -551,6 +551,28 @@ values_may_be_extreme(void **state)
 	}
 }
 
+/* A feature that in one class only rows of next to no weight have. */
+static void
+weights_may_be_far_apart(void **state)
+{
+	Data *d = data_new(40, 2, PGML_TASK_BINARY, 2);
+
+	(void) state;
+	d->set.w = d->w;
+	for (int r = 0; r < 40; r++)
+	{
+		bool heavy = r % 4 < 2;
+
+		d->y[r] = r % 2;
+		d->w[r] = heavy ? 1e300 : 1e-300;
+		d->col[0][r] = heavy && r % 2 ? NAN : (float) r;
+		d->col[1][r] = (float) (r % 7);
+	}
+	fit(d, NULL);
+	assert_probabilities(d);
+	data_free(d);
+}
+
 static void
 classes_may_have_one_row_or_none(void **state)
 {
@@ -698,6 +720,7 @@ test_naive_bayes(void)
 		cmocka_unit_test(any_allocation_may_fail),
 		cmocka_unit_test(what_cannot_be_learned_is_said),
 		cmocka_unit_test(values_may_be_extreme),
+		cmocka_unit_test(weights_may_be_far_apart),
 		cmocka_unit_test(classes_may_have_one_row_or_none),
 		cmocka_unit_test(a_class_may_miss_a_column),
 		cmocka_unit_test(many_columns_are_possible),
