@@ -32,6 +32,12 @@ typedef struct PgmlExtension
 
 extern const PgmlExtension *catalog_extension(void);
 
+/*
+ * Keep DROP EXTENSION waiting until the transaction ends, for workers, who would else lock its tables in another order than it does;
+ * false when there is no extension.
+ */
+extern bool catalog_hold_extension(void);
+
 /* A model as registered. */
 typedef struct CatalogModel
 {

@@ -11,8 +11,10 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -74,6 +76,20 @@ catalog_extension(void)
 	extension_cache = found;
 	extension_valid = true;
 	return &extension_cache;
+}
+
+bool
+catalog_hold_extension(void)
+{
+	Oid extension;
+
+	while (OidIsValid(extension = get_extension_oid("pgml_auto", true)))
+	{
+		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+		if (get_extension_oid("pgml_auto", true) == extension)
+			return true;
+	}
+	return false;
 }
 
 void

@@ -445,7 +445,7 @@ start_look(const LookWorker *look)
 BackgroundWorkerHandle *
 jobs_start_look(Oid database)
 {
-	LookWorker look = { .database = database, .result = DSM_HANDLE_INVALID };
+	LookWorker look = { .database = database, .result = DSM_HANDLE_INVALID, .now = DT_NOBEGIN };
 
 	return start_look(&look);
 }

@@ -116,7 +116,7 @@ slot_from(const Timing *timing, TimestampTz from)
 	return next_slot(timing, from - 1);
 }
 
-/* Read a schedule; intervals count from start. */
+/* Read a schedule; intervals count from start, rounded up to a whole second. */
 static void
 read_timing(const char *schedule, const char *time_zone, TimestampTz start, Timing *timing)
 {
@@ -135,7 +135,7 @@ read_timing(const char *schedule, const char *time_zone, TimestampTz start, Timi
 					 step->time % USECS_PER_SEC == 0;
 
 		status = pgml_cron_interval(step->month, step->day, whole ? step->time / USECS_PER_SEC : -1,
-									seconds_of(start), &timing->cron, &error);
+									seconds_of(start + USECS_PER_SEC - 1), &timing->cron, &error);
 	}
 	if (status != PGML_OK)
 	{

@@ -23,6 +23,7 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "pg/catalog.h"
 #include "pg/catalog_jobs.h"
 #include "pg/driver.h"
 #include "pg/guc.h"
@@ -35,6 +36,14 @@ PGDLLEXPORT void pgml_auto_job_main(Datum arg) __attribute__((noreturn));
 
 static volatile sig_atomic_t out_of_time = false;
 static bool has_slot = false;
+
+/* 55000 when the extension is gone. */
+static void
+begin(MemoryContext context)
+{
+	if (!worker_begin(context))
+		(void) catalog_extension();
+}
 
 /* The job has ended: to be cancelled once more must not keep that from being written down, nor the next job from starting. */
 static void
@@ -94,7 +103,7 @@ train(const CatalogJob *job, MemoryContext context)
 	CatalogJobEnd end = { .state = "succeeded" };
 	bool deployed;
 
-	worker_begin(context);
+	begin(context);
 	jobs_apply_session(job->session, job->scheduled);
 	catalog_hold_name(job->model);
 	training = training_create(&call);
@@ -107,7 +116,7 @@ train(const CatalogJob *job, MemoryContext context)
 	pgml_driver_on_wait(look_at_settings);
 	training_compute(training);
 
-	worker_begin(context);
+	begin(context);
 	check_role(job);
 	version = training_store(training, &deployed);
 	end.version = version.version;
@@ -134,7 +143,7 @@ record_failure(int64 job_id, const ErrorData *error, MemoryContext context)
 		end.message = "the run took longer than its time_limit";
 		end.hint = "Raise time_limit, or train within a shorter time_budget.";
 	}
-	worker_begin(context);
+	begin(context);
 	catalog_end_job(job_id, &end);
 	worker_commit(context);
 }
@@ -177,7 +186,7 @@ claim(int64 job_id, MemoryContext context, CatalogJob *job)
 {
 	bool claimed;
 
-	worker_begin(context);
+	begin(context);
 	claimed = catalog_claim_job(job_id, job);
 	worker_commit(context);
 	return claimed;
@@ -215,7 +224,7 @@ pgml_auto_job_main(Datum arg)
 	context = AllocSetContextCreate(TopMemoryContext, "pgml_auto job", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 
-	worker_begin(context);
+	begin(context);
 	slot = pgml_enabled() ? take_slot() : 0;
 	worker_commit(context);
 	if (slot == 0)
@@ -224,7 +233,7 @@ pgml_auto_job_main(Datum arg)
 	if (claim(self.job_id, context, &job))
 		run(&job, context);
 	ignore_cancel();
-	worker_begin(context);
+	begin(context);
 	catalog_unlock_slot(slot);
 	worker_commit(context);
 	(void) worker_look(GetCurrentTimestamp(), context);

@@ -253,6 +253,8 @@ wait_for_news(long ms)
 {
 	int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (ms >= 0 ? WL_TIMEOUT : 0);
 
+	pgstat_report_activity(STATE_IDLE,
+						   ms < 0 ? "nothing is due" : "waiting until something is due");
 	(void) WaitLatch(MyLatch, events, ms, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 }

@@ -6,7 +6,6 @@
  */
 #include "postgres.h"
 
-#include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -16,7 +15,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "pg/wake.h"
 #include "worker/worker.h"
 
 PGDLLEXPORT void pgml_auto_look_main(Datum arg) __attribute__((noreturn));
@@ -35,24 +33,12 @@ attach_result(dsm_handle handle)
 	return dsm_segment_address(segment);
 }
 
-/* Whether the extension is in this database. */
-static bool
-has_extension(MemoryContext context)
-{
-	bool found;
-
-	worker_begin(context);
-	found = OidIsValid(get_extension_oid("pgml_auto", true));
-	worker_commit(context);
-	return found;
-}
-
 /* Entry point, see start_look() in pg/jobs.c. */
 void
 pgml_auto_look_main(Datum arg)
 {
 	LookWorker self;
-	LookResult *result;
+	LookResult *result, found;
 	MemoryContext context;
 
 	(void) arg;
@@ -63,18 +49,11 @@ pgml_auto_look_main(Datum arg)
 	context = AllocSetContextCreate(TopMemoryContext, "pgml_auto look", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 	pgstat_report_activity(STATE_RUNNING, "looking for what is due");
-	worker_begin(context);
+	(void) worker_begin(context);
 	result = attach_result(self.result);
 	worker_commit(context);
-	if (!has_extension(context))
-		wake_send(MyDatabaseId, DT_NOEND, true);
-	else
-	{
-		LookResult found =
-			worker_look(self.now == DT_NOBEGIN ? GetCurrentTimestamp() : self.now, context);
-
-		if (result != NULL)
-			*result = found;
-	}
+	found = worker_look(self.now == DT_NOBEGIN ? GetCurrentTimestamp() : self.now, context);
+	if (result != NULL)
+		*result = found;
 	proc_exit(0);
 }

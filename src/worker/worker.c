@@ -14,6 +14,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "pg/catalog.h"
 #include "pg/compat.h"
 #include "pg/guc.h"
 #include "pg/wake.h"
@@ -49,7 +50,7 @@ worker_connect(Oid database, Oid role)
 	override_settings();
 }
 
-void
+bool
 worker_begin(MemoryContext context)
 {
 	if (ConfigReloadPending)
@@ -61,6 +62,7 @@ worker_begin(MemoryContext context)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	MemoryContextSwitchTo(context);
+	return catalog_hold_extension();
 }
 
 void
@@ -72,24 +74,36 @@ worker_commit(MemoryContext context)
 	MemoryContextSwitchTo(context);
 }
 
+/* In a transaction; false when the extension is gone. */
+static bool
+find_due(TimestampTz now, MemoryContext context, DueJobs *due)
+{
+	bool there = worker_begin(context);
+
+	if (there)
+		(void) jobs_find_due(now, due);
+	worker_commit(context);
+	return there;
+}
+
 LookResult
 worker_look(TimestampTz now, MemoryContext context)
 {
 	LookResult result = { .done = true };
+	TimestampTz later;
 	DueJobs due;
 
-	if (!pgml_enabled())
+	if (!pgml_enabled() || !find_due(now, context, &due))
 	{
 		wake_send(MyDatabaseId, DT_NOEND, true);
 		return result;
 	}
-	worker_begin(context);
-	(void) jobs_find_due(now, &due);
-	worker_commit(context);
 	result.started = jobs_start(&due);
 	result.no_worker = result.started < due.n;
-	if (due.waiting)
-		due.next = Min(due.next, GetCurrentTimestamp() + WAITING_SECONDS * USECS_PER_SEC);
+	/* What is due still is held by somebody's transaction: not again at once. */
+	later = GetCurrentTimestamp() + WAITING_SECONDS * USECS_PER_SEC;
+	if (due.waiting || due.next <= now)
+		due.next = due.next <= now ? later : Min(due.next, later);
 	wake_send(MyDatabaseId, due.next, true);
 	return result;
 }

@@ -12,8 +12,10 @@
 /* Connect to a database as a role (InvalidOid: as the superuser the cluster was made with, for work on our tables alone). */
 extern void worker_connect(Oid database, Oid role);
 
-/* Begin a transaction, in which context stays the current one; end it. */
-extern void worker_begin(MemoryContext context);
+/* Begin a transaction, in which context stays the current one; false when the extension is not there (any more). */
+extern bool worker_begin(MemoryContext context);
+
+/* End it. */
 extern void worker_commit(MemoryContext context);
 
 /*
