@@ -20,6 +20,7 @@
 #define LOW_SHARE      0.001 /* of a sample's values, that are the outermost ones */
 #define HIGH_SHARE     0.999
 #define SEED_OF_PIVOTS 0x6c696e
+#define LARGEST_VALUE  1e15 /* of a scaled number: its square is a float as well */
 
 /* A feature has a logarithm beside it when it is skewed beyond this and that lessens it to this share. */
 #define SKEW_LIMIT  1.0
@@ -231,6 +232,15 @@ scale_of(const Moments *m, double total, double *mean, double *factor)
 	return false;
 }
 
+/* The factor, so small that no value within the range is too large for a float: rows of hardly any weight may be far away. */
+static double
+limit_factor(double factor, double mean, double low, double high)
+{
+	double farthest = fmax(high - mean, mean - low);
+
+	return factor * farthest > LARGEST_VALUE ? LARGEST_VALUE / farthest : factor;
+}
+
 /* Mean and deviation of the value and, when log_row is set, of its logarithm; unsets rows that are constant. */
 static PgmlStatus
 measure_scale(const Measure *m, PgmlLinearFeature *f, const float *col, double typical)
@@ -259,8 +269,12 @@ measure_scale(const Measure *m, PgmlLinearFeature *f, const float *col, double t
 			add_moment(&logged, w, pgml_linear_log(v, f->unit));
 	}
 	f->row = scale_of(&plain, total, &f->mean, &f->factor);
-	if (f->log_row != 0)
-		f->log_row = scale_of(&logged, total, &f->log_mean, &f->log_factor);
+	f->factor = limit_factor(f->factor, f->mean, f->low, f->high);
+	if (f->log_row == 0)
+		return PGML_OK;
+	f->log_row = scale_of(&logged, total, &f->log_mean, &f->log_factor);
+	f->log_factor = limit_factor(f->log_factor, f->log_mean, pgml_linear_log(f->low, f->unit),
+								 pgml_linear_log(f->high, f->unit));
 	return PGML_OK;
 }
 

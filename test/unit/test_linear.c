@@ -530,7 +530,7 @@ weights_may_be_of_any_size(void **state)
 			d->w[i] = i % 2 == 0 ? 1e300 : 1e-300;
 			d->col[0][i] = (float) (i * 7 % 40) * 1e30f;
 			d->col[1][i] = i % 2 == 0 ? NAN : (float) i;
-			d->col[2][i] = (float) i;
+			d->col[2][i] = i == 1 ? FLT_MAX : (float) (i % 3); /* of a row of no weight */
 			d->y[i] = t == 0 ? i : i / 2 % (t + 1);
 		}
 		fit_hard(d);
