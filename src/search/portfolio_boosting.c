@@ -12,6 +12,10 @@
 #define ROUNDS_AT_RATE_1 25.0
 #define FASTEST_RATE     0.2
 
+/* A tree sees so many features of many, but not less than this share of them: more trees are worth more. */
+#define MANY_FEATURES  400.0
+#define LEAST_FRACTION 0.1
+
 /* The largest target is more than so many times the mean: worth a logarithm. */
 #define SKEWED 3
 
@@ -145,7 +149,10 @@ scale(const Training *t, const PgmlLearner *learner, PgmlParams *params)
 	double rate = pgml_param(learner, params, "learning_rate");
 	double n = (double) t->n_train;
 	double rounds = training_affordable_rounds(t, learner, t->seconds_per_round);
+	double features = fmax(LEAST_FRACTION, MANY_FEATURES / (t->x.nfeatures + 1.0));
 
+	if (pgml_param(learner, params, "feature_fraction") > features)
+		training_set(learner, params, "feature_fraction", features);
 	if (min_data > n / 100)
 		min_data = n / 100 < 2 ? 2 : floor(n / 100);
 	training_set(learner, params, "min_data_in_leaf", min_data);

@@ -9,6 +9,10 @@
 #define MOST_ROUNDS   1000.0
 #define FEWEST_ROUNDS 60.0
 
+/* A level looks at so many features of many, but not at less than this share of them. */
+#define MANY_FEATURES  400.0
+#define LEAST_FRACTION 0.1
+
 static const PgmlSettings variants[] = {
 	{ { "depth", 6 } },
 	{ { "depth", 4 }, { "l2_leaf_reg", 4.5 }, { "random_strength", 1 } },
@@ -20,7 +24,10 @@ static void
 scale(const Training *t, const PgmlLearner *learner, PgmlParams *params)
 {
 	double rounds = training_affordable_rounds(t, learner, t->seconds_per_oblivious_round);
+	double features = fmax(LEAST_FRACTION, MANY_FEATURES / (t->x.nfeatures + 1.0));
 
+	if (pgml_param(learner, params, "rsm") > features)
+		training_set(learner, params, "rsm", features);
 	training_set(learner, params, "n_estimators",
 				 floor(fmax(fmin(rounds, MOST_ROUNDS), FEWEST_ROUNDS)));
 	training_set(learner, params, "early_stopping_round", t->n_train <= 20000 ? 60 : 30);

@@ -3,11 +3,20 @@
  */
 #include "search/training.h"
 
+#include <math.h>
 #include <string.h>
 
 #define PROBE_ROWS   20000
+#define PROBE_CELLS  2e6 /* rows x features */
+#define LEAST_ROWS   500
 #define FIRST_ROUNDS 2
 #define MORE_ROUNDS  6
+
+/* A probe of more than this share of the time budget is long. */
+#define LONG_SHARE 0.01
+
+/* How much longer a round of oblivious trees takes than one of others, as a rule. */
+#define USUAL_RATIO 2
 
 /* Wall seconds of a fit of so many rounds to the first n training rows, by one thread; 0 when it fails. */
 static PgmlStatus
@@ -38,23 +47,34 @@ time_fit(Training *t, const PgmlLearner *learner, int64_t n, int rounds, double 
 	return status == PGML_ERR_CANCELLED ? pgml_fail_cancelled(t->env) : PGML_OK;
 }
 
-/* Seconds that one round more takes on all training rows; 0 when that is not known. */
+/* Rows that are looked at: fewer where there are many columns. */
+static int64_t
+probed_rows(const Training *t)
+{
+	int64_t most = (int64_t) (PROBE_CELLS / (t->x.nfeatures + 1));
+
+	most = most < LEAST_ROWS ? LEAST_ROWS : most > PROBE_ROWS ? PROBE_ROWS : most;
+	return t->n_train < most ? t->n_train : most;
+}
+
+/*
+ * Seconds that one round more takes on all training rows; 0 when that is not known.  Where the short fit takes long already, its
+ * rounds have to do, though what comes before the first one counts then, too.
+ */
 static PgmlStatus
 probe(Training *t, const PgmlLearner *learner, double *seconds_per_round)
 {
-	int64_t n = t->n_train < PROBE_ROWS ? t->n_train : PROBE_ROWS;
+	int64_t n = probed_rows(t);
 	double few, more, slope;
 
-	if (!training_selects(t->options, learner))
-		return PGML_OK;
 	PGML_TRY(time_fit(t, learner, n, FIRST_ROUNDS, &few));
-	PGML_TRY(time_fit(t, learner, n, FIRST_ROUNDS + MORE_ROUNDS, &more));
-	if (few <= 0 || more <= 0)
-		return PGML_OK;
-	slope = (more - few) / MORE_ROUNDS;
-	/* What else happens on the machine may make the longer fit the shorter one. */
-	if (slope < 0.2 * more / (FIRST_ROUNDS + MORE_ROUNDS))
-		slope = more / (FIRST_ROUNDS + MORE_ROUNDS);
+	slope = few / FIRST_ROUNDS;
+	if (few > 0 && few < LONG_SHARE * t->options->time_budget)
+	{
+		PGML_TRY(time_fit(t, learner, n, FIRST_ROUNDS + MORE_ROUNDS, &more));
+		/* What else happens on the machine may make the longer fit the shorter one. */
+		slope = fmax((more - few) / MORE_ROUNDS, 0.2 * more / (FIRST_ROUNDS + MORE_ROUNDS));
+	}
 	*seconds_per_round = slope * (double) t->n_train / (double) n;
 	return PGML_OK;
 }
@@ -62,8 +82,18 @@ probe(Training *t, const PgmlLearner *learner, double *seconds_per_round)
 PgmlStatus
 training_probe_speed(Training *t)
 {
+	double started = pgml_now();
+
 	if (t->options->time_budget <= 0)
 		return PGML_OK;
-	PGML_TRY(probe(t, &pgml_learner_gradient_boosting, &t->seconds_per_round));
+	if (training_selects(t->options, &pgml_learner_gradient_boosting))
+		PGML_TRY(probe(t, &pgml_learner_gradient_boosting, &t->seconds_per_round));
+	if (!training_selects(t->options, &pgml_learner_oblivious_boosting))
+		return PGML_OK;
+	if (pgml_now() - started > 2 * LONG_SHARE * t->options->time_budget)
+	{
+		t->seconds_per_oblivious_round = USUAL_RATIO * t->seconds_per_round;
+		return PGML_OK;
+	}
 	return probe(t, &pgml_learner_oblivious_boosting, &t->seconds_per_oblivious_round);
 }
