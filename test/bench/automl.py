@@ -30,6 +30,7 @@ import automl_systems as systems
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 STORE = os.environ.get("PGML_BENCH_STORE", os.path.join(HERE, "..", "..", "build", "automl"))
+DATABASE = "bench_automl"
 LEFT = 75
 GROUPS = {"all": list(sets.SETS), "fixed": sets.FIXED, "sixty": sets.SIXTY, "ten": sets.TEN_MINUTES}
 
@@ -86,12 +87,25 @@ def run_peer(p, peer, _):
         write(line(p, peer, None, {"failed": str(error)[:300]}), None)
 
 
-def run_own(p, _, args):
+def connect(database=""):
     import psycopg2
 
-    connection = psycopg2.connect("")
+    connection = psycopg2.connect(database)
     connection.autocommit = True
-    connection.cursor().execute("CREATE EXTENSION IF NOT EXISTS pgml_auto")
+    return connection
+
+
+def make_database():
+    """A database of its own with the extension as it is installed now, left there until the next run."""
+    connection = connect()
+    connection.cursor().execute(f"DROP DATABASE IF EXISTS {DATABASE}")
+    connection.cursor().execute(f"CREATE DATABASE {DATABASE}")
+    connection.close()
+    connect(f"dbname={DATABASE}").cursor().execute("CREATE EXTENSION pgml_auto")
+
+
+def run_own(p, _, args):
+    connection = connect(f"dbname={DATABASE}")
     how = {"label": args.label, "budget": args.budget, "threads": args.threads}
     try:
         prediction, extra = systems.own(connection, p, args.budget, args.threads, args.options)
@@ -106,6 +120,8 @@ def run_own(p, _, args):
 def run(args):
     wanted = systems.PEERS if args.system == "peers" else [args.system]
     function = run_own if args.system == "own" else run_peer
+    if args.system == "own":
+        make_database()
     start = time.time()
     for name in args.sets:
         if not os.path.exists(os.path.join(os.environ["PGML_DATA"], sets.SETS[name].file)):

@@ -195,7 +195,7 @@ def budget_table(results, args, budget, names, splits):
               f"peers on the test rows, which nobody knows before, on {count(by_test)}.{median} Failures and overtime: "
               f"{'; '.join(failures) or 'none'}. Fewer than {args.rate:,} rows/s: {', '.join(dict.fromkeys(slow)) or 'none'}."]
     if missing:
-        lines += ["", f"Not measured: {', '.join(missing)}."]
+        lines += ["", f"Not measured yet, by pgml_auto or by all peers: {', '.join(missing)}."]
     return lines
 
 
