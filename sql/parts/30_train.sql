@@ -21,6 +21,8 @@ CREATE FUNCTION @extschema@.automl_train(
     hyperparams    jsonb DEFAULT NULL,
     seed           bigint DEFAULT NULL,
     options        jsonb DEFAULT NULL,
+    search         text DEFAULT 'auto',
+    search_space   jsonb DEFAULT NULL,
     background     boolean DEFAULT false,
     resume         boolean DEFAULT false)
 RETURNS TABLE (

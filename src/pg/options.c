@@ -13,6 +13,7 @@
 #include "pg/compat.h"
 #include "pg/error.h"
 #include "pg/json_text.h"
+#include "pg/search_space.h"
 
 typedef enum ArgumentKind
 {
@@ -37,7 +38,8 @@ static const struct
 	{ "exclude", ARG_LIST },         { "id_columns", ARG_LIST },    { "time_column", ARG_TEXT },
 	{ "group_column", ARG_TEXT },    { "weight_column", ARG_TEXT }, { "positive_class", ARG_TEXT },
 	{ "test_size", ARG_FLOAT },      { "algorithms", ARG_LIST },    { "hyperparams", ARG_JSON },
-	{ "seed", ARG_BIGINT },          { "options", ARG_JSON },
+	{ "seed", ARG_BIGINT },          { "options", ARG_JSON },       { "search", ARG_CHOICE },
+	{ "search_space", ARG_JSON },
 };
 
 #define FIRST_ARGUMENT 2
@@ -253,9 +255,8 @@ iterate_object(const Jsonb *settings, const char *name, const char *example)
 	return JsonbIteratorInit(value->val.binary.data);
 }
 
-/* The next member of an object: its key (palloc'ed) and value; false at the end. */
-static bool
-next_member(JsonbIterator **iterator, char **key, JsonbValue *value)
+bool
+train_next_member(JsonbIterator **iterator, char **key, JsonbValue *value)
 {
 	JsonbIteratorToken token;
 
@@ -269,9 +270,8 @@ next_member(JsonbIterator **iterator, char **key, JsonbValue *value)
 	return false;
 }
 
-/* A setting with its value: a number, a boolean or a text. */
-static PgmlHyperparam
-hyperparam_of(const char *name, const JsonbValue *value)
+PgmlHyperparam
+train_hyperparam_of(const char *name, const JsonbValue *value)
 {
 	PgmlHyperparam hp = { .name = name };
 
@@ -338,7 +338,7 @@ read_monotone(const JsonbValue *constraints, PgmlTrainOptions *options)
 		palloc(sizeof(PgmlMonotone) * (JsonContainerSize(constraints->val.binary.data) + 1));
 	int n = 0;
 	iterator = JsonbIteratorInit(constraints->val.binary.data);
-	while (next_member(&iterator, &column, &value))
+	while (train_next_member(&iterator, &column, &value))
 	{
 		PgmlMonotone monotone = { column, direction_of(column, &value) };
 		if (monotone.direction != 0)
@@ -390,7 +390,7 @@ train_constraints_write(StringInfo out, const Jsonb *settings)
 	JsonbValue value;
 	char *key;
 
-	while (iterator != NULL && next_member(&iterator, &key, &value))
+	while (iterator != NULL && train_next_member(&iterator, &key, &value))
 	{
 		int which = constraint_of(key);
 		if (which < 0)
@@ -428,7 +428,7 @@ read_hyperparams(const Jsonb *settings, PgmlTrainOptions *options)
 		return;
 	PgmlHyperparam *list = palloc(sizeof(PgmlHyperparam) * capacity);
 	int n = 0;
-	while (next_member(&iterator, &key, &value))
+	while (train_next_member(&iterator, &key, &value))
 	{
 		int constraint = constraint_of(key);
 		if (constraint >= 0)
@@ -442,7 +442,7 @@ read_hyperparams(const Jsonb *settings, PgmlTrainOptions *options)
 						 "monotone_constraints and interaction_constraints have more.");
 		if (n == capacity)
 			list = repalloc(list, sizeof(PgmlHyperparam) * (capacity *= 2));
-		list[n++] = hyperparam_of(key, &value);
+		list[n++] = train_hyperparam_of(key, &value);
 	}
 	options->hyperparams = list;
 	options->n_hyperparams = n;
@@ -557,7 +557,7 @@ read_options(const Jsonb *settings, PgmlTrainOptions *options)
 	JsonbValue value;
 	char *key;
 
-	while (iterator != NULL && next_member(&iterator, &key, &value))
+	while (iterator != NULL && train_next_member(&iterator, &key, &value))
 	{
 		if (strcmp(key, "folds") == 0)
 			options->folds = option_int(key, &value, 1, 10);
@@ -625,6 +625,8 @@ train_settings_read(const Jsonb *settings, PgmlTrainOptions *options, int64 *see
 	read_budget(settings, options);
 	read_hyperparams(settings, options);
 	read_options(settings, options);
+	options->search = json_get_text(settings, "search");
+	search_space_read(settings, options);
 	check_metric(options->metric, options->task);
 	if (pgml_automl_check(options, &error) != PGML_OK)
 		pgml_raise(&error);

@@ -38,6 +38,12 @@ extern void train_constraints_write(StringInfo out, const Jsonb *settings);
 /* Append those that were written to a trial's settings, in words. */
 extern void train_constraints_say(StringInfo out, const Jsonb *trial);
 
+/* The next member of an object: its key (palloc'ed) and value; false at the end. */
+extern bool train_next_member(JsonbIterator **iterator, char **key, JsonbValue *value);
+
+/* A setting with its value: a number, a boolean or a text.  Too large a number is infinite, which no setting may be. */
+extern PgmlHyperparam train_hyperparam_of(const char *name, const JsonbValue *value);
+
 /* PgmlTask bits of a task name; 0 for 'auto'. */
 extern int train_task_of(const char *name);
 

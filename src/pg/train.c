@@ -18,8 +18,8 @@
 #include "pg/training.h"
 
 /* Arguments after those of the training itself. */
-#define ARG_BACKGROUND 19
-#define ARG_RESUME     20
+#define ARG_BACKGROUND 21
+#define ARG_RESUME     22
 
 PG_FUNCTION_INFO_V1(pgml_auto_train);
 PGDLLEXPORT Datum pgml_auto_train(PG_FUNCTION_ARGS);

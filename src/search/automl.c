@@ -2,6 +2,7 @@
  * automl.c - the training as a whole: prepare, try, choose, evaluate.
  */
 #include "search/training.h"
+#include "search/tuning.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -240,8 +241,9 @@ worth_beginning(const Search *s, const PgmlLearner *learner)
 		   fmax(WORTH_BEGINNING * last_seconds(s->t, learner), LEAST_SHARE * o->time_budget);
 }
 
+/* Try settings with a share of the rows; what learned from a part of them is not kept. */
 static PgmlStatus
-try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params)
+try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params, double rows_share)
 {
 	Training *t = s->t;
 	double seconds = trial_seconds(s, learner);
@@ -267,8 +269,10 @@ try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params)
 	snprintf(step, sizeof(step), "trial %d: %s", t->result->n_trials + 1, learner->name);
 	pgml_progress(t->env, 0.1 + 0.7 * s->tried / (s->tried + 3.0), step);
 	s->tried++;
+	t->rows_share = rows_share;
 	status = training_run_trial(t, learner, params, &memory, seconds, &model);
-	if (status != PGML_OK)
+	t->rows_share = 1;
+	if (status != PGML_OK || rows_share < 1)
 	{
 		training_free_model(&model);
 		return status;
@@ -348,16 +352,36 @@ run_portfolio(Search *s)
 
 		if (worth_beginning(s, learner) && training_is_promising(s->t, learner) &&
 			training_portfolio(s->t, learner, variant, &params))
-			PGML_TRY(try_setting(s, learner, &params));
+			PGML_TRY(try_setting(s, learner, &params, 1));
 	}
 	return PGML_OK;
 }
 
-/* The portfolio first; what is left of time and trials is for the search of settings. */
+/* TuningHost's functions. */
+static PgmlStatus
+try_tuned(void *arg, const PgmlLearner *learner, const PgmlParams *params, double rows_share)
+{
+	return try_setting(arg, learner, params, rows_share);
+}
+
+static bool
+has_time(void *arg, const PgmlLearner *learner, double share)
+{
+	const Search *s = arg;
+	double least = LEAST_SHARE * s->t->options->time_budget;
+
+	return share < 1 ? trial_seconds(s, learner) >= share * least : worth_beginning(s, learner);
+}
+
+/* The portfolio, unless the user wants another search; what is left of time and trials is for the search of settings. */
 static PgmlStatus
 run_search(Search *s)
 {
-	return run_portfolio(s);
+	const TuningHost host = { .arg = s, .try_setting = try_tuned, .has_time = has_time };
+
+	if (!training_search_alone(s->t->options))
+		PGML_TRY(run_portfolio(s));
+	return training_tune(s->t, &host, s->tried);
 }
 
 /* OpenBLAS is optional: what needs it is skipped with a warning, unless nothing else was asked for. */
@@ -494,9 +518,12 @@ pgml_automl(const PgmlEnv *env, const PgmlTable *table, PgmlTrainOptions *option
 	result->trials = pgml_zalloc(arena, PGML_MAX_TRIALS, sizeof(PgmlTrial));
 	if (!t || !result->trials)
 		return pgml_fail_nomem(env, "the training");
-	*t = (Training){
-		.env = &own, .table = table, .options = options, .arena = arena, .result = result
-	};
+	*t = (Training){ .env = &own,
+					 .table = table,
+					 .options = options,
+					 .arena = arena,
+					 .result = result,
+					 .rows_share = 1 };
 	t->started = pgml_now();
 	if (options->time_budget > 0 && own.deadline == 0)
 		own.deadline = t->started + options->time_budget;

@@ -124,8 +124,8 @@ suits(const Training *t, const PgmlLearner *learner)
 	return true;
 }
 
-static bool
-wanted(const Training *t, const PgmlLearner *learner)
+bool
+training_wants(const Training *t, const PgmlLearner *learner)
 {
 	return learner != &pgml_learner_constant && training_selects(t->options, learner) &&
 		   (learner->tasks & t->target.task) && (named(t, learner) || suits(t, learner));
@@ -149,14 +149,14 @@ training_schedule(const Training *t, int i, const PgmlLearner **learner, int *va
 	const PgmlLearner *const *learners = pgml_learners(&n_learners);
 
 	for (int k = 0; k < n; k++)
-		if (wanted(t, order[k].learner) && i-- == 0)
+		if (training_wants(t, order[k].learner) && i-- == 0)
 		{
 			*learner = order[k].learner;
 			*variant = order[k].variant;
 			return true;
 		}
 	for (int k = 0; k < n_learners; k++)
-		if (wanted(t, learners[k]) && !is_scheduled(learners[k], order, n) && i-- == 0)
+		if (training_wants(t, learners[k]) && !is_scheduled(learners[k], order, n) && i-- == 0)
 		{
 			*learner = learners[k];
 			*variant = 0;
@@ -173,7 +173,7 @@ is_alone(const Training *t, const PgmlLearner *learner)
 	const PgmlLearner *const *learners = pgml_learners(&n);
 
 	for (int i = 0; i < n; i++)
-		if (learners[i] != learner && wanted(t, learners[i]))
+		if (learners[i] != learner && training_wants(t, learners[i]))
 			return false;
 	return true;
 }

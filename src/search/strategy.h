@@ -97,6 +97,10 @@ extern PgmlStatus pgml_search_draw(const PgmlSearch *search, PgmlRng *rng, int *
 /* A space drawn at random, those of more dimensions more often, and a point of it. */
 extern int pgml_search_draw_any(const PgmlSearch *search, PgmlRng *rng, double *u);
 
+/* For strategies, in strategy_bayes.c: the point not seen of which the largest improvement is expected, whole; memory is taken for a time. */
+extern PgmlStatus pgml_search_expect(PgmlSearch *search, PgmlRng *rng, int *space, double *u,
+									 bool *done);
+
 /* The history's best whole trial, -1 when there is none. */
 extern int pgml_search_best(const PgmlSearch *search);
 

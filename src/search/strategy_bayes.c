@@ -1,6 +1,6 @@
 /*
- * strategy_bayes.c - Bayesian optimisation as SMAC does it (Hutter, Hoos and Leyton-Brown 2011; Lindauer et al. 2022): the next
- * settings are those of which a random forest on what was tried expects the largest improvement.
+ * strategy_bayes.c - Bayesian optimisation: the next settings are those of which the surrogate expects the largest improvement (Jones,
+ * Schonlau and Welch 1998), looked for as SMAC does it (Hutter, Hoos and Leyton-Brown 2011).
  */
 #include "search/surrogate.h"
 
@@ -9,13 +9,10 @@
 
 #define SEED_OF_BAYES 0x62617965
 
-/* Trials at random before the forest is asked: a share of those that there will be, between these. */
+/* Trials at random before the surrogate is asked: a share of those that there will be, between these. */
 #define RANDOM_SHARE 0.25
 #define LEAST_RANDOM 4
 #define MOST_RANDOM  10
-
-/* One proposal in so many is drawn at random whatever the forest says: it may be wrong. */
-#define RANDOM_EVERY 6
 
 /* Points that are looked at: drawn at random, near the best trials, and steps uphill from the best of both. */
 #define N_DRAWN      400
@@ -47,7 +44,7 @@ typedef struct Bayes
 	int n_top;
 } Bayes;
 
-/* Expected improvement on the best score (Jones, Schonlau and Welch 1998). */
+/* Expected improvement on the best mean. */
 static double
 expected_improvement(const PgmlSurrogate *surrogate, int space, const double *u)
 {
@@ -188,18 +185,33 @@ climb(Bayes *b)
 		}
 }
 
-/* Ask the forest. */
+/* Ask the surrogate, whose memory is arena's. */
 static PgmlStatus
-ask_forest(Bayes *b, PgmlArena *arena, PgmlProposal *proposal, bool *done)
+ask_surrogate(Bayes *b, PgmlArena *arena)
 {
-	PGML_TRY(pgml_surrogate_create(b->search, arena, pgml_rng_next(&b->rng), &b->surrogate));
+	PGML_TRY(pgml_surrogate_create(b->search, arena, &b->surrogate));
 	look_near_best(b);
 	look_at_random(b);
 	climb(b);
-	if (b->n_top == 0)
-		return pgml_search_draw(b->search, &b->rng, &proposal->space, proposal->u, done);
-	proposal->space = b->top[0].space;
-	memcpy(proposal->u, b->top[0].u, sizeof(proposal->u));
+	return pgml_stopped(b->search->env) ? pgml_fail_cancelled(b->search->env) : PGML_OK;
+}
+
+PgmlStatus
+pgml_search_expect(PgmlSearch *search, PgmlRng *rng, int *space, double *u, bool *done)
+{
+	Bayes b = { .search = search, .rng = *rng };
+	PgmlArena *arena = pgml_arena_create(search->env->budget);
+	PgmlStatus status;
+
+	if (arena == NULL)
+		return pgml_fail_nomem(search->env, "a search");
+	status = ask_surrogate(&b, arena);
+	pgml_arena_destroy(arena);
+	*rng = b.rng;
+	if (status != PGML_OK || b.n_top == 0)
+		return status != PGML_OK ? status : pgml_search_draw(search, rng, space, u, done);
+	*space = b.top[0].space;
+	memcpy(u, b.top[0].u, sizeof(b.top[0].u));
 	return PGML_OK;
 }
 
@@ -208,36 +220,25 @@ static bool
 is_random(const PgmlSearch *search)
 {
 	double first = search->max_trials > 0 ? RANDOM_SHARE * search->max_trials : MOST_RANDOM;
-	int whole = 0;
 
 	first = fmin(fmax(first, LEAST_RANDOM), MOST_RANDOM);
-	for (int i = 0; i < search->n_told; i++)
-		whole += search->told[i].share == 1;
-	return whole < (int) first || pgml_search_best(search) < 0 ||
-		   whole % RANDOM_EVERY == RANDOM_EVERY - 1;
+	return search->n_told < (int) first || pgml_search_best(search) < 0;
 }
 
 static PgmlStatus
 bayes_ask(PgmlSearch *search, PgmlProposal *proposal, bool *done)
 {
-	Bayes b = { .search = search };
-	PgmlArena *arena;
-	PgmlStatus status;
+	PgmlRng rng;
 
-	pgml_rng_init(&b.rng, search->seed, SEED_OF_BAYES + (uint64_t) proposal->number);
-	if (is_random(search))
-		return pgml_search_draw(search, &b.rng, &proposal->space, proposal->u, done);
-	arena = pgml_arena_create(search->env->budget);
-	if (arena == NULL)
-		return pgml_fail_nomem(search->env, "a search");
-	status = ask_forest(&b, arena, proposal, done);
-	pgml_arena_destroy(arena);
-	return status;
+	pgml_rng_init(&rng, search->seed, SEED_OF_BAYES + (uint64_t) proposal->number);
+	return is_random(search) ?
+			   pgml_search_draw(search, &rng, &proposal->space, proposal->u, done) :
+			   pgml_search_expect(search, &rng, &proposal->space, proposal->u, done);
 }
 
 const PgmlStrategy pgml_strategy_bayes = {
 	.name = "bayes",
-	.summary = "Bayesian optimisation: a random forest on what was tried says what to try next.",
+	.summary = "Bayesian optimisation: a model of what was tried says what to try next.",
 	.defaults_first = true,
 	.ask = bayes_ask,
 };

@@ -21,6 +21,10 @@
 /* Settings that a bracket begins with, at most. */
 #define MOST_ENTRIES 27
 
+/* Settings are drawn at random until so many were tried, and then one of these. */
+#define LEAST_TOLD    8
+#define RANDOM_ONE_OF 3
+
 typedef struct Entry
 {
 	int space;
@@ -130,7 +134,10 @@ promote(Halving *h)
 	return n > 0;
 }
 
-/* Draw the settings of an entry of the first rung; *done: there are no more. */
+/*
+ * Settings of an entry of the first rung; *done: there are no more.  A third is drawn at random, the others are those that look best after
+ * what was tried, as in BOHB (Falkner, Klein and Hutter 2018).
+ */
 static PgmlStatus
 draw_entry(PgmlSearch *search, Halving *h, int number, bool *done)
 {
@@ -139,7 +146,11 @@ draw_entry(PgmlSearch *search, Halving *h, int number, bool *done)
 
 	*entry = (Entry){ .loss = NAN };
 	pgml_rng_init(&rng, search->seed, SEED_OF_HALVING + (uint64_t) number);
-	PGML_TRY(pgml_search_draw(search, &rng, &entry->space, entry->u, done));
+	if (search->n_told < LEAST_TOLD || pgml_search_best(search) < 0 ||
+		pgml_rng_below(&rng, RANDOM_ONE_OF) == 0)
+		PGML_TRY(pgml_search_draw(search, &rng, &entry->space, entry->u, done));
+	else
+		PGML_TRY(pgml_search_expect(search, &rng, &entry->space, entry->u, done));
 	if (*done)
 		h->n = h->at;
 	return PGML_OK;

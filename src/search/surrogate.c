@@ -1,265 +1,343 @@
 /*
- * surrogate.c - a random forest on the history of a search, see surrogate.h.
+ * surrogate.c - Gaussian processes on the history of a search, see surrogate.h.
  */
 #include "search/surrogate.h"
 
 #include <math.h>
 #include <string.h>
 
-#define N_TREES      50
-#define MAX_FEATURES 0.8 /* share of the features looked at for each split */
-#define LEAST_LEAF   1
+/* Losses are cut so far above the median, in distances of the best from it. */
+#define CUT 3.0
+
+/* Priors: of the logarithm of a length scale, to which half that of the number of dimensions is added, and of the noise's variance. */
+#define LENGTH_MEAN M_SQRT2
+#define LENGTH_SD   1.7320508
+#define NOISE_MEAN  (-4.0)
+#define NOISE_SD    1.0
+
+/* The share of a trial, or rather its inverse, whose depth is 1. */
+#define LEAST_SHARE 27.0
+
+/* Steps by which these are looked for, one after the other; fewer where a step takes long. */
+#define ROUNDS      6
+#define FEW_ROUNDS  3
+#define MANY_TRIALS 100
+
+/* The mean of a learner's losses is guessed as if it had so many trials more, with the mean of all. */
+#define MEAN_TRIALS 1.0
+
+/* The process of one space. */
+typedef struct Process
+{
+	const PgmlSpace *space;
+	int n;
+	double mean;
+	const double **x; /* points */
+	double *depth;    /* of each: 0 for a whole trial, 1 for one with the least share */
+	double *y;        /* less the mean */
+	double *chol;     /* of the covariance, n x n, the lower half */
+	double *alpha;    /* covariance^-1 y */
+	double *scratch;  /* n */
+	bool whole;       /* all trials are */
+	double length[PGML_MAX_PARAMS + 1]; /* the last one is that of the depth */
+	double noise;                       /* variance, as a share of the signal's */
+} Process;
 
 struct PgmlSurrogate
 {
-	const PgmlSearch *search;
-	PgmlMatrix x;
-	PgmlTrees trees;
-	int first[PGML_MAX_SPACES]; /* feature of dimension 0 of each space */
-	float *row;                 /* one, for predictions */
+	Process process[PGML_MAX_SPACES];
 	double best;
 };
 
-/* What is learned from. */
-typedef struct Cases
+/* Squared distance of two points with trials of these depths. */
+static double
+distance(const Process *p, const double *a, double depth_a, const double *b, double depth_b)
 {
-	int n;
-	int *told; /* places in the history */
-	double *y; /* normal scores */
-	int32_t *rows;
-} Cases;
+	double sum = (depth_a - depth_b) / p->length[p->space->n_dims];
 
-/* The features of a point, missing where they are of another space. */
-static void
-make_row(const PgmlSurrogate *s, int space, const double *u, float *row)
-{
-	const PgmlSpace *sp = &s->search->space[space];
-
-	for (int32_t f = 1; f < s->x.nfeatures; f++)
-		row[f] = NAN;
-	row[0] = (float) space;
-	for (int d = 0; d < sp->n_dims; d++)
+	sum *= sum;
+	for (int d = 0; d < p->space->n_dims; d++)
 	{
-		bool list = sp->dim[d].n_values > 0 && !sp->dim[d].ordered;
+		bool words = !p->space->dim[d].ordered;
+		double apart;
 
-		row[s->first[space] + d] =
-			(float) (list && !isnan(u[d]) ? floor(u[d] * sp->dim[d].n_values) : u[d]);
+		if (isnan(a[d]) || isnan(b[d]))
+			apart = isnan(a[d]) && isnan(b[d]) ? 0 : words ? 1 : 0.5;
+		else
+			apart = words ? a[d] != b[d] : a[d] - b[d];
+		apart /= p->length[d];
+		sum += apart * apart;
+	}
+	return sum;
+}
+
+static double
+covariance(const Process *p, const double *a, double depth_a, const double *b, double depth_b)
+{
+	double r = sqrt(5 * distance(p, a, depth_a, b, depth_b));
+
+	return (1 + r + r * r / 3) * exp(-r);
+}
+
+/* Logarithm of a normal density but for its constant. */
+static double
+log_normal(double x, double mean, double sd)
+{
+	return -0.5 * (x - mean) * (x - mean) / (sd * sd);
+}
+
+/* Cholesky factor of the covariance; false when it is not positive definite in these numbers. */
+static bool
+factorize(Process *p)
+{
+	for (int i = 0; i < p->n; i++)
+	{
+		double *row = p->chol + (size_t) i * p->n;
+
+		for (int j = 0; j <= i; j++)
+		{
+			const double *other = p->chol + (size_t) j * p->n;
+			double sum =
+				i == j ? 1 + p->noise : covariance(p, p->x[i], p->depth[i], p->x[j], p->depth[j]);
+
+			for (int k = 0; k < j; k++)
+				sum -= row[k] * other[k];
+			if (i == j && !(sum > 1e-12))
+				return false;
+			row[j] = i == j ? sqrt(sum) : sum / other[j];
+		}
+	}
+	return true;
+}
+
+/* Solve L v = b in place. */
+static void
+solve_lower(const Process *p, double *v)
+{
+	for (int i = 0; i < p->n; i++)
+	{
+		const double *row = p->chol + (size_t) i * p->n;
+
+		for (int k = 0; k < i; k++)
+			v[i] -= row[k] * v[k];
+		v[i] /= row[i];
 	}
 }
 
-/* One feature for the learner, and one for every dimension of every space. */
-static PgmlStatus
-make_features(PgmlSurrogate *s, PgmlArena *arena, int64_t n)
+/* Length scales that matter. */
+static int
+n_lengths(const Process *p)
 {
-	const PgmlSearch *search = s->search;
-	int32_t nf = 1;
-	PgmlFeature *features;
-	float **col;
+	return p->space->n_dims + !p->whole;
+}
 
-	for (int i = 0; i < search->n_spaces; i++)
+/* Fit with the present length scales and noise; the logarithm of their posterior density, but for a constant. */
+static double
+fit(Process *p)
+{
+	double log_density = 0;
+	double mean = LENGTH_MEAN + 0.5 * log(p->space->n_dims > 0 ? p->space->n_dims : 1);
+
+	if (!factorize(p))
+		return -INFINITY;
+	memcpy(p->alpha, p->y, (size_t) p->n * sizeof(double));
+	solve_lower(p, p->alpha);
+	for (int i = 0; i < p->n; i++)
+		log_density -=
+			0.5 * p->alpha[i] * p->alpha[i] + log(p->chol[(size_t) i * p->n + (size_t) i]);
+	for (int i = p->n - 1; i >= 0; i--)
 	{
-		s->first[i] = nf;
-		nf += search->space[i].n_dims;
+		for (int k = i + 1; k < p->n; k++)
+			p->alpha[i] -= p->chol[(size_t) k * p->n + (size_t) i] * p->alpha[k];
+		p->alpha[i] /= p->chol[(size_t) i * p->n + (size_t) i];
 	}
-	features = pgml_zalloc(arena, (size_t) nf, sizeof(PgmlFeature));
-	col = pgml_zalloc(arena, (size_t) nf, sizeof(float *));
-	s->row = pgml_array(arena, (size_t) nf, sizeof(float));
-	if (!features || !col || !s->row)
-		return pgml_fail_nomem(search->env, "a search");
-	features[0] = (PgmlFeature){ .categorical = true, .n_levels = search->n_spaces };
-	for (int i = 0; i < search->n_spaces; i++)
-		for (int d = 0; d < search->space[i].n_dims; d++)
+	for (int d = 0; d < n_lengths(p); d++)
+		log_density += log_normal(log(p->length[d]), mean, LENGTH_SD);
+	return log_density + log_normal(log(p->noise), NOISE_MEAN, NOISE_SD);
+}
+
+/* Try a factor for one of the length scales or the noise; keep it when it is more probable. */
+static bool
+try_factor(Process *p, double *value, double factor, double *best)
+{
+	double before = *value, now;
+
+	*value = before * factor;
+	now = fit(p);
+	if (now > *best)
+	{
+		*best = now;
+		return true;
+	}
+	*value = before;
+	return false;
+}
+
+/* Look for the most probable length scales and noise, one after the other, with smaller and smaller steps. */
+static PgmlStatus
+learn(const PgmlEnv *env, Process *p)
+{
+	double mean = LENGTH_MEAN + 0.5 * log(p->space->n_dims > 0 ? p->space->n_dims : 1);
+	int rounds = p->n > MANY_TRIALS ? FEW_ROUNDS : ROUNDS;
+	double best, step = 1;
+
+	for (int d = 0; d <= p->space->n_dims; d++)
+		p->length[d] = exp(mean - 1);
+	p->noise = exp(NOISE_MEAN);
+	best = fit(p);
+	for (int round = 0; round < rounds; round++)
+	{
+		for (int d = 0; d <= n_lengths(p); d++)
 		{
-			const PgmlDomain *dim = &search->space[i].dim[d];
+			double *value = d < n_lengths(p) ? &p->length[d] : &p->noise;
 
-			if (dim->n_values > 0 && !dim->ordered)
-				features[s->first[i] + d] =
-					(PgmlFeature){ .categorical = true, .n_levels = dim->n_values };
+			if (pgml_stopped(env))
+				return pgml_fail_cancelled(env);
+			if (!try_factor(p, value, exp(-step), &best))
+				(void) try_factor(p, value, exp(step), &best);
 		}
-	for (int32_t f = 0; f < nf; f++)
-	{
-		col[f] = pgml_array(arena, (size_t) n, sizeof(float));
-		if (col[f] == NULL)
-			return pgml_fail_nomem(search->env, "a search");
+		if (round % 2 == 0)
+			step *= 0.6;
 	}
-	s->x = (PgmlMatrix){ .nrows = n, .nfeatures = nf, .features = features, .col = col };
+	(void) fit(p);
 	return PGML_OK;
 }
 
-/* Is a worse than b?  Failed ones are worst. */
-static bool
-worse(const PgmlProposal *a, const PgmlProposal *b)
+static void
+sort(double *v, int n)
 {
-	return isnan(a->loss) ? !isnan(b->loss) : !isnan(b->loss) && a->loss > b->loss;
+	for (int i = 1; i < n; i++)
+	{
+		double moving = v[i];
+		int place = i;
+
+		for (; place > 0 && v[place - 1] > moving; place--)
+			v[place] = v[place - 1];
+		v[place] = moving;
+	}
 }
 
-/* Quantile of the normal distribution, to about 4.5e-4 (Hastings 1955; Abramowitz and Stegun 26.2.23). */
-static double
-normal_quantile(double p)
+/*
+ * What losses are cut to and scaled by: *cut, and centre and scale of those that were cut.  sorted has room for all.  Nothing is set when all
+ * trials failed.
+ */
+static void
+find_scale(const PgmlSearch *search, double *sorted, double *cut, double *centre, double *scale)
 {
-	double q = p < 0.5 ? p : 1 - p;
-	double t = sqrt(-2 * log(q));
-	double x = t - (2.515517 + 0.802853 * t + 0.010328 * t * t) /
-					   (1 + 1.432788 * t + 0.189269 * t * t + 0.001308 * t * t * t);
+	int n = 0, all = search->n_told;
+	double median, sum = 0, squares = 0;
 
-	return p < 0.5 ? -x : x;
+	for (int i = 0; i < all; i++)
+		if (!isnan(search->told[i].loss))
+			sorted[n++] = search->told[i].loss;
+	if (n == 0)
+		return;
+	sort(sorted, n);
+	median = sorted[n / 2];
+	*cut = fmin(sorted[n - 1], median + CUT * (median - sorted[0]));
+	for (int i = 0; i < all; i++)
+		sum += i < n ? fmin(sorted[i], *cut) : *cut;
+	*centre = sum / all;
+	for (int i = 0; i < all; i++)
+	{
+		double apart = (i < n ? fmin(sorted[i], *cut) : *cut) - *centre;
+
+		squares += apart * apart;
+	}
+	*scale = sqrt(squares / all);
+	if (!(*scale > 0) || !isfinite(*scale))
+		*scale = 1;
 }
 
-/* The whole trials with the normal scores of their ranks, ties sharing theirs. */
+/* The trials of one space. */
 static PgmlStatus
-make_cases(const PgmlSearch *search, PgmlArena *arena, Cases *c)
+collect(const PgmlSearch *search, PgmlArena *arena, int space, double cut, double centre,
+		double scale, Process *p)
 {
-	size_t room = (size_t) search->n_told + 1;
+	size_t n = 0;
+	double sum = 0;
 
-	c->told = pgml_array(arena, room, sizeof(int));
-	c->y = pgml_array(arena, room, sizeof(double));
-	c->rows = pgml_array(arena, room, sizeof(int32_t));
-	if (!c->told || !c->y || !c->rows)
+	for (int i = 0; i < search->n_told; i++)
+		n += search->told[i].space == space;
+	p->space = &search->space[space];
+	p->x = pgml_array(arena, n + 1, sizeof(double *));
+	p->depth = pgml_array(arena, n + 1, sizeof(double));
+	p->y = pgml_array(arena, n + 1, sizeof(double));
+	p->alpha = pgml_array(arena, n + 1, sizeof(double));
+	p->scratch = pgml_array(arena, n + 1, sizeof(double));
+	p->chol = pgml_array(arena, n * n + 1, sizeof(double));
+	p->whole = true;
+	if (!p->x || !p->depth || !p->y || !p->alpha || !p->scratch || !p->chol)
 		return pgml_fail_nomem(search->env, "a search");
 	for (int i = 0; i < search->n_told; i++)
-		if (search->told[i].share == 1)
-		{
-			c->rows[c->n] = c->n;
-			c->told[c->n++] = i;
-		}
-	for (int i = 0; i < c->n; i++)
 	{
-		const PgmlProposal *p = &search->told[c->told[i]];
-		double below = 0, same = 0;
+		const PgmlProposal *told = &search->told[i];
+		double loss = isnan(told->loss) ? cut : fmin(told->loss, cut);
 
-		for (int j = 0; j < c->n; j++)
-		{
-			const PgmlProposal *other = &search->told[c->told[j]];
-
-			below += worse(p, other);
-			same += !worse(p, other) && !worse(other, p);
-		}
-		c->y[i] = normal_quantile((below + same / 2) / c->n);
+		if (told->space != space)
+			continue;
+		p->whole &= told->share == 1;
+		p->depth[p->n] = -log(told->share) / log(LEAST_SHARE);
+		p->x[p->n] = told->u;
+		p->y[p->n] = (loss - centre) / scale;
+		sum += p->y[p->n++];
 	}
+	/* A learner of which little is known is thought of as the others. */
+	p->mean = sum / (p->n + MEAN_TRIALS);
+	for (int i = 0; i < p->n; i++)
+		p->y[i] -= p->mean;
 	return PGML_OK;
-}
-
-/* Grow the forest. */
-static PgmlStatus
-fit(PgmlSurrogate *s, PgmlArena *arena, const Cases *c, uint64_t seed)
-{
-	const PgmlLearner *learner = &pgml_learner_random_forest;
-	PgmlEnv env = *s->search->env;
-	PgmlDataset data = { .x = &s->x,
-						 .y = c->y,
-						 .task = PGML_TASK_REGRESSION,
-						 .n_classes = 1,
-						 .rows = c->rows,
-						 .n = c->n };
-	bool *categorical = pgml_array(arena, (size_t) s->x.nfeatures, sizeof(bool));
-	int32_t *n_levels = pgml_array(arena, (size_t) s->x.nfeatures, sizeof(int32_t));
-	PgmlShape shape = { PGML_TASK_REGRESSION, 1, s->x.nfeatures, categorical, n_levels };
-	PgmlFit out = { 0 };
-	PgmlParams params;
-	uint8_t *payload;
-	PgmlStatus status;
-
-	if (!categorical || !n_levels)
-		return pgml_fail_nomem(s->search->env, "a search");
-	for (int32_t f = 0; f < s->x.nfeatures; f++)
-	{
-		categorical[f] = s->x.features[f].categorical;
-		n_levels[f] = s->x.features[f].n_levels;
-	}
-	env.pool = NULL;
-	env.deadline = 0;
-	env.seed = seed;
-	pgml_params_default(learner, &params);
-	PGML_TRY(pgml_params_set(learner, &params, "n_estimators", N_TREES, env.error));
-	PGML_TRY(pgml_params_set(learner, &params, "max_features", MAX_FEATURES, env.error));
-	PGML_TRY(pgml_params_set(learner, &params, "min_samples_leaf", LEAST_LEAF, env.error));
-	PGML_TRY(pgml_params_set(learner, &params, "leaf_smoothing", 0, env.error));
-	pgml_buf_init(&out.payload, env.budget);
-	status = learner->fit(&env, &data, &params, &out);
-	/* The trees point into the payload, which has to last as long as they do. */
-	payload = status == PGML_OK ? pgml_alloc(arena, out.payload.len) : NULL;
-	if (payload != NULL)
-		memcpy(payload, out.payload.data, out.payload.len);
-	else if (status == PGML_OK)
-		status = pgml_fail_nomem(&env, "a search");
-	pgml_buf_free(&out.payload);
-	PGML_TRY(status);
-	return learner->trees(&env, arena, payload, &shape, &s->trees);
 }
 
 PgmlStatus
-pgml_surrogate_create(const PgmlSearch *search, PgmlArena *arena, uint64_t seed,
-					  PgmlSurrogate **surrogate)
+pgml_surrogate_create(const PgmlSearch *search, PgmlArena *arena, PgmlSurrogate **surrogate)
 {
 	PgmlSurrogate *s = pgml_zalloc(arena, 1, sizeof(PgmlSurrogate));
-	Cases c = { 0 };
+	double *sorted = pgml_array(arena, (size_t) search->n_told + 1, sizeof(double));
+	double cut = 0, centre = 0, scale = 1, mean, variance;
 
-	if (s == NULL)
+	if (!s || !sorted)
 		return pgml_fail_nomem(search->env, "a search");
-	s->search = search;
 	*surrogate = s;
-	PGML_TRY(make_cases(search, arena, &c));
-	PGML_TRY(make_features(s, arena, c.n));
 	s->best = INFINITY;
-	for (int i = 0; i < c.n; i++)
+	find_scale(search, sorted, &cut, &centre, &scale);
+	for (int i = 0; i < search->n_spaces; i++)
 	{
-		const PgmlProposal *p = &search->told[c.told[i]];
+		Process *p = &s->process[i];
 
-		make_row(s, p->space, p->u, s->row);
-		for (int32_t f = 0; f < s->x.nfeatures; f++)
-			s->x.col[f][i] = s->row[f];
-		s->best = fmin(s->best, c.y[i]);
-	}
-	return fit(s, arena, &c, seed);
-}
-
-/* Value of a tree for the row. */
-static double
-tree_value(const PgmlTree *tree, const PgmlMatrix *m, const float *row)
-{
-	int32_t at = tree->n_nodes > 0 ? 0 : ~0;
-
-	while (at >= 0)
-	{
-		const PgmlTreeNode *node = &tree->node[at];
-		float x = row[node->feature];
-		bool left;
-
-		if (m->features[node->feature].categorical)
+		PGML_TRY(collect(search, arena, i, cut, centre, scale, p));
+		PGML_TRY(learn(search->env, p));
+		for (int k = 0; k < p->n; k++)
 		{
-			uint32_t bin = isnan(x) ? 0 : (uint32_t) x + 1;
-
-			left = (node->set[bin / 32] >> bin % 32) & 1;
+			pgml_surrogate_predict(s, i, p->x[k], &mean, &variance);
+			s->best = fmin(s->best, mean);
 		}
-		else
-			left = isnan(x) ? node->missing_left : x <= node->threshold;
-		at = left ? node->left : node->right;
 	}
-	return tree->value[~at];
+	return PGML_OK;
 }
 
 void
-pgml_surrogate_predict(const PgmlSurrogate *s, int space, const double *u, double *mean,
+pgml_surrogate_predict(const PgmlSurrogate *surrogate, int space, const double *u, double *mean,
 					   double *variance)
 {
-	double factor = s->trees.scale * (double) s->trees.n_trees;
-	double sum = 0, squares = 0;
-	double n = (double) s->trees.n_trees;
+	const Process *p = &surrogate->process[space];
+	double *v = p->scratch;
 
-	make_row(s, space, u, s->row);
-	for (int64_t i = 0; i < s->trees.n_trees; i++)
+	*mean = p->mean;
+	*variance = 1;
+	for (int i = 0; i < p->n; i++)
 	{
-		double value = s->trees.offset[0] + factor * tree_value(&s->trees.tree[i], &s->x, s->row);
-
-		sum += value;
-		squares += value * value;
+		v[i] = covariance(p, u, 0, p->x[i], p->depth[i]);
+		*mean += v[i] * p->alpha[i];
 	}
-	*mean = sum / n;
-	*variance = fmax(squares / n - *mean * *mean, 0);
+	solve_lower(p, v);
+	for (int i = 0; i < p->n; i++)
+		*variance -= v[i] * v[i];
+	*variance = fmax(*variance, 0);
 }
 
 double
-pgml_surrogate_best(const PgmlSurrogate *s)
+pgml_surrogate_best(const PgmlSurrogate *surrogate)
 {
-	return s->best;
+	return surrogate->best;
 }

@@ -82,8 +82,9 @@ typedef struct Training
 
 	const PgmlConstraints *constraints; /* NULL: none */
 
-	int folds;     /* 1 = one holdout part (fold 0) */
-	uint8_t *fold; /* per training row; with one holdout part, 0 = validation, 1 = not */
+	double rows_share; /* of its rows to learn from that a fold's fit gets */
+	int folds;         /* 1 = one holdout part (fold 0) */
+	uint8_t *fold;     /* per training row; with one holdout part, 0 = validation, 1 = not */
 
 	PgmlDecision decision;     /* how classes are predicted; n_classes = 0: the most probable one */
 	PgmlErrorSize error_size;  /* of the chosen models, where the target is a number */
@@ -163,6 +164,9 @@ extern bool training_schedule(const Training *t, int i, const PgmlLearner **lear
 /* portfolio.c: settings number i of the learner, user-fixed ones applied; false when there are no more, or they do not suit the data. */
 extern bool training_portfolio(const Training *t, const PgmlLearner *learner, int i,
 							   PgmlParams *params);
+
+/* schedule.c: is the learner selected and for the task, and was it asked for or suits the size of the table? */
+extern bool training_wants(const Training *t, const PgmlLearner *learner);
 
 /* schedule.c: the share of the search's time after which a trial of the learner is ended. */
 extern double training_time_share(const Training *t, const PgmlLearner *learner);

@@ -199,6 +199,8 @@ prepare_fold(FoldTask *task, int f)
 		else
 			rows[n++] = t->train[i];
 	}
+	/* Rows are in an order that chance has made. */
+	n = (int64_t) ceil((double) n * t->rows_share);
 	PGML_TRY(
 		training_dataset(t, task->learner, task->params, rows, n, valid, n_valid, &task->data[f]));
 	task->data[f].valid_out = task->out[f];

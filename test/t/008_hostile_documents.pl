@@ -91,6 +91,8 @@ sub training
 	my %arguments = (
 		hyperparams => sub { quoted(json_object(\@hyperparams, 0)) . '::jsonb' },
 		options => sub { quoted(json_object(\@options, 0)) . '::jsonb' },
+		search => sub { quoted(any(qw(auto random grid bayes halving nas BAYES), '')) },
+		search_space => sub { quoted(json_object([ @hyperparams, qw(range log n gradient_boosting) ], 0)) . '::jsonb' },
 		features => sub { text_array(@columns) },
 		exclude => sub { text_array(@columns) },
 		id_columns => sub { text_array(@columns) },

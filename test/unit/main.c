@@ -58,6 +58,7 @@ static const Module modules[] = {
 	{ "rules", test_rules },
 	{ "space", test_space },
 	{ "search", test_search },
+	{ "tuning", test_tuning },
 	{ "automl", test_automl },
 	{ "portfolio", test_portfolio },
 	{ "calibrate", test_calibrate },

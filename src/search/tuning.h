@@ -1,0 +1,35 @@
+/*
+ * tuning.h - the part of a training in which a strategy says what is tried.
+ */
+#ifndef PGML_SEARCH_TUNING_H
+#define PGML_SEARCH_TUNING_H
+
+#include "search/training.h"
+
+/* What the main loop lends. */
+typedef struct TuningHost
+{
+	void *arg;
+
+	/*
+	 * Try settings, recorded as the newest trial; with a share of the training rows (1: all) the model is not one of those that the
+	 * training may end with.
+	 */
+	PgmlStatus (*try_setting)(void *arg, const PgmlLearner *learner, const PgmlParams *params,
+							  double rows_share);
+
+	/* Is there time for a trial of the learner that takes this share of a whole one? */
+	bool (*has_time)(void *arg, const PgmlLearner *learner, double share);
+} TuningHost;
+
+/* Does the strategy decide from the beginning, without a portfolio?  So it is when the user named one, or a search_space. */
+extern bool training_search_alone(const PgmlTrainOptions *options);
+
+/*
+ * Ask, try, tell until time, trials or settings end; after a portfolio also when nothing better was found for long, or when neither time nor
+ * trials are limited.  `tried`: trials that count for max_trials so far.  What was tried before of the
+ * strategy's learners is known to it.
+ */
+extern PgmlStatus training_tune(Training *t, const TuningHost *host, int tried);
+
+#endif
