@@ -10,6 +10,7 @@
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -19,6 +20,9 @@
 
 /* Of the locks on a table's objects, those of slots; the others of job_queue are of jobs. */
 #define SLOT_SUBID 0xffff
+
+/* How long a worker waits for the row of its job. */
+#define CLAIM_TIMEOUT "2s"
 
 /* A job to be resumed is not started more often: it may be what crashes the server. */
 #define MAX_ATTEMPTS 3
@@ -147,8 +151,7 @@ catalog_claim_job(int64 job_id, CatalogJob *job)
 		.sql =
 			"UPDATE pgml_auto.job_queue SET state = 'running', attempts = attempts + 1,"
 			" pid = pg_backend_pid(), started_at = clock_timestamp()"
-			" WHERE job_id = (SELECT job_id FROM pgml_auto.job_queue WHERE job_id = $1 AND state = 'queued'"
-			" FOR UPDATE SKIP LOCKED)"
+			" WHERE job_id = $1 AND state = 'queued'"
 			" RETURNING role, model, data, arguments, session, schedule_id IS NOT NULL, restricted,"
 			" coalesce(extract(epoch FROM time_limit) * 1000, 0)::bigint",
 		.nargs = 1,
@@ -159,6 +162,9 @@ catalog_claim_job(int64 job_id, CatalogJob *job)
 	bool found, isnull;
 
 	catalog_enter(&scope);
+	/* Looks hold the row for a moment; somebody who cancels it may do so for long, and must not hold the worker. */
+	(void) set_config_option("lock_timeout", CLAIM_TIMEOUT, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	found = catalog_run(&claim, values, NULL, false) > 0;
 	if (found)
 		*job = (CatalogJob){ .job_id = job_id,
@@ -292,14 +298,20 @@ catalog_tidy_jobs(int kept_days)
 int
 catalog_waiting_jobs(TimestampTz now, int max, int64 *job_ids, Oid *roles)
 {
-	/* Roles take turns, so that nobody waits for all that somebody else has queued; trainings of one model run one after the other. */
+	/*
+	 * Roles take turns, so that nobody waits for all that somebody else has queued: who has less at work is first, then who was
+	 * served longer ago.  Trainings of one model run one after the other.  What somebody is about to cancel is left out, or
+	 * its worker would wait for them in a slot.
+	 */
 	static CatalogStatement waiting = {
 		.sql =
-			"SELECT job_id, role_oid FROM (SELECT q.job_id, q.role_oid, row_number() OVER (PARTITION BY q.role_oid ORDER BY q.job_id)"
-			" + (SELECT count(*) FROM pgml_auto.job_queue r WHERE r.state = 'running' AND r.role_oid = q.role_oid) AS turn"
-			" FROM pgml_auto.job_queue q WHERE q.state = 'queued' AND coalesce(q.not_before <= $2, true)"
-			" AND NOT EXISTS (SELECT FROM pgml_auto.job_queue r WHERE r.state = 'running' AND r.model = q.model)) w"
-			" ORDER BY turn, job_id"
+			"WITH free AS MATERIALIZED (SELECT job_id, role_oid, model FROM pgml_auto.job_queue"
+			" WHERE state = 'queued' AND coalesce(not_before <= $2, true) FOR SHARE SKIP LOCKED),"
+			" roles AS (SELECT role_oid, count(*) FILTER (WHERE state = 'running') AS running, max(started_at) AS served"
+			" FROM pgml_auto.job_queue GROUP BY role_oid)"
+			" SELECT q.job_id, q.role_oid FROM free q JOIN roles USING (role_oid)"
+			" WHERE NOT EXISTS (SELECT FROM pgml_auto.job_queue r WHERE r.state = 'running' AND r.model = q.model)"
+			" ORDER BY row_number() OVER (PARTITION BY q.role_oid ORDER BY q.job_id) + running, served NULLS FIRST, q.job_id"
 			" LIMIT greatest($1 - (SELECT count(*) FROM pgml_auto.job_queue WHERE state = 'running'), 0)",
 		.nargs = 2,
 		.types = { INT8OID, TIMESTAMPTZOID },

@@ -42,7 +42,7 @@ typedef struct CatalogJobEnd
 /* Insert a job of the current user; its number.  53400 when max_queued jobs of this database, or max_of_role of the user, are not done yet. */
 extern int64 catalog_insert_job(const CatalogJob *job, int max_queued, int max_of_role);
 
-/* Make a queued job a running one, and hold its lock; false when it is not queued any more, or somebody is about to change that. */
+/* Make a queued job a running one, and hold its lock; false when it is not queued any more; 55P03 when somebody holds its row. */
 extern bool catalog_claim_job(int64 job_id, CatalogJob *job);
 
 /* Write down how the running job ended. */
@@ -56,7 +56,7 @@ extern void catalog_tidy_jobs(int kept_days);
 
 /*
  * Jobs that may start, at most as many as make max with those that run: their numbers and roles; how many.  Roles take turns, each
- * with its oldest first.
+ * with its oldest first; those whose row somebody holds are left out.
  */
 extern int catalog_waiting_jobs(TimestampTz now, int max, int64 *job_ids, Oid *roles);
 
