@@ -525,7 +525,7 @@ read_costs(const JsonbValue *matrix, PgmlTrainOptions *options)
 		bad_argument("options: \"cost_matrix\" must be a JSON object of true classes", hint);
 	list = palloc(sizeof(PgmlCost) * capacity);
 	rows = JsonbIteratorInit(matrix->val.binary.data);
-	while (next_member(&rows, &truth, &row))
+	while (train_next_member(&rows, &truth, &row))
 	{
 		if (row.type != jbvBinary || !JsonContainerIsObject(row.val.binary.data))
 			bad_argument(
@@ -533,7 +533,7 @@ read_costs(const JsonbValue *matrix, PgmlTrainOptions *options)
 						 truth),
 				hint);
 		JsonbIterator *columns = JsonbIteratorInit(row.val.binary.data);
-		while (next_member(&columns, &predicted, &value))
+		while (train_next_member(&columns, &predicted, &value))
 		{
 			double cost = value.type == jbvNumeric ? json_value_number(&value) : NAN;
 			if (!isfinite(cost))

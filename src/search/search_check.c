@@ -198,12 +198,48 @@ check_for(const PgmlTrainOptions *o, const PgmlLearner *learner, int number, Pgm
 	return PGML_OK;
 }
 
+/* Could the setting be one of the learner's? */
+static bool
+is_for(const PgmlTrainOptions *o, const PgmlSearchSetting *s, const PgmlLearner *learner)
+{
+	return takes_part(o, learner) && (s->learner == NULL || strcmp(s->learner, learner->name) == 0);
+}
+
+/* No learner knows the setting: the one that has a name like it says so, or else the first that has settings. */
+static PgmlStatus
+fail_unknown(const PgmlTrainOptions *o, const PgmlSearchSetting *s, PgmlError *error)
+{
+	int n;
+	const PgmlLearner *const *learners = pgml_learners(&n);
+	const PgmlHyperparam value = { .name = s->name };
+	PgmlStatus status = PGML_OK;
+
+	for (int i = 0; i < n; i++)
+	{
+		PgmlError said = { 0 };
+		PgmlParams params;
+
+		if (!is_for(o, s, learners[i]) || learners[i]->n_params == 0)
+			continue;
+		(void) training_set_hyperparam(learners[i], &params, &value, &said);
+		if (status != PGML_OK && strncmp(said.hint, "Did you mean", 12) != 0)
+			continue;
+		status = pgml_fail(error, PGML_ERR_BADARG, "%s", said.message);
+		pgml_fail_hint(error, "%s", said.hint);
+		if (strncmp(said.hint, "Did you mean", 12) == 0)
+			return status;
+	}
+	if (status != PGML_OK)
+		return status;
+	return pgml_fail(error, PGML_ERR_BADARG, "no selected algorithm has the setting \"%.100s\"",
+					 s->name);
+}
+
 /* Some learner must know the setting, and every learner that knows it must be able to have the values. */
 static PgmlStatus
 check_setting(const PgmlTrainOptions *o, int number, PgmlError *error)
 {
 	const PgmlSearchSetting *s = &o->search_space[number];
-	const PgmlLearner *speaker = NULL;
 	int n;
 	const PgmlLearner *const *learners = pgml_learners(&n);
 	bool known = false;
@@ -217,27 +253,12 @@ check_setting(const PgmlTrainOptions *o, int number, PgmlError *error)
 	}
 	for (int i = 0; i < n; i++)
 	{
-		if (!takes_part(o, learners[i]) ||
-			(s->learner != NULL && strcmp(s->learner, learners[i]->name) != 0))
-			continue;
-		if (learners[i]->n_params > 0)
-			speaker = learners[i];
-		if (pgml_param_index(learners[i], s->name) < 0)
+		if (!is_for(o, s, learners[i]) || pgml_param_index(learners[i], s->name) < 0)
 			continue;
 		known = true;
 		PGML_TRY(check_for(o, learners[i], number, error));
 	}
-	if (known)
-		return PGML_OK;
-	if (speaker != NULL)
-	{
-		PgmlHyperparam value = { .name = s->name };
-		PgmlParams params;
-
-		return training_set_hyperparam(speaker, &params, &value, error);
-	}
-	return pgml_fail(error, PGML_ERR_BADARG, "no selected algorithm has the setting \"%.100s\"",
-					 s->name);
+	return known ? PGML_OK : fail_unknown(o, s, error);
 }
 
 /* Points of a learner's grid, 0 for too many. */

@@ -360,6 +360,7 @@ assert_refused(Wish *w, const char *message, const char *hint)
 static void
 impossible_searches_are_refused(void **state)
 {
+	static const char *const only_boosting[] = { "gradient_boosting" };
 	static const char *const only_mlp[] = { "mlp" }, *const no_mlp[] = { "-mlp" },
 							 *const only_constant[] = { "constant" };
 	PgmlError error = { 0 };
@@ -382,6 +383,8 @@ impossible_searches_are_refused(void **state)
 	assert_refused(&w, "needs a search_space", "Give lists");
 	list(&w, "foo", "x", 1, NAN, 0, 0);
 	assert_refused(&w, "\"foo\", which is no algorithm", "gradient_boosting");
+	w.options.algorithms = no_mlp;
+	w.options.n_algorithms = 1;
 	list(&w, "mlp", "dropout", 0.1, NAN, 0, 0);
 	assert_refused(&w, "\"mlp\", which is not among", "Add it");
 	list(&w, NULL, "num_leafs", 3, NAN, 0, 0);
@@ -404,6 +407,8 @@ impossible_searches_are_refused(void **state)
 	range(&w, "learning_rate", 0.1, 0.2, -1, 0);
 	assert_refused(&w, "cannot have all numbers of the range of \"learning_rate\"", "\"n\": 5");
 	w.options.search = "grid";
+	w.options.algorithms = only_boosting;
+	w.options.n_algorithms = 1;
 	range(&w, "num_leaves", 2, 15, -1, 0);
 	range(&w, "learning_rate", 0.1, 0.2, -1, 20);
 	assert_refused(&w, "the grid has 280 points", "fewer values");

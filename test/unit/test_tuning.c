@@ -132,6 +132,7 @@ the_portfolio_comes_first(void **state)
 
 	(void) state;
 	search_init(&r, NULL, bayes, 6);
+	r.options.n_hyperparams = 0;
 	run_train(&r, p);
 	assert_int_equal(r.result.n_trials, 7);
 	for (int i = 1; i < 7; i++)
@@ -141,6 +142,7 @@ the_portfolio_comes_first(void **state)
 	run_done(&r);
 	/* Without a limit the portfolio is all. */
 	search_init(&r, NULL, bayes, 0);
+	r.options.n_hyperparams = 0;
 	run_train(&r, p);
 	assert_int_equal(r.result.n_trials, 2);
 	run_done(&r);
