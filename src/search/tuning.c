@@ -288,12 +288,13 @@ training_tune(Training *t, const TuningHost *host, int tried)
 	PgmlStatus status = PGML_OK;
 
 	if (u.arena == NULL)
-		return pgml_fail_nomem(t->env, "a search");
+		return PGML_OK;
 	if (o->max_trials > 0)
 		u.limit = o->max_trials - tried;
 	/* Without any limit the end of the portfolio is the end. */
 	if (u.limit > 0 || (o->max_trials <= 0 && (o->time_budget > 0 || training_search_alone(o))))
 		status = tune(&u);
 	pgml_arena_destroy(u.arena);
-	return status;
+	/* Without memory for the search the portfolio is the end, too. */
+	return pgml_is_memory(status) ? PGML_OK : status;
 }
