@@ -8,6 +8,10 @@
 
 #define MOST_ROUNDS   1000.0
 #define FEWEST_ROUNDS 60.0
+#define ENOUGH_ROUNDS 150.0
+
+/* Time of a round of trees of eight levels, of six levels 1. */
+#define DEEP_COST 2.5
 
 /* A level looks at so many features of many, but not at less than this share of them. */
 #define MANY_FEATURES  400.0
@@ -19,11 +23,28 @@ static const PgmlSettings variants[] = {
 	{ { "depth", 8 }, { "l2_leaf_reg", 3.3 }, { "random_strength", 2 }, { "rsm", 0.7 } },
 };
 
+/* Rounds that there is time for: those of deeper trees take longer. */
+static double
+affordable_rounds(const Training *t, const PgmlLearner *learner, const PgmlParams *params)
+{
+	double factor = pgml_param(learner, params, "depth") > 6 ? DEEP_COST : 1;
+
+	return training_affordable_rounds(t, learner, factor * t->seconds_per_oblivious_round);
+}
+
+/* Other depths only where there is time for enough rounds. */
+static bool
+suits(const Training *t, const PgmlLearner *learner, const PgmlParams *params)
+{
+	return pgml_param(learner, params, "depth") == 6 ||
+		   affordable_rounds(t, learner, params) > ENOUGH_ROUNDS;
+}
+
 /* The learning rate follows from the number of rounds: as many as there is time for. */
 static void
 scale(const Training *t, const PgmlLearner *learner, PgmlParams *params)
 {
-	double rounds = training_affordable_rounds(t, learner, t->seconds_per_oblivious_round);
+	double rounds = affordable_rounds(t, learner, params);
 	double features = fmax(LEAST_FRACTION, MANY_FEATURES / (t->x.nfeatures + 1.0));
 
 	if (pgml_param(learner, params, "rsm") > features)
@@ -39,5 +60,6 @@ const Portfolio pgml_portfolio_oblivious = {
 	.n_classes = sizeof(variants) / sizeof(variants[0]),
 	.regression = variants,
 	.n_regression = sizeof(variants) / sizeof(variants[0]),
+	.suits = suits,
 	.scale = scale,
 };

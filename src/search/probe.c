@@ -6,11 +6,15 @@
 #include <math.h>
 #include <string.h>
 
-#define PROBE_ROWS   20000
-#define PROBE_CELLS  2e6 /* rows x features */
-#define LEAST_ROWS   500
-#define FIRST_ROUNDS 2
-#define MORE_ROUNDS  6
+#define PROBE_ROWS  20000
+#define PROBE_CELLS 2e6 /* rows x features */
+#define LEAST_ROWS  500
+
+/* Rounds of two fits, whose difference counts.  Oblivious trees make statistics of categories in the first rounds, which later ones find ready. */
+#define FEW_ROUNDS     2
+#define MORE_ROUNDS    8
+#define FEW_OBLIVIOUS  8
+#define MORE_OBLIVIOUS 24
 
 /* A probe of more than this share of the time budget is long. */
 #define LONG_SHARE 0.01
@@ -62,18 +66,19 @@ probed_rows(const Training *t)
  * rounds have to do, though what comes before the first one counts then, too.
  */
 static PgmlStatus
-probe(Training *t, const PgmlLearner *learner, double *seconds_per_round)
+probe(Training *t, const PgmlLearner *learner, int few_rounds, int more_rounds,
+	  double *seconds_per_round)
 {
 	int64_t n = probed_rows(t);
 	double few, more, slope;
 
-	PGML_TRY(time_fit(t, learner, n, FIRST_ROUNDS, &few));
-	slope = few / FIRST_ROUNDS;
+	PGML_TRY(time_fit(t, learner, n, few_rounds, &few));
+	slope = few / few_rounds;
 	if (few > 0 && few < LONG_SHARE * t->options->time_budget)
 	{
-		PGML_TRY(time_fit(t, learner, n, FIRST_ROUNDS + MORE_ROUNDS, &more));
+		PGML_TRY(time_fit(t, learner, n, more_rounds, &more));
 		/* What else happens on the machine may make the longer fit the shorter one. */
-		slope = fmax((more - few) / MORE_ROUNDS, 0.2 * more / (FIRST_ROUNDS + MORE_ROUNDS));
+		slope = fmax((more - few) / (more_rounds - few_rounds), 0.2 * more / more_rounds);
 	}
 	*seconds_per_round = slope * (double) t->n_train / (double) n;
 	return PGML_OK;
@@ -87,7 +92,8 @@ training_probe_speed(Training *t)
 	if (t->options->time_budget <= 0)
 		return PGML_OK;
 	if (training_selects(t->options, &pgml_learner_gradient_boosting))
-		PGML_TRY(probe(t, &pgml_learner_gradient_boosting, &t->seconds_per_round));
+		PGML_TRY(probe(t, &pgml_learner_gradient_boosting, FEW_ROUNDS, MORE_ROUNDS,
+					   &t->seconds_per_round));
 	if (!training_selects(t->options, &pgml_learner_oblivious_boosting))
 		return PGML_OK;
 	if (pgml_now() - started > 2 * LONG_SHARE * t->options->time_budget)
@@ -95,5 +101,6 @@ training_probe_speed(Training *t)
 		t->seconds_per_oblivious_round = USUAL_RATIO * t->seconds_per_round;
 		return PGML_OK;
 	}
-	return probe(t, &pgml_learner_oblivious_boosting, &t->seconds_per_oblivious_round);
+	return probe(t, &pgml_learner_oblivious_boosting, FEW_OBLIVIOUS, MORE_OBLIVIOUS,
+				 &t->seconds_per_oblivious_round);
 }
