@@ -5,10 +5,12 @@
 
 #include <math.h>
 
-/* Rows that a network passes over in all, within these numbers of epochs. */
-#define ROWS_PASSED   4e5
-#define FEWEST_EPOCHS 30.0
-#define MOST_EPOCHS   80.0
+/* Rows that a network passes over in all, within these numbers of epochs; where there is time, up to MOST_PASSES times as many. */
+#define ROWS_PASSED     4e5
+#define FEWEST_EPOCHS   30.0
+#define MOST_EPOCHS     80.0
+#define MOST_PASSES     2.5
+#define SECONDS_OF_PASS 24.0 /* of the time budget */
 
 /* Steps that an epoch should have, as rows allow. */
 #define STEPS_OF_EPOCH 20.0
@@ -33,7 +35,8 @@ static void
 scale_network(const Training *t, const PgmlLearner *learner, PgmlParams *params)
 {
 	double n = (double) t->n_train + 1;
-	double epochs = fmax(fmin(ROWS_PASSED / n, MOST_EPOCHS), FEWEST_EPOCHS);
+	double passes = fmax(fmin(t->options->time_budget / SECONDS_OF_PASS, MOST_PASSES), 1);
+	double epochs = fmax(fmin(ROWS_PASSED * passes / n, MOST_EPOCHS * passes), FEWEST_EPOCHS);
 	double batch = exp2(floor(log2(n / STEPS_OF_EPOCH)));
 
 	training_set(learner, params, "max_iter", floor(epochs));

@@ -96,7 +96,7 @@ static const struct
  * With so many rows, other settings of a learner are not tried when its best one is behind the best of all by this share of what that is
  * better than the baseline: they would not come near it.
  */
-#define MANY_ROWS  5000
+#define MANY_ROWS  2000
 #define FAR_BEHIND 0.05
 
 /* Is the learner asked for by name? */
