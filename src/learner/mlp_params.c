@@ -86,7 +86,7 @@ const PgmlParam pgml_mlp_params[PGML_MLP_N_PARAMS] = {
 	[PARAM_EMBEDDING_SIGMA] = { "embedding_sigma", "plr_sigma", PGML_PARAM_REAL, 1e-4, 1000,
 								PGML_WORD(0), true,
 								"Standard deviation of the frequencies at first; `auto`: 0.1 for classes; for "
-								"numbers the rows / 10000, between 0.1 and 1.",
+								"numbers the square of the rows / 10000, between 0.1 and 1.",
 								"auto" },
 	[PARAM_ONE_HOT_MAX_SIZE] = { "one_hot_max_size", "max_one_hot_cat_size", PGML_PARAM_INT, 0, 255,
 								 9, false,
@@ -200,7 +200,7 @@ pgml_mlp_config(const PgmlParams *params, const PgmlDataset *data)
 	if (v[PARAM_NUM_EMBEDDING] != 0)
 		c.embedded = 1;
 	if (c.sigma < 0)
-		c.sigma = regression ? by_rows(data->n, 0.1) : 0.1;
+		c.sigma = regression ? fmax(pow(by_rows(data->n, 0), 2), 0.1) : 0.1;
 	if (c.learning_rate < 0)
 		c.learning_rate = !c.ntk ? 0.001 : regression ? 0.2 * by_rows(data->n, 0.35) : 0.04;
 	return c;
