@@ -10,7 +10,7 @@ use Test::More;
 use PgmlTest;
 
 my $node = new_server('schedules', allows_streaming => 1, extension => 0);
-$node->append_conf('postgresql.conf', preload_setting($node) . "restart_after_crash = on\nmax_worker_processes = 8\npgml_auto.max_jobs = 2");
+$node->append_conf('postgresql.conf', preload_setting($node) . "restart_after_crash = on\nmax_worker_processes = 16\npgml_auto.max_jobs = 2");
 $node->restart;
 $node->safe_psql('postgres', 'CREATE EXTENSION pgml_auto');
 create_small_table($node);
@@ -190,7 +190,7 @@ my $log = -s $node->logfile;
 $node->restart;
 ok($node->wait_for_log(qr/no background worker is free to look for due trainings/, $log), 'the log says that there is no worker');
 is(sql("SELECT count(*) $launcher"), 1, 'the launcher waits');
-$node->append_conf('postgresql.conf', 'max_worker_processes = 8');
+$node->append_conf('postgresql.conf', 'max_worker_processes = 16');
 $node->restart;
 $seen = sql('SELECT max(job_id) FROM pgml_auto.job_queue');
 wait_until_true("SELECT max(job) > $seen FROM pgml_auto.schedule_run WHERE state = 'succeeded'");
