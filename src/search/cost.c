@@ -14,7 +14,7 @@ static const struct
 } rates[] = {
 	{ &pgml_learner_gradient_boosting, 0.8 },
 	{ &pgml_learner_oblivious_boosting, 1.5 },
-	{ &pgml_learner_mlp, 9 },
+	{ &pgml_learner_mlp, 18 },
 	{ &pgml_learner_svm, 45 },
 	{ &pgml_learner_knn, 15 },
 	{ &pgml_learner_linear, 40 },
@@ -33,7 +33,7 @@ static const struct
 #define BYTES_OF_NODE 8.0
 
 /* What predictions may take when nobody says otherwise: 20,000 rows a second, in mode fast 200,000. */
-#define BEST_US 40.0
+#define BEST_US 30.0
 #define FAST_US 4.0
 
 double
