@@ -208,7 +208,7 @@ count_all(const PgmlEnv *env, const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int64
 		/* The root, as numbers of rows fall off fast. */
 		count->size = to_bin(sqrtf(count->rows / (most + 1)));
 		to_bytes(ctr, count, whole_of(ctr, s, b));
-		count->large = count->rows >= PGML_OBL_LARGE_BUCKET * count->heaviest;
+		count->large = count->rows >= ctr->large_bucket * count->heaviest;
 	}
 	return PGML_OK;
 }

@@ -1,6 +1,7 @@
 /*
  * oblivious_ctr.c - statistics of the target per category: creating them, memory.
  */
+#include <math.h>
 #include <string.h>
 
 #include "core/par.h"
@@ -345,6 +346,9 @@ pgml_obl_ctr_create(const PgmlEnv *env, PgmlArena *arena, const PgmlOblConfig *c
 	ctr->width = count_width(data);
 	ctr->n_targets = count_targets(data);
 	ctr->several = data->task == PGML_TASK_MULTICLASS;
+	ctr->large_bucket = data->task == PGML_TASK_REGRESSION ?
+							INFINITY :
+							fmaxf(PGML_OBL_LARGE_BUCKET, sqrtf((float) data->n) / 2);
 	ctr->n_parts = divide(data, ctr->part);
 	ctr->n_single = single;
 	ctr->max_combined = config->max_combined;
