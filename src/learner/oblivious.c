@@ -71,10 +71,11 @@ static const PgmlParam params_table[N_PARAMS] = {
 	[PARAM_BAGGING_TEMPERATURE] = { "bagging_temperature", NULL, PGML_PARAM_REAL, 0, 1000, 1, false,
 									"How uneven the random weights of rows are, with bayesian; 0: all 1.",
 									NULL },
-	[PARAM_LEAF_ITERATIONS] = { "leaf_estimation_iterations", NULL, PGML_PARAM_INT, 1, 100, 10,
-								true,
-								"Newton steps for leaf values of classes, at most; those of numbers take one.",
-								NULL },
+	[PARAM_LEAF_ITERATIONS] = { "leaf_estimation_iterations", NULL, PGML_PARAM_INT, 1, 100,
+								PGML_WORD(0), true,
+								"Newton steps for leaf values of classes, at most; auto: 10 for two classes, 3 for "
+								"more. Those of numbers take one.",
+								"auto" },
 	[PARAM_MIN_DATA_IN_LEAF] = { "min_data_in_leaf", "min_child_samples min_samples_leaf",
 								 PGML_PARAM_INT, 1, 1e9, 1, true,
 								 "Rows drawn in a leaf, at least; depthwise only.", NULL },
@@ -193,6 +194,9 @@ read_config(const PgmlDataset *data, const PgmlParams *params)
 
 	if (c.learning_rate <= 0)
 		c.learning_rate = automatic_rate(data, c.n_estimators, watched);
+	/* Of more classes, many steps follow the noise of small leaves further than they help. */
+	if (c.leaf_iterations <= 0)
+		c.leaf_iterations = data->task == PGML_TASK_MULTICLASS ? 3 : 10;
 	if (c.subsample <= 0)
 		c.subsample = automatic_share(data->n);
 	if (c.bootstrap == PGML_OBL_BOOTSTRAP_AUTO)
