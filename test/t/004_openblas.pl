@@ -48,7 +48,7 @@ foreach my $case ([ 'hollow', $hollow ], [ 'damaged', $damaged ])
 	is(registry_counts($node), $before, "$name: and stores nothing");
 	is($node->safe_psql('postgres', $predict), $expected, "$name: a linear model predicts all the same");
 
-	($out, $error) = say_all(qq{SELECT algorithm FROM automl_train('without_$name', 'points', 'y', max_trials => 2)});
+	($out, $error) = say_all(qq{SELECT algorithm FROM automl_train('without_$name', 'points', 'y', max_trials => 1)});
 	is($out, 'gradient_boosting', "$name: other learners are tried");
 	like($error, qr/WARNING: .*(?:linear|OpenBLAS).*libopenblas0/s, "$name: with a warning that names the package");
 	unlike($error, qr/ERROR/, "$name: and no error");
