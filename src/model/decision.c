@@ -24,7 +24,7 @@ pgml_decision_encode(const PgmlDecision *self, PgmlBuf *out)
 	pgml_buf_put_u32(out, self->costs ? KIND_COSTS : KIND_WEIGHTS);
 	pgml_buf_put_u32(out, (uint32_t) self->n_classes);
 	pgml_buf_put_u32(out, 0);
-	for (int i = 0; i < pgml_decision_numbers(self); i++)
+	for (int64_t i = 0; i < pgml_decision_numbers(self); i++)
 		pgml_buf_put_f64(out, self->number[i]);
 }
 
@@ -33,7 +33,7 @@ numbers_are_good(const PgmlDecision *self)
 {
 	double sum = 0;
 
-	for (int i = 0; i < pgml_decision_numbers(self); i++)
+	for (int64_t i = 0; i < pgml_decision_numbers(self); i++)
 	{
 		if (!isfinite(self->number[i]) || (!self->costs && self->number[i] < 0))
 			return false;

@@ -248,7 +248,7 @@ translate_decision(const Training *t, PgmlDecision *out)
 	for (int k = 0; k < n; k++)
 		if (map[k] < 0)
 			return PGML_OK;
-	number = pgml_array(t->arena, pgml_decision_numbers(from), sizeof(double));
+	number = pgml_array(t->arena, (size_t) pgml_decision_numbers(from), sizeof(double));
 	if (!number)
 		return pgml_fail_nomem(t->env, "the deployed version's scores");
 	for (int k = 0; k < n; k++)

@@ -12,7 +12,7 @@ worth(const PgmlDecision *d, const double *p, int j)
 	if (!d->costs)
 		return d->number[j] * p[j];
 	for (int i = 0; i < d->n_classes; i++)
-		cost += p[i] * d->number[i * d->n_classes + j];
+		cost += p[i] * d->number[(int64_t) i * d->n_classes + j];
 	return -cost;
 }
 

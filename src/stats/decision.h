@@ -8,6 +8,7 @@
 #define PGML_STATS_DECISION_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "learner/task.h"
 
@@ -24,10 +25,10 @@ typedef struct PgmlDecision
 } PgmlDecision;
 
 /* Numbers of a decision. */
-static inline int
+static inline int64_t
 pgml_decision_numbers(const PgmlDecision *self)
 {
-	return self->costs ? self->n_classes * self->n_classes : self->n_classes;
+	return self->costs ? (int64_t) self->n_classes * self->n_classes : self->n_classes;
 }
 
 /*

@@ -119,6 +119,32 @@ sections_are_checked(void **state)
 	pgml_buf_free(&out);
 }
 
+/* As many classes as an image may have have more costs than an int counts: 65,536 squared would be none at all. */
+static void
+costs_of_many_classes_are_refused(void **state)
+{
+	static const int n_classes[] = { 46341, 65536, 100000 };
+	PgmlDecision read;
+	PgmlBudget budget;
+	PgmlError error;
+
+	(void) state;
+	pgml_budget_init(&budget, 0);
+	for (int i = 0; i < 3; i++)
+	{
+		PgmlBuf out;
+
+		pgml_buf_init(&out, &budget);
+		pgml_buf_put_u32(&out, PGML_DECISION_VERSION);
+		pgml_buf_put_u32(&out, 2);
+		pgml_buf_put_u32(&out, (uint32_t) n_classes[i]);
+		pgml_buf_put_u32(&out, 0);
+		assert_int_equal(pgml_decision_open(out.data, out.len, n_classes[i], &read, &error),
+						 PGML_ERR_CORRUPT);
+		pgml_buf_free(&out);
+	}
+}
+
 /* ---- training ---- */
 
 /* F1 asks for another threshold where class 1 is rare; it is in the image, and better than one half on the test rows. */
@@ -151,9 +177,13 @@ int
 test_decision(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(largest_probability),  cmocka_unit_test(weights_are_thresholds),
-		cmocka_unit_test(costs_are_expected),   cmocka_unit_test(best_threshold_of_f1),
-		cmocka_unit_test(sections_are_checked), cmocka_unit_test(rare_classes_get_a_threshold),
+		cmocka_unit_test(largest_probability),
+		cmocka_unit_test(weights_are_thresholds),
+		cmocka_unit_test(costs_are_expected),
+		cmocka_unit_test(best_threshold_of_f1),
+		cmocka_unit_test(sections_are_checked),
+		cmocka_unit_test(costs_of_many_classes_are_refused),
+		cmocka_unit_test(rare_classes_get_a_threshold),
 	};
 
 	return cmocka_run_group_tests_name("decision", tests, NULL, NULL);
