@@ -138,6 +138,9 @@ extern CatalogVersion catalog_store_training(const CatalogTraining *training);
 extern void catalog_deploy(const char *model, int64 model_id, int64 version_id, int32 version,
 						   const char *reason);
 
+/* Hold a model and its versions against being dropped until the transaction ends; 42704 when it was dropped meanwhile. */
+extern void catalog_keep_model(const CatalogModel *model);
+
 /* The administration functions: each checks its privilege, acts, and writes its audit row. */
 extern int32 catalog_deploy_version(const char *model, int32 version); /* 0: the newest */
 extern int32 catalog_rollback(const char *model);

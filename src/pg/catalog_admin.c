@@ -34,9 +34,8 @@ detail(const char *key, const char *value)
 	return json_finish(&out);
 }
 
-/* Hold a model and its versions against being dropped; 42704 when the model was dropped meanwhile. */
-static void
-keep_model(const CatalogModel *model)
+void
+catalog_keep_model(const CatalogModel *model)
 {
 	static CatalogStatement keep = {
 		.sql = "SELECT FROM pgml_auto.models WHERE model_id = $1 FOR KEY SHARE",
@@ -163,7 +162,7 @@ catalog_deploy_version(const char *name, int32 wanted)
 	CatalogVersion version;
 	CatalogVersion current;
 
-	keep_model(model);
+	catalog_keep_model(model);
 	require_version(model, wanted, &version);
 	if (catalog_deployed(model->model_id, true, &current) && current.version == version.version)
 		ereport(NOTICE,
@@ -224,7 +223,7 @@ catalog_rollback(const char *name)
 	CatalogVersion current;
 	CatalogVersion previous;
 
-	keep_model(model);
+	catalog_keep_model(model);
 	if (!catalog_deployed(model->model_id, true, &current))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("no version of model \"%s\" is deployed", name),
@@ -427,7 +426,7 @@ catalog_grant(const char *name, const char *role, const char *privilege)
 	CatalogScope scope;
 
 	check_grant(role, privilege);
-	keep_model(model);
+	catalog_keep_model(model);
 	catalog_enter(&scope);
 	Datum values[4] = { Int64GetDatum(model->model_id), catalog_text_datum(role),
 						catalog_text_datum(privilege),

@@ -415,6 +415,7 @@ pgml_auto_schedule(PG_FUNCTION_ARGS)
 	jobs_refuse_restricted();
 	model = catalog_find_model(name, PGML_PRIV_MANAGE, false, false);
 	jobs_check_worker_role(model->owner);
+	catalog_keep_model(model);
 	before = catalog_find_schedule(model->model_id, &s) ? s.schedule : NULL;
 	read_arguments(fcinfo, &s);
 	/* Another schedule counts from now, also when its text is that of before in another zone. */
