@@ -149,9 +149,10 @@ catalog_claim_job(int64 job_id, CatalogJob *job)
 {
 	static CatalogStatement claim = {
 		.sql =
-			"UPDATE pgml_auto.job_queue SET state = 'running', attempts = attempts + 1,"
+			"UPDATE pgml_auto.job_queue q SET state = 'running', attempts = attempts + 1,"
 			" pid = pg_backend_pid(), started_at = clock_timestamp()"
 			" WHERE job_id = $1 AND state = 'queued'"
+			" AND NOT EXISTS (SELECT FROM pgml_auto.job_queue r WHERE r.state = 'running' AND r.model = q.model)"
 			" RETURNING role, model, data, arguments, session, schedule_id IS NOT NULL, restricted,"
 			" coalesce(extract(epoch FROM time_limit) * 1000, 0)::bigint",
 		.nargs = 1,
@@ -268,9 +269,10 @@ tidy_queue(int kept_days)
 	};
 	static CatalogStatement forget = {
 		.sql =
-			"DELETE FROM pgml_auto.job_queue WHERE job_id IN (SELECT job_id FROM pgml_auto.job_queue"
-			" WHERE state NOT IN ('queued', 'running') AND settled"
-			" AND ended_at < now() - make_interval(days => $1) FOR UPDATE SKIP LOCKED)",
+			"DELETE FROM pgml_auto.job_queue WHERE job_id IN (SELECT job_id FROM pgml_auto.job_queue q"
+			" WHERE state NOT IN ('queued', 'running')"
+			" AND (settled OR NOT EXISTS (SELECT FROM pgml_auto.schedule_state st WHERE st.schedule_id = q.schedule_id))"
+			" AND ended_at < now() - make_interval(days => $1) FOR UPDATE OF q SKIP LOCKED)",
 		.nargs = 1,
 		.types = { INT4OID },
 	};
@@ -300,16 +302,18 @@ catalog_waiting_jobs(TimestampTz now, int max, int64 *job_ids, Oid *roles)
 {
 	/*
 	 * Roles take turns, so that nobody waits for all that somebody else has queued: who has less at work is first, then who was
-	 * served longer ago.  Trainings of one model run one after the other.  What somebody is about to cancel is left out, or
-	 * its worker would wait for them in a slot.
+	 * served longer ago.  Trainings of one model run one after the other, or the second would wait for the first in a slot.  So would
+	 * the worker of what somebody is about to cancel, which is left out.  A retry of a role that is gone is not told yet.
 	 */
 	static CatalogStatement waiting = {
 		.sql =
 			"WITH free AS MATERIALIZED (SELECT job_id, role_oid, model FROM pgml_auto.job_queue"
-			" WHERE state = 'queued' AND coalesce(not_before <= $2, true) FOR SHARE SKIP LOCKED),"
+			" WHERE state = 'queued' AND coalesce(not_before <= $2, true) AND role_oid IN (SELECT oid FROM pg_roles)"
+			" FOR SHARE SKIP LOCKED),"
+			" firsts AS (SELECT DISTINCT ON (model) job_id, role_oid, model FROM free ORDER BY model, job_id),"
 			" roles AS (SELECT role_oid, count(*) FILTER (WHERE state = 'running') AS running, max(started_at) AS served"
 			" FROM pgml_auto.job_queue GROUP BY role_oid)"
-			" SELECT q.job_id, q.role_oid FROM free q JOIN roles USING (role_oid)"
+			" SELECT q.job_id, q.role_oid FROM firsts q JOIN roles USING (role_oid)"
 			" WHERE NOT EXISTS (SELECT FROM pgml_auto.job_queue r WHERE r.state = 'running' AND r.model = q.model)"
 			" ORDER BY row_number() OVER (PARTITION BY q.role_oid ORDER BY q.job_id) + running, served NULLS FIRST, q.job_id"
 			" LIMIT greatest($1 - (SELECT count(*) FROM pgml_auto.job_queue WHERE state = 'running'), 0)",

@@ -170,13 +170,17 @@ catalog_put_schedule(const CatalogModel *model, const CatalogSchedule *schedule,
 bool
 catalog_delete_schedule(const CatalogModel *model)
 {
-	static CatalogStatement delete_all = {
+	static CatalogStatement delete_schedule = {
+		.sql = "DELETE FROM pgml_auto.schedules WHERE model_id = $1 RETURNING schedule_id",
+		.nargs = 1,
+		.types = { INT8OID },
+	};
+	/* After the lock on the schedule is had: a look that was at work on it has queued runs that the first statement does not see. */
+	static CatalogStatement delete_rest = {
 		.sql =
-			"WITH s AS (DELETE FROM pgml_auto.schedules WHERE model_id = $1 RETURNING schedule_id),"
-			" st AS (DELETE FROM pgml_auto.schedule_state st USING s WHERE st.schedule_id = s.schedule_id),"
-			" q AS (UPDATE pgml_auto.job_queue q SET state = 'cancelled', settled = true, ended_at = clock_timestamp(),"
-			" reason = 'the schedule was taken back' FROM s WHERE q.schedule_id = s.schedule_id AND q.state = 'queued')"
-			" SELECT FROM s",
+			"WITH st AS (DELETE FROM pgml_auto.schedule_state WHERE schedule_id = $1)"
+			" UPDATE pgml_auto.job_queue SET state = 'cancelled', settled = true, ended_at = clock_timestamp(),"
+			" reason = 'the schedule was taken back' WHERE schedule_id = $1 AND state = 'queued'",
 		.nargs = 1,
 		.types = { INT8OID },
 	};
@@ -185,9 +189,14 @@ catalog_delete_schedule(const CatalogModel *model)
 	bool found;
 
 	catalog_enter(&scope);
-	found = catalog_run(&delete_all, values, NULL, false) > 0;
+	found = catalog_run(&delete_schedule, values, NULL, false) > 0;
 	if (found)
+	{
+		Datum schedule[1] = { Int64GetDatum(catalog_int8(0, 1)) };
+
+		catalog_run(&delete_rest, schedule, NULL, false);
 		catalog_audit(&scope, "unschedule", model->model_id, model->name, 0, NULL);
+	}
 	catalog_leave(&scope);
 	return found;
 }

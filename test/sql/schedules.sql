@@ -169,6 +169,14 @@ UPDATE pgml_auto.schedules SET time_zone = 'Mars/Olympus';
 UPDATE pgml_auto.schedule_state SET next_run = '2045-01-01';
 SELECT count(*) FROM look('2045-01-01') WHERE slot_at >= '2045-01-01';
 SELECT state, reason FROM pgml_auto.schedule;
+-- Runs of a schedule that was taken back are forgotten like others, also what nobody has looked at since it ended.
+SELECT automl_schedule('sched', time_zone => 'UTC', start_at => '2045-06-01') IS NOT NULL;
+SELECT slot_at, state FROM look('2045-06-01') WHERE slot_at = '2045-06-01';
+UPDATE pgml_auto.job_queue SET settled = false, ended_at = now() - interval '100 days' WHERE slot_at = '2045-06-01';
+SELECT automl_unschedule('sched');
+SELECT automl_run_due();
+SELECT count(*) FROM pgml_auto.job_queue WHERE slot_at = '2045-06-01';
+SELECT automl_schedule('sched', '@daily', 'UTC') IS NOT NULL;
 -- Another name is still the same model; a dropped one has no schedule.
 SELECT automl_schedule('sched', time_zone => 'UTC', start_at => '2046-01-01');
 SELECT automl_rename('sched', 'renamed');
@@ -214,9 +222,10 @@ REASSIGN OWNED BY sched_owner TO postgres;
 DROP OWNED BY sched_owner;
 DROP ROLE sched_owner;
 SELECT automl_schedule('table', start_at => '2053-01-01');
+UPDATE pgml_auto.schedules SET max_retries = 1, retry_delay = '0';
 SELECT automl_run_due('2053-01-01');
 SELECT automl_run_due('2053-01-02');
-SELECT slot_at, state, sqlstate, error FROM pgml_auto.schedule_run WHERE slot_at >= '2053-01-01';
+SELECT slot_at, retry, state, sqlstate, error FROM pgml_auto.schedule_run WHERE slot_at >= '2053-01-01' ORDER BY slot_at, retry;
 SELECT automl_drop('table'), automl_drop('query');
 DROP ROLE sched_manager, sched_other;
 DROP SCHEMA sched_private CASCADE;

@@ -93,6 +93,18 @@ pass('max_jobs is raised while a job runs');
 $node->safe_psql('postgres', "SELECT automl_cancel($_)") foreach @both;
 wait_for($_) foreach @both;
 
+# A second training of one model waits in the queue, and not in a slot.
+$running = queue(sprintf $slow, 'twin');
+wait_until_trains($running);
+my $second = queue(sprintf $slow, 'twin');
+is(wait_for(queue(sprintf $small, 'beside')), 'succeeded', 'beside two trainings of one model there is a slot');
+is($node->safe_psql('postgres', "SELECT state FROM pgml_auto.jobs WHERE job = $second"), 'queued', 'as the second waits');
+$node->safe_psql('postgres', "SELECT automl_cancel($running)");
+wait_until_trains($second);
+pass('until the first has ended');
+$node->safe_psql('postgres', "SELECT automl_cancel($second)");
+wait_for($second);
+
 # Roles take turns, and none fills the queue for all; a worker that is terminated is followed by the next one.
 $node->append_conf('postgresql.conf', "pgml_auto.max_jobs = 1\npgml_auto.max_queued_jobs_per_role = 3");
 $node->reload;
