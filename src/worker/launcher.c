@@ -173,6 +173,8 @@ judge_looks(void)
 		d->ended = false;
 		if (d->looked)
 			d->failures = 0;
+		else if (!is_open(d->oid)) /* dropped under it */
+			d->due = DT_NOEND;
 		else
 			d->due =
 				GetCurrentTimestamp() +
@@ -236,13 +238,16 @@ static long
 sleep_ms(TimestampTz now)
 {
 	TimestampTz next = DT_NOEND;
+	bool looking = false;
 
-	/* The end of a look wakes us, too. */
+	/* The end of a look wakes us, too; not for ever should that signal be lost. */
 	for (const Database *d = databases; d < databases + n_databases; d++)
 		if (d->look == NULL)
 			next = Min(next, d->due);
+		else
+			looking = true;
 	if (next == DT_NOEND)
-		return -1;
+		return looking ? MAX_SLEEP_MS : -1;
 	/* What is due already waits for the end of a look. */
 	return next <= now ? MAX_SLEEP_MS : (long) Min((next - now) / 1000 + 1, MAX_SLEEP_MS);
 }
