@@ -266,7 +266,7 @@ ok(-e "/dev/shm/$form", 'and one for what is prepared');
 kill 'KILL', $pid;
 ok(wait_until(sub { !-e "/proc/$pid" }), 'and is killed');
 eval { $session->quit };
-ok($node->poll_query_until('postgres', 'SELECT true'), 'the server is back');
+ok($node->poll_query_until('postgres', undef, ''), 'the server is back');
 ok(wait_until(sub { !-e "/dev/shm/$segment" && !-e "/dev/shm/$form" }), 'without the segments');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM pgml_auto.shared_images'), 0, 'with an empty table');
 is($node->safe_psql('postgres', $predict), '4000|4', 'and predicts');

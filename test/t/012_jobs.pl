@@ -154,7 +154,9 @@ my $resumed = queue(sprintf($boosting, 'again', 800) . ', resume => true');
 wait_until_true("SELECT count(*) = 2 FROM pgml_auto.jobs WHERE state = 'running' AND step LIKE 'trial%'");
 my $waiting = queue(sprintf $small, 'waiting');
 my $pid = job_is($job, 'pid');
+my $log = -s $node->logfile;
 kill 'KILL', $pid;
+$node->wait_for_log(qr/database system is ready to accept connections/, $log);
 $node->poll_query_until('postgres', "SELECT count(*) = 2 FROM pgml_auto.jobs WHERE state = 'interrupted' AND job IN ($job, $resumed)")
   or die 'the server did not come back';
 is(job_is($waiting, 'state'), 'queued', 'after a crash the queue is there');

@@ -171,7 +171,10 @@ sql('DELETE FROM pgml_auto.job_queue WHERE slot_at > now()');
 sql(q{SELECT automl_schedule('slow', '1 hour', start_at => now() + interval '1 second', max_retries => 1)});
 wait_until_true(q{SELECT step LIKE 'trial%' FROM pgml_auto.jobs WHERE slot_at IS NOT NULL AND state = 'running'});
 $job = sql(q{SELECT job FROM pgml_auto.jobs WHERE state = 'running'});
+my $log = -s $node->logfile;
 kill 'KILL', sql("SELECT pid FROM pgml_auto.jobs WHERE job = $job");
+# Nobody asks a server that is not there: psql ends before it has read the query.
+$node->wait_for_log(qr/database system is ready to accept connections/, $log);
 $node->poll_query_until('postgres', "SELECT count(*) = 2 FROM pgml_auto.job_queue a JOIN pgml_auto.job_queue b USING (slot_at) WHERE a.job_id = $job")
   or die 'no retry';
 is(sql("SELECT retry, state, not_before >= now() + interval '4 minutes' FROM pgml_auto.schedule_run WHERE slot_at =
@@ -186,7 +189,7 @@ is(registry_problems($node), '', 'the registry is whole');
 
 sql(q{SELECT automl_schedule('often', '1 second')});
 $node->append_conf('postgresql.conf', "max_worker_processes = 1\nmax_logical_replication_workers = 0");
-my $log = -s $node->logfile;
+$log = -s $node->logfile;
 $node->restart;
 ok($node->wait_for_log(qr/no background worker is free to look for due trainings/, $log), 'the log says that there is no worker');
 is(sql("SELECT count(*) $launcher"), 1, 'the launcher waits');
