@@ -225,7 +225,11 @@ jobs_describe_session(void)
 	for (size_t i = 0; i < lengthof(session_settings); i++)
 	{
 		json_key(&out, session_settings[i]);
-		json_string(&out, GetConfigOptionByName(session_settings[i], NULL, false));
+		/* What this role may have: a schedule's worker is of the owner, who may have more. */
+		if (strcmp(session_settings[i], "pgml_auto.max_threads") == 0)
+			json_string(&out, psprintf("%d", pgml_max_threads()));
+		else
+			json_string(&out, GetConfigOptionByName(session_settings[i], NULL, false));
 	}
 	appendStringInfoChar(&out, '}');
 	return json_finish(&out);

@@ -203,9 +203,12 @@ SELECT automl_run_due(now());
 SELECT count(*) FROM pgml_auto.schedule;
 -- Who may manage a model has the owner's data read as the owner, but no query of the owner's run at a time of their own.
 SET SESSION AUTHORIZATION sched_manager;
+SET pgml_auto.max_threads = 256;
 SELECT automl_schedule('table', '@daily', 'UTC', start_at => '2050-01-01', max_retries => 0);
+RESET pgml_auto.max_threads;
 SELECT automl_schedule('query', '@daily', 'UTC', start_at => '2050-01-01', max_retries => 0);
 RESET SESSION AUTHORIZATION;
+SELECT session->>'pgml_auto.max_threads' = current_setting('pgml_auto.max_threads') AS not_more_threads FROM pgml_auto.schedules WHERE start_at = '2050-01-01';
 SELECT state, sqlstate FROM look('2050-01-01') WHERE slot_at = '2050-01-01';
 SELECT model, role, created_by, j.error FROM pgml_auto.jobs j LEFT JOIN pgml_auto.version v USING (model, version) WHERE slot_at = '2050-01-01' AND role = 'sched_owner' ORDER BY 1;
 SET SESSION AUTHORIZATION sched_owner;
