@@ -85,7 +85,8 @@ double
 json_value_number(const JsonbValue *value)
 {
 	Assert(value->type == jbvNumeric);
-	return DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(value->val.numeric)));
+	return DatumGetFloat8(
+		DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value->val.numeric)));
 }
 
 char *

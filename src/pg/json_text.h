@@ -39,6 +39,6 @@ extern const char **json_value_list(const JsonbValue *value, int *n);
 
 /* Copies of values. */
 extern char *json_value_text(const JsonbValue *value);
-extern double json_value_number(const JsonbValue *value);
+extern double json_value_number(const JsonbValue *value); /* infinite when it is too large */
 
 #endif

@@ -280,8 +280,7 @@ train_hyperparam_of(const char *name, const JsonbValue *value)
 	else if (value->type == jbvBool)
 		hp.value = value->val.boolean;
 	else /* Too large a number is infinite, which no setting may be: its error names the setting. */
-		hp.value = DatumGetFloat8(
-			DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value->val.numeric)));
+		hp.value = json_value_number(value);
 	return hp;
 }
 

@@ -80,6 +80,11 @@ SELECT refusal($call$automl_train('m', 't', 'y', hyperparams => '[1]')$call$);
 SELECT refusal($call$automl_train('m', 't', 'y', options => '{"fold": 3}')$call$);
 SELECT refusal($call$automl_train('m', 't', 'y', options => '{"folds": 2.5}')$call$);
 SELECT refusal($call$automl_train('m', 't', 'y', options => '{"refit": 0}')$call$);
+SELECT refusal($call$automl_train('m', 't', 'y', options => '{"mode": "slow"}')$call$);
+SELECT refusal($call$automl_train('m', 't', 'y', options => '{"max_predict_us": 0}')$call$);
+SELECT refusal($call$automl_train('m', 't', 'y', options => '{"cost_matrix": 3}')$call$);
+SELECT refusal($call$automl_train('m', 't', 'y', options => '{"cost_matrix": {"a": 3}}')$call$);
+SELECT refusal($call$automl_train('m', 't', 'y', options => '{"cost_matrix": {"a": {"b": 1e400}}}')$call$);
 SELECT refusal($call$automl_train('m', 't', 'y', options => '3')$call$);
 
 -- data
