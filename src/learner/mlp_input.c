@@ -192,7 +192,7 @@ plan_feature(const PgmlEnv *env, PgmlMlpInput *input, const PgmlMlpConfig *confi
 	return PGML_OK;
 }
 
-/* All features; embedded inputs come before the others. */
+/* All features, those after the deadline unused; embedded inputs come before the others. */
 static PgmlStatus
 plan_features(const PgmlEnv *env, PgmlMlpInput *input, const PgmlMlpConfig *config, float *sample)
 {
@@ -200,7 +200,11 @@ plan_features(const PgmlEnv *env, PgmlMlpInput *input, const PgmlMlpConfig *conf
 	{
 		if (pgml_stopped(env))
 			return pgml_fail_cancelled(env);
-		PGML_TRY(plan_feature(env, input, config, i, sample));
+		if (pgml_out_of_time(env))
+			input->feature[i] =
+				(PgmlMlpFeature){ .kind = PGML_MLP_UNUSED, .missing = PGML_MLP_NONE };
+		else
+			PGML_TRY(plan_feature(env, input, config, i, sample));
 	}
 	if (input->n_used == 0)
 		input->n_inputs = 1; /* of nothing: the biases alone */

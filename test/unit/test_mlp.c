@@ -916,6 +916,7 @@ static void
 stop_and_deadline(void **state)
 {
 	Data *d = small(data_mixed(3000, 7, PGML_TASK_BINARY, 2));
+	double p[2];
 
 	(void) state;
 	set_valid(d, 2000);
@@ -927,6 +928,9 @@ stop_and_deadline(void **state)
 	fit(d, NULL);
 	assert_true(d->fit.out_of_time);
 	assert_sane(d, (float[7]){ 0 }, 1);
+	/* Measuring features takes time, too: none is used. */
+	learner->predict(d->fit.payload.data, &d->shape, (float[14]){ 1, 1, 1, 1, 1, 1, 1, 0 }, 2, p);
+	assert_true(p[0] == p[1]);
 	d->env.deadline = pgml_now() + 0.2;
 	fit(d, NULL);
 	assert_true(d->fit.out_of_time);
