@@ -98,7 +98,10 @@ pgml_obl_level_bests(const PgmlOblGrower *g)
 	return g->config->depthwise ? 1 << g->level : 1;
 }
 
-/* The best question of all leaves of the level (g->best[0]), or, depth-wise, of each. */
+/*
+ * The best question of all leaves of the level (g->best[0]), or, depth-wise, of each.  PGML_ERR_CANCELLED when stopped, or when the
+ * deadline came first.
+ */
 extern PgmlStatus pgml_obl_search_level(PgmlOblGrower *g);
 
 #endif

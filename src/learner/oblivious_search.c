@@ -299,7 +299,7 @@ search_stored(void *arg, int64_t block, int thread)
 	{
 		int32_t column = s->source->columns[i];
 
-		if (pgml_stopped(s->env))
+		if (pgml_out_of_time(s->env))
 			return PGML_ERR_CANCELLED;
 		clear_column(s, column);
 		for (int k = 0; k < g->n_outputs; k++)
@@ -359,9 +359,13 @@ search_kept(Search *s, PgmlOblBest *best)
 	PgmlOblGrower *g = s->g;
 
 	for (int k = 0; k < g->n_outputs; k++)
+	{
+		if (pgml_out_of_time(s->env))
+			return PGML_ERR_CANCELLED;
 		for (int32_t l = 0; l < pgml_obl_level_leaves(g); l++)
 			if (g->leaf[l].n > 0 && (g->leaf[l].build || s->fresh))
 				PGML_TRY(build(s, &g->leaf[l], k, stored(g, s->source, k, g->leaf[l].slot)));
+	}
 	if (!g->config->depthwise)
 	{
 		s->from = 0;
@@ -399,6 +403,8 @@ search_built(Search *s, PgmlOblBest *best)
 			clear_column(s, columns[i]);
 		for (int k = 0; searched && k < g->n_outputs; k++)
 		{
+			if (pgml_out_of_time(s->env))
+				return PGML_ERR_CANCELLED;
 			PGML_TRY(build(s, leaf, k, s->room->hist));
 			for (int32_t i = 0; i < s->source->n_columns; i++)
 				tally_column(s, columns[i], k, s->room->hist);

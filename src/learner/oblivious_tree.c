@@ -431,6 +431,7 @@ PgmlStatus
 pgml_obl_grow(PgmlOblGrower *g, const PgmlOblGrowth *growth, PgmlOblTree *tree, bool *complete)
 {
 	bool divided = true;
+	PgmlStatus status;
 
 	*complete = false;
 	start(g, growth, tree);
@@ -442,7 +443,11 @@ pgml_obl_grow(PgmlOblGrower *g, const PgmlOblGrowth *growth, PgmlOblTree *tree, 
 			return PGML_OK;
 		if (g->config->depthwise)
 			PGML_TRY(pgml_par_for(g->env, pgml_obl_level_leaves(g), score_leaf, g));
-		PGML_TRY(pgml_obl_search_level(g));
+		status = pgml_obl_search_level(g);
+		/* The deadline ends the search of a level as the stop flag does. */
+		if (status == PGML_ERR_CANCELLED && !pgml_stopped(g->env))
+			return PGML_OK;
+		PGML_TRY(status);
 		take_level(g, &divided);
 		if (!divided)
 			break;
