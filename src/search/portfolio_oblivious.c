@@ -9,6 +9,7 @@
 #define MOST_ROUNDS   1000.0
 #define FEWEST_ROUNDS 60.0
 #define ENOUGH_ROUNDS 150.0
+#define LEAST_ROUNDS  3.0
 
 /* Time of a round of trees of eight levels, of six levels 1. */
 #define DEEP_COST 2.5
@@ -32,12 +33,15 @@ affordable_rounds(const Training *t, const PgmlLearner *learner, const PgmlParam
 	return training_affordable_rounds(t, learner, factor * t->seconds_per_oblivious_round);
 }
 
-/* Other depths only where there is time for enough rounds. */
+/* Other depths only where there is time for enough rounds; none where there is time for hardly one, unless the user has named algorithms. */
 static bool
 suits(const Training *t, const PgmlLearner *learner, const PgmlParams *params)
 {
-	return pgml_param(learner, params, "depth") == 6 ||
-		   affordable_rounds(t, learner, params) > ENOUGH_ROUNDS;
+	double rounds = affordable_rounds(t, learner, params);
+
+	if (pgml_param(learner, params, "depth") == 6)
+		return rounds >= LEAST_ROUNDS || t->options->n_algorithms > 0;
+	return rounds > ENOUGH_ROUNDS;
 }
 
 /* The learning rate follows from the number of rounds: as many as there is time for. */

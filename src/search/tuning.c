@@ -136,8 +136,10 @@ make_spaces(Tuning *u)
 			continue;
 		if (!training_portfolio(u->t, learners[i], 0, &base))
 		{
-			training_notice(u->t, false, "%s is not tried: it does not suit the data",
-							learners[i]->name);
+			if (training_search_alone(u->t->options))
+				training_notice(u->t, false,
+								"%s is not tried: it does not suit the data or the time there is",
+								learners[i]->name);
 			continue;
 		}
 		PGML_TRY(pgml_space_create(u->t->env, u->arena, u->t->options, learners[i], &base, &data,
