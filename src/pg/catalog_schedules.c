@@ -18,6 +18,10 @@
 #define MAX_RETRY_DELAY "1 day"
 #define CRASH_DELAY     "5 minutes"
 
+/* Times that a run to be cancelled is asked for while somebody else holds it, and microseconds between them. */
+#define CANCEL_TRIES 50
+#define CANCEL_PAUSE 10000
+
 #define SCHEDULE_COLUMNS                                                                           \
 	"s.schedule_id, s.schedule, s.time_zone, s.start_at, s.misfire, s.overlap, s.grace,"           \
 	" s.max_retries, s.retry_delay, s.time_limit, s.active, st.next_run,"                          \
@@ -269,6 +273,11 @@ catalog_cancel_runs(int64 schedule_id, int64 *job_ids, int max)
 		.nargs = 1,
 		.types = { INT8OID },
 	};
+	static CatalogStatement waiting = {
+		.sql = "SELECT FROM pgml_auto.job_queue WHERE schedule_id = $1 AND state = 'queued'",
+		.nargs = 1,
+		.types = { INT8OID },
+	};
 	static CatalogStatement running = {
 		.sql =
 			"SELECT job_id FROM pgml_auto.job_queue WHERE schedule_id = $1 AND state = 'running'",
@@ -281,6 +290,13 @@ catalog_cancel_runs(int64 schedule_id, int64 *job_ids, int max)
 
 	catalog_enter(&scope);
 	catalog_run(&cancel, values, NULL, false);
+	/* Another look holds rows for a moment; what somebody else holds for longer is left. */
+	for (int i = 0; i < CANCEL_TRIES && catalog_run(&waiting, values, NULL, false) > 0; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(CANCEL_PAUSE);
+		catalog_run(&cancel, values, NULL, false);
+	}
 	n = (int) Min(catalog_run(&running, values, NULL, false), (uint64) max);
 	for (int i = 0; i < n; i++)
 		job_ids[i] = catalog_int8(i, 1);
