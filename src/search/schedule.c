@@ -99,16 +99,6 @@ static const struct
 #define MANY_ROWS  2000
 #define FAR_BEHIND 0.05
 
-/* Is the learner asked for by name? */
-static bool
-named(const Training *t, const PgmlLearner *learner)
-{
-	for (int i = 0; i < t->options->n_algorithms; i++)
-		if (strcmp(t->options->algorithms[i], learner->name) == 0)
-			return true;
-	return false;
-}
-
 /* Does the size of the table suit a learner that nobody asked for? */
 static bool
 suits(const Training *t, const PgmlLearner *learner)
@@ -128,7 +118,8 @@ bool
 training_wants(const Training *t, const PgmlLearner *learner)
 {
 	return learner != &pgml_learner_constant && training_selects(t->options, learner) &&
-		   (learner->tasks & t->target.task) && (named(t, learner) || suits(t, learner));
+		   (learner->tasks & t->target.task) &&
+		   (training_names(t->options, learner) || suits(t, learner));
 }
 
 static bool

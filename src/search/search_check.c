@@ -82,7 +82,7 @@ check_owner(const PgmlTrainOptions *o, const PgmlSearchSetting *s, PgmlError *er
 	{
 		char list[300];
 
-		training_list_algorithms(list, sizeof(list));
+		training_list_algorithms(PGML_TASK_ANY, list, sizeof(list));
 		pgml_fail(error, PGML_ERR_BADARG,
 				  "search_space has settings for \"%.100s\", which is no algorithm", s->learner);
 		pgml_fail_hint(error, "The algorithms are %s.", list);

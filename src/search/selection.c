@@ -10,10 +10,18 @@
 #include <string.h>
 
 bool
+training_names(const PgmlTrainOptions *o, const PgmlLearner *learner)
+{
+	for (int i = 0; i < o->n_algorithms; i++)
+		if (strcmp(o->algorithms[i], learner->name) == 0)
+			return true;
+	return false;
+}
+
+bool
 training_selects(const PgmlTrainOptions *o, const PgmlLearner *learner)
 {
-	const char *name = learner->name;
-	bool any_wanted = false, wanted = false;
+	bool any_wanted = false;
 
 	if (training_constrains(o) && !learner->honours_constraints)
 		return false;
@@ -21,17 +29,15 @@ training_selects(const PgmlTrainOptions *o, const PgmlLearner *learner)
 	{
 		const char *a = o->algorithms[i];
 
-		if (a[0] == '-' && strcmp(a + 1, name) == 0)
+		if (a[0] == '-' && strcmp(a + 1, learner->name) == 0)
 			return false;
 		any_wanted |= a[0] != '-';
-		wanted |= strcmp(a, name) == 0;
 	}
-	return wanted || (!any_wanted && !learner->only_when_named);
+	return training_names(o, learner) || (!any_wanted && !learner->only_when_named);
 }
 
-/* The names of the learners for a task, for hints. */
-static void
-list_for_task(PgmlTask task, char *list, size_t size)
+void
+training_list_algorithms(unsigned tasks, char *list, size_t size)
 {
 	int n;
 	const PgmlLearner *const *learners = pgml_learners(&n);
@@ -39,7 +45,7 @@ list_for_task(PgmlTask task, char *list, size_t size)
 
 	list[0] = '\0';
 	for (int i = 0; i < n && used < size - 60; i++)
-		if (learners[i]->tasks & task)
+		if (learners[i]->tasks & tasks)
 			used +=
 				snprintf(list + used, size - used, "%s%.50s", used ? ", " : "", learners[i]->name);
 }
@@ -74,7 +80,7 @@ training_check_task(Training *t)
 	status =
 		pgml_fail(t->env->error, PGML_ERR_BADARG,
 				  "algorithm \"%s\" does not predict %s, and no other one is named", first, kind);
-	list_for_task(task, list, sizeof(list));
+	training_list_algorithms(task, list, sizeof(list));
 	pgml_fail_hint(t->env->error, "The algorithms for this target are %s.", list);
 	return status;
 }
@@ -86,18 +92,6 @@ training_set_hyperparam(const PgmlLearner *learner, PgmlParams *params, const Pg
 	if (hp->text != NULL)
 		return pgml_params_set_text(learner, params, hp->name, hp->text, error);
 	return pgml_params_set(learner, params, hp->name, hp->value, error);
-}
-
-void
-training_list_algorithms(char *list, size_t size)
-{
-	int n;
-	const PgmlLearner *const *learners = pgml_learners(&n);
-	size_t used = 0;
-
-	list[0] = '\0';
-	for (int i = 0; i < n && used < size - 60; i++)
-		used += snprintf(list + used, size - used, "%s%.50s", i ? ", " : "", learners[i]->name);
 }
 
 /* A learner that is asked for by name must be able to do what is asked of it. */
@@ -139,7 +133,7 @@ check_algorithms(const PgmlTrainOptions *o, PgmlError *error)
 	char list[300];
 	PgmlStatus status;
 
-	training_list_algorithms(list, sizeof(list));
+	training_list_algorithms(PGML_TASK_ANY, list, sizeof(list));
 	for (int i = 0; i < o->n_algorithms; i++)
 	{
 		const char *a = o->algorithms[i];

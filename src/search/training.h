@@ -116,8 +116,11 @@ extern bool training_selects(const PgmlTrainOptions *options, const PgmlLearner 
 /* selection.c: warn of learners that were named and are not for the task; fails when there is no other one. */
 extern PgmlStatus training_check_task(Training *t);
 
-/* The names of all learners, for hints. */
-extern void training_list_algorithms(char *list, size_t size);
+/* selection.c: is the learner in the user's list, not only left over by it? */
+extern bool training_names(const PgmlTrainOptions *options, const PgmlLearner *learner);
+
+/* selection.c: the names of the learners for one of the tasks, for hints. */
+extern void training_list_algorithms(unsigned tasks, char *list, size_t size);
 
 /* Fix a learner's setting as the user wants it; fails as pgml_params_set() and pgml_params_set_text() do. */
 extern PgmlStatus training_set_hyperparam(const PgmlLearner *learner, PgmlParams *params,

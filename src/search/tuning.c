@@ -79,16 +79,6 @@ leads(const Training *t, const PgmlLearner *learner)
 	return isfinite(mine) && ahead < AUTO_LEARNERS;
 }
 
-/* Was the learner named, not only left over? */
-static bool
-is_named(const PgmlTrainOptions *o, const PgmlLearner *learner)
-{
-	for (int i = 0; i < o->n_algorithms; i++)
-		if (strcmp(o->algorithms[i], learner->name) == 0)
-			return true;
-	return false;
-}
-
 /* Does the search vary settings of the learner? */
 static bool
 takes_part(const Tuning *u, const PgmlLearner *learner)
@@ -101,7 +91,7 @@ takes_part(const Tuning *u, const PgmlLearner *learner)
 		return false;
 	if (!training_search_alone(o))
 		return leads(t, learner);
-	return !u->strategy->only_listed || pgml_search_lists(o, learner) || is_named(o, learner);
+	return !u->strategy->only_listed || pgml_search_lists(o, learner) || training_names(o, learner);
 }
 
 /* What is known of the data. */
