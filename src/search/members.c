@@ -40,16 +40,11 @@ refit(Training *t, const TrialModel *winner, PgmlFit *fit)
 	TrialMemory memory;
 	PgmlDataset data;
 
-	for (int i = 0; i < learner->n_params; i++)
+	training_set(learner, &params, "early_stopping_round", 0);
+	if (winner->trial->best_iteration > 0)
 	{
-		if (strcmp(learner->params[i].name, "n_estimators") == 0 &&
-			winner->trial->best_iteration > 0)
-			params.v[i] = winner->trial->best_iteration;
-		if (strcmp(learner->params[i].name, "early_stopping_round") == 0)
-			params.v[i] = 0;
-		if (strcmp(learner->params[i].name, "path_position") == 0 &&
-			winner->trial->best_iteration > 0)
-			params.v[i] = winner->trial->best_iteration;
+		training_set(learner, &params, "n_estimators", winner->trial->best_iteration);
+		training_set(learner, &params, "path_position", winner->trial->best_iteration);
 	}
 	if (env.deadline > 0)
 		env.deadline -= training_evaluation_seconds(t, winner->seconds_per_row);

@@ -3,8 +3,6 @@
  */
 #include "search/portfolio.h"
 
-#include <string.h>
-
 static const Portfolio *const portfolios[] = {
 	&pgml_portfolio_boosting,    &pgml_portfolio_oblivious, &pgml_portfolio_random_forest,
 	&pgml_portfolio_extra_trees, &pgml_portfolio_mlp,       &pgml_portfolio_svm,
@@ -16,27 +14,29 @@ static const Portfolio *const portfolios[] = {
 void
 training_set(const PgmlLearner *learner, PgmlParams *params, const char *name, double value)
 {
-	for (int i = 0; i < learner->n_params; i++)
-		if (strcmp(learner->params[i].name, name) == 0)
-			params->v[i] = value;
+	int i = pgml_param_index(learner, name);
+
+	if (i >= 0)
+		params->v[i] = value;
 }
 
-/* Settings of the user replace the portfolio's. A fixed number of trees means that many. */
+void
+training_keep_rounds(const PgmlLearner *learner, PgmlParams *params)
+{
+	int rounds = pgml_param_index(learner, "n_estimators");
+	int stopping = pgml_param_index(learner, "early_stopping_round");
+
+	if (rounds >= 0 && stopping >= 0 && params->given[rounds] && !params->given[stopping])
+		params->v[stopping] = 0;
+}
+
+/* Settings of the user replace the portfolio's. */
 static void
 apply_fixed(const Training *t, const PgmlLearner *learner, PgmlParams *params)
 {
-	bool fixed_rounds = false, fixed_stopping = false;
-
 	for (int i = 0; i < t->options->n_hyperparams; i++)
 		(void) training_set_hyperparam(learner, params, &t->options->hyperparams[i], NULL);
-	for (int i = 0; i < learner->n_params; i++)
-	{
-		fixed_rounds |= params->given[i] && strcmp(learner->params[i].name, "n_estimators") == 0;
-		fixed_stopping |=
-			params->given[i] && strcmp(learner->params[i].name, "early_stopping_round") == 0;
-	}
-	if (fixed_rounds && !fixed_stopping)
-		training_set(learner, params, "early_stopping_round", 0);
+	training_keep_rounds(learner, params);
 }
 
 /* The learner's portfolio; NULL: its defaults are all that is tried. */

@@ -43,10 +43,6 @@ extern const Portfolio pgml_portfolio_mlp;
 extern const Portfolio pgml_portfolio_svm;
 extern const Portfolio pgml_portfolio_knn;
 
-/* Give a setting a value; nothing when the learner has no such setting. */
-extern void training_set(const PgmlLearner *learner, PgmlParams *params, const char *name,
-						 double value);
-
 /*
  * schedule.c: rounds that a fit of the learner affords in its share of the time, when one takes seconds_per_round on all training rows; 1e9
  * when time does not count.

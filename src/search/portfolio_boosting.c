@@ -6,7 +6,6 @@
 #include "search/portfolio.h"
 
 #include <math.h>
-#include <string.h>
 
 /* Rounds that boosting needs go with 1 / learning_rate. */
 #define ROUNDS_AT_RATE_1 25.0
@@ -168,17 +167,12 @@ scale(const Training *t, const PgmlLearner *learner, PgmlParams *params)
 static bool
 slower(const Training *t, const PgmlLearner *learner, PgmlParams *params)
 {
-	if (!t->best || t->best->learner != learner)
+	int rate = pgml_param_index(learner, "learning_rate");
+
+	if (!t->best || t->best->learner != learner || t->best->params.given[rate])
 		return false;
 	*params = t->best->params;
-	for (int i = 0; i < learner->n_params; i++)
-	{
-		if (strcmp(learner->params[i].name, "learning_rate") != 0)
-			continue;
-		if (params->given[i])
-			return false;
-		params->v[i] *= 0.5;
-	}
+	params->v[rate] *= 0.5;
 	return true;
 }
 

@@ -164,6 +164,13 @@ extern PgmlStatus training_choose_folds(Training *t);
 /* schedule.c: learner and settings of trial number i of the portfolio, for training_portfolio(); false when there are no more. */
 extern bool training_schedule(const Training *t, int i, const PgmlLearner **learner, int *variant);
 
+/* portfolio.c: give a setting a value; nothing when the learner has no such setting. */
+extern void training_set(const PgmlLearner *learner, PgmlParams *params, const char *name,
+						 double value);
+
+/* portfolio.c: a number of rounds that is given means that many: nothing ends them early, unless that is given, too. */
+extern void training_keep_rounds(const PgmlLearner *learner, PgmlParams *params);
+
 /* portfolio.c: settings number i of the learner, user-fixed ones applied; false when there are no more, or they do not suit the data. */
 extern bool training_portfolio(const Training *t, const PgmlLearner *learner, int i,
 							   PgmlParams *params);

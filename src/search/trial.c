@@ -44,6 +44,8 @@ training_dataset(Training *t, const PgmlLearner *learner, const PgmlParams *para
 				 const int32_t *rows, int64_t n, const int32_t *valid_rows, int64_t n_valid,
 				 PgmlDataset *data)
 {
+	int bins = pgml_param_index(learner, "max_bin");
+
 	*data = (PgmlDataset){ .x = &t->x,
 						   .y = t->target.y,
 						   .w = t->weight,
@@ -55,20 +57,14 @@ training_dataset(Training *t, const PgmlLearner *learner, const PgmlParams *para
 						   .n_valid = n_valid,
 						   .blas = t->have_blas ? &t->blas : NULL,
 						   .constraints = t->constraints };
-	for (int i = 0; i < learner->n_params; i++)
-	{
-		int max_bin = (int) params->v[i];
-
-		if (strcmp(learner->params[i].name, "max_bin") != 0)
-			continue;
-		if (t->bins && t->bins_max_bin != max_bin)
-			break; /* rare: the learner makes its own */
-		if (!t->bins)
-			PGML_TRY(
-				pgml_bins_create(t->env, t->arena, &t->x, t->train, t->n_train, max_bin, &t->bins));
-		t->bins_max_bin = max_bin;
-		data->bins = t->bins;
-	}
+	/* Rare: another number than that of the bins at hand. The learner makes its own. */
+	if (bins < 0 || (t->bins && t->bins_max_bin != (int) params->v[bins]))
+		return PGML_OK;
+	if (!t->bins)
+		PGML_TRY(pgml_bins_create(t->env, t->arena, &t->x, t->train, t->n_train,
+								  (int) params->v[bins], &t->bins));
+	t->bins_max_bin = (int) params->v[bins];
+	data->bins = t->bins;
 	return PGML_OK;
 }
 
@@ -289,9 +285,8 @@ first_error(const FoldTask *task, PgmlStatus status)
 static void
 note_learning_rate(PgmlTrial *trial, double rate)
 {
-	for (int i = 0; rate > 0 && i < trial->learner->n_params; i++)
-		if (strcmp(trial->learner->params[i].name, "learning_rate") == 0)
-			trial->params.v[i] = rate;
+	if (rate > 0)
+		training_set(trial->learner, &trial->params, "learning_rate", rate);
 }
 
 /* Note the outcome in the trial's row. */

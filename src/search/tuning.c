@@ -156,17 +156,6 @@ tell_known(const Tuning *u)
 	return PGML_OK;
 }
 
-/* A number of rounds that the search chose means that many. */
-static void
-keep_rounds(const PgmlSpace *space, PgmlParams *params)
-{
-	int rounds = pgml_param_index(space->learner, "n_estimators");
-	int stopping = pgml_param_index(space->learner, "early_stopping_round");
-
-	if (rounds >= 0 && stopping >= 0 && params->given[rounds] && !params->given[stopping])
-		params->v[stopping] = 0;
-}
-
 /* Try a proposal; *loss is NaN when it failed. */
 static PgmlStatus
 try_proposal(const Tuning *u, const PgmlProposal *p, double *loss)
@@ -176,7 +165,7 @@ try_proposal(const Tuning *u, const PgmlProposal *p, double *loss)
 	bool rows = space->resource == PGML_RESOURCE_ROWS;
 	PgmlParams params = p->params;
 
-	keep_rounds(space, &params);
+	training_keep_rounds(space->learner, &params);
 	if (p->share < 1)
 		pgml_space_reduce(space, p->share, &params);
 	PGML_TRY(u->host->try_setting(u->host->arg, space->learner, &params, rows ? p->share : 1));
