@@ -18,9 +18,9 @@
 #define MAX_RETRY_DELAY "1 day"
 #define CRASH_DELAY     "5 minutes"
 
-/* Times that a run to be cancelled is asked for while somebody else holds it, and microseconds between them. */
-#define CANCEL_TRIES 50
-#define CANCEL_PAUSE 10000
+/* Times that a waiting run is asked for while somebody else holds it, and microseconds between them. */
+#define END_TRIES 50
+#define END_PAUSE 10000
 
 #define SCHEDULE_COLUMNS                                                                           \
 	"s.schedule_id, s.schedule, s.time_zone, s.start_at, s.misfire, s.overlap, s.grace,"           \
@@ -232,17 +232,41 @@ catalog_due_schedules(TimestampTz now, CatalogSchedule **due)
 	return n;
 }
 
-CatalogBacklog
-catalog_schedule_backlog(int64 schedule_id)
+/*
+ * End the runs of a schedule that wait: retries only, or all.  Another look holds rows for a moment, which is waited for; what somebody
+ * else holds for longer is left.
+ */
+static void
+end_waiting_runs(int64 schedule_id, bool retries_only)
 {
-	static CatalogStatement give_up = {
+	static CatalogStatement end = {
 		.sql =
 			"UPDATE pgml_auto.job_queue SET state = 'cancelled', ended_at = clock_timestamp(),"
 			" reason = 'the next run took its place' WHERE job_id IN (SELECT job_id FROM pgml_auto.job_queue"
-			" WHERE schedule_id = $1 AND state = 'queued' AND retry > 0 FOR UPDATE SKIP LOCKED)",
-		.nargs = 1,
-		.types = { INT8OID },
+			" WHERE schedule_id = $1 AND state = 'queued' AND (retry > 0 OR NOT $2) FOR UPDATE SKIP LOCKED)",
+		.nargs = 2,
+		.types = { INT8OID, BOOLOID },
 	};
+	static CatalogStatement left = {
+		.sql = "SELECT FROM pgml_auto.job_queue"
+			   " WHERE schedule_id = $1 AND state = 'queued' AND (retry > 0 OR NOT $2)",
+		.nargs = 2,
+		.types = { INT8OID, BOOLOID },
+	};
+	Datum values[2] = { Int64GetDatum(schedule_id), BoolGetDatum(retries_only) };
+
+	catalog_run(&end, values, NULL, false);
+	for (int i = 0; i < END_TRIES && catalog_run(&left, values, NULL, false) > 0; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(END_PAUSE);
+		catalog_run(&end, values, NULL, false);
+	}
+}
+
+CatalogBacklog
+catalog_schedule_backlog(int64 schedule_id)
+{
 	static CatalogStatement count = {
 		.sql =
 			"SELECT count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 'running')"
@@ -255,7 +279,7 @@ catalog_schedule_backlog(int64 schedule_id)
 	CatalogBacklog backlog;
 
 	catalog_enter(&scope);
-	catalog_run(&give_up, values, NULL, false);
+	end_waiting_runs(schedule_id, true);
 	catalog_run(&count, values, NULL, false);
 	backlog = (CatalogBacklog){ catalog_int8(0, 1), catalog_int8(0, 2) };
 	catalog_leave(&scope);
@@ -265,19 +289,6 @@ catalog_schedule_backlog(int64 schedule_id)
 int
 catalog_cancel_runs(int64 schedule_id, int64 *job_ids, int max)
 {
-	static CatalogStatement cancel = {
-		.sql =
-			"UPDATE pgml_auto.job_queue SET state = 'cancelled', ended_at = clock_timestamp(),"
-			" reason = 'the next run took its place' WHERE job_id IN (SELECT job_id FROM pgml_auto.job_queue"
-			" WHERE schedule_id = $1 AND state = 'queued' FOR UPDATE SKIP LOCKED)",
-		.nargs = 1,
-		.types = { INT8OID },
-	};
-	static CatalogStatement waiting = {
-		.sql = "SELECT FROM pgml_auto.job_queue WHERE schedule_id = $1 AND state = 'queued'",
-		.nargs = 1,
-		.types = { INT8OID },
-	};
 	static CatalogStatement running = {
 		.sql =
 			"SELECT job_id FROM pgml_auto.job_queue WHERE schedule_id = $1 AND state = 'running'",
@@ -289,14 +300,7 @@ catalog_cancel_runs(int64 schedule_id, int64 *job_ids, int max)
 	int n;
 
 	catalog_enter(&scope);
-	catalog_run(&cancel, values, NULL, false);
-	/* Another look holds rows for a moment; what somebody else holds for longer is left. */
-	for (int i = 0; i < CANCEL_TRIES && catalog_run(&waiting, values, NULL, false) > 0; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		pg_usleep(CANCEL_PAUSE);
-		catalog_run(&cancel, values, NULL, false);
-	}
+	end_waiting_runs(schedule_id, false);
 	n = (int) Min(catalog_run(&running, values, NULL, false), (uint64) max);
 	for (int i = 0; i < n; i++)
 		job_ids[i] = catalog_int8(i, 1);

@@ -206,9 +206,8 @@ skip_missed(const CatalogSchedule *s, const Due *due, int n)
 static bool
 may_queue(const CatalogSchedule *s, TimestampTz slot, int64 *cancelled, int *n_cancelled)
 {
-	CatalogBacklog backlog = catalog_schedule_backlog(s->schedule_id);
-	bool skip = strcmp(s->overlap, "queue_one") == 0 ? backlog.queued > 0 :
-													   backlog.queued + backlog.running > 0;
+	CatalogBacklog backlog;
+	bool skip;
 
 	if (strcmp(s->overlap, "cancel") == 0)
 	{
@@ -216,6 +215,9 @@ may_queue(const CatalogSchedule *s, TimestampTz slot, int64 *cancelled, int *n_c
 											MAX_CANCELLED - *n_cancelled);
 		return true;
 	}
+	backlog = catalog_schedule_backlog(s->schedule_id);
+	skip = strcmp(s->overlap, "queue_one") == 0 ? backlog.queued > 0 :
+												  backlog.queued + backlog.running > 0;
 	if (skip)
 		catalog_skip_run(s->schedule_id, slot,
 						 backlog.running > 0 && backlog.queued == 0 ?
