@@ -23,18 +23,6 @@ step_for(int64_t n)
 	return n <= MOST_ROWS ? 1 : (n + MOST_ROWS - 1) / MOST_ROWS;
 }
 
-/* Out-of-fold prediction of training row i by the models with a weight. */
-static double
-predict_out_of_fold(const TrialModel *models, const double *weight, int n_models, int64_t i)
-{
-	double p = 0;
-
-	for (int m = 0; m < n_models; m++)
-		if (weight[m] > 0)
-			p += weight[m] * models[m].oof[i];
-	return p;
-}
-
 PgmlStatus
 training_learn_errors(Training *t, const TrialModel *models, const double *weight, int n_models)
 {
@@ -52,7 +40,7 @@ training_learn_errors(Training *t, const TrialModel *models, const double *weigh
 	y = arena ? pgml_array(arena, t->n_train / step + 1, sizeof(double)) : NULL;
 	for (int64_t i = 0; p && y && i < t->n_train; i += step)
 	{
-		p[n] = predict_out_of_fold(models, weight, n_models, i);
+		training_out_of_fold(t, models, weight, n_models, i, &p[n]);
 		y[n++] = t->target.y[t->train[i]];
 	}
 	status = p && y ? pgml_error_size_fit(t->env, p, y, n, &t->error_size) : PGML_ERR_NOMEM;

@@ -116,7 +116,7 @@ average(const Training *t, const TrialModel *models, const double *weight, int n
 	int outputs = t->outputs;
 	double *y = pgml_array(arena, t->n_train, sizeof(double));
 	double *w = t->weight ? pgml_array(arena, t->n_train, sizeof(double)) : NULL;
-	double *p = pgml_zalloc(arena, t->n_train * outputs, sizeof(double));
+	double *p = pgml_array(arena, t->n_train * outputs, sizeof(double));
 	int64_t n = 0, validated = 0;
 
 	if (!y || !p || (t->weight && !w))
@@ -128,9 +128,7 @@ average(const Training *t, const TrialModel *models, const double *weight, int n
 		y[n] = t->target.y[t->train[i]];
 		if (w)
 			w[n] = t->weight[t->train[i]];
-		for (int m = 0; m < n_models; m++)
-			for (int k = 0; weight[m] > 0 && k < outputs; k++)
-				p[n * outputs + k] += weight[m] * models[m].oof[i * outputs + k];
+		training_out_of_fold(t, models, weight, n_models, i, p + n * outputs);
 		n++;
 	}
 	*out = (PgmlPredictions){ t->target.task, t->target.n_classes, n, y, p, w, NULL };

@@ -307,6 +307,17 @@ select_greedily(Selection *s, int *count, double *best_value)
 	return PGML_OK;
 }
 
+void
+training_out_of_fold(const Training *t, const TrialModel *models, const double *weight,
+					 int n_models, int64_t i, double *p)
+{
+	for (int k = 0; k < t->outputs; k++)
+		p[k] = 0;
+	for (int m = 0; m < n_models; m++)
+		for (int k = 0; weight[m] > 0 && k < t->outputs; k++)
+			p[k] += weight[m] * models[m].oof[i * t->outputs + k];
+}
+
 PgmlStatus
 training_ensemble(Training *t, const TrialModel *models, int n_models, double baseline,
 				  double *weight)

@@ -244,7 +244,7 @@ average_validation(Training *t, const TrialModel *models, const double *weight, 
 				   const TrialModel *baseline)
 {
 	static const double one = 1;
-	Scored *s = &t->scored;
+	double *p = t->scored.p;
 	bool chosen = false;
 
 	for (int m = 0; m < n_models; m++)
@@ -255,16 +255,12 @@ average_validation(Training *t, const TrialModel *models, const double *weight, 
 		weight = &one;
 		n_models = 1;
 	}
-	memset(s->p, 0, s->n * t->outputs * sizeof(double));
-	for (int m = 0; m < n_models; m++)
-	{
-		double *p = s->p;
-
-		for (int64_t i = 0; weight[m] > 0 && i < t->n_train; i++)
-			if (t->folds > 1 || t->fold[i] == 0)
-				for (int k = 0; k < t->outputs; k++)
-					*p++ += weight[m] * models[m].oof[i * t->outputs + k];
-	}
+	for (int64_t i = 0; i < t->n_train; i++)
+		if (t->folds > 1 || t->fold[i] == 0)
+		{
+			training_out_of_fold(t, models, weight, n_models, i, p);
+			p += t->outputs;
+		}
 }
 
 /* ---- scores ---- */

@@ -1,10 +1,10 @@
 /*
  * members.c - the members of the final model, and its image.
  *
- * Wanted are all folds' models of the trials with a weight; or one model of each, refitted on all training rows: with one validation
- * part, in mode fast, and of learners whose folds' models are alike and slow (knn).  What does not fit into the time or the memory that is left is done without: the trial of least weight, then
- * half of the last trial's folds; when memory has no room for even one, the next trial is tried, and the constant
- * predictor last.  So a training that has a model never fails for want of memory here.
+ * Wanted are all folds' models of the trials with a weight; or one model of each, refitted on all training rows: with one
+ * validation part, in mode fast, and of learners whose folds' models are alike and slow (knn).  What does not fit into the time or
+ * the memory that is left is done without: the trial of least weight, then half of the last trial's folds; when memory has no
+ * room for even one, the next trial is tried, and the constant predictor last.  So a training that has a model never fails for want of memory here.
  */
 #include "search/training.h"
 

@@ -8,7 +8,6 @@
 #include "search/portfolio.h"
 
 #include <math.h>
-#include <string.h>
 
 /* Training rows from which on the order is that of large tables. */
 #define LARGE_TABLE 20000

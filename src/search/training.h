@@ -218,6 +218,10 @@ extern PgmlStatus training_dataset(Training *t, const PgmlLearner *learner,
 								   const PgmlParams *params, const int32_t *rows, int64_t n,
 								   const int32_t *valid_rows, int64_t n_valid, PgmlDataset *data);
 
+/* ensemble.c: what the models with a weight predict together, out of fold, for training row i; p has room for its outputs. */
+extern void training_out_of_fold(const Training *t, const TrialModel *models, const double *weight,
+								 int n_models, int64_t i, double *p);
+
 /*
  * ensemble.c: weights (they add up to 1) of the models, best first, by their out-of-fold predictions, so that predictions do not take longer
  * than they may; `baseline` is the metric of the constant predictor.

@@ -7,7 +7,6 @@
 #include "search/strategy.h"
 
 #include <math.h>
-#include <string.h>
 
 #define SEED_OF_TUNING 0x74756e65
 
