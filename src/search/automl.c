@@ -19,6 +19,10 @@
 #define WORTH_BEGINNING 0.7
 #define LEAST_SHARE     0.01
 
+/* So many of the best models are expected to be fitted again, within this share of the time budget. */
+#define MOST_REFITS      5
+#define MOST_REFIT_SHARE 0.3
+
 /* Share of the memory that is left which the models kept for the ensemble may take. */
 #define KEPT_SHARE 0.5
 
@@ -185,6 +189,18 @@ record_skipped(Training *t, const PgmlLearner *learner, const PgmlParams *params
 	snprintf(trial->error, sizeof(trial->error), "%s", why);
 }
 
+/* Seconds that it takes to fit the best models of a cross-validation again on all rows, if that is what they are for. */
+static double
+refit_seconds(const Search *s)
+{
+	double seconds = 0;
+
+	for (int m = 0; s->t->folds > 1 && m < s->n_best && m < MOST_REFITS; m++)
+		if (training_refits(s->t, s->best[m].trial->learner))
+			seconds += training_refit_seconds(s->t, &s->best[m]);
+	return fmin(seconds, MOST_REFIT_SHARE * s->t->options->time_budget);
+}
+
 /* Seconds that the search may still take: the end needs its own, as the best model is now. */
 static double
 search_seconds(const Search *s)
@@ -193,7 +209,7 @@ search_seconds(const Search *s)
 	double reserved = RESERVED_SHARE * t->options->time_budget;
 	double end = training_evaluation_seconds(t, s->n_best > 0 ? s->best[0].seconds_per_row : 0);
 
-	return training_seconds_left(t) - fmax(reserved, end);
+	return training_seconds_left(t) - fmax(reserved, end) - refit_seconds(s);
 }
 
 /*

@@ -13,6 +13,11 @@
 
 #include "model/image.h"
 
+/* Models of so few folds have seen too few rows: those of all training rows are better than their mean. */
+#ifndef FEW_FOLDS
+#define FEW_FOLDS 3
+#endif
+
 /* What is to be in the image. */
 typedef struct Choice
 {
@@ -62,23 +67,31 @@ training_refits(const Training *t, const PgmlLearner *learner)
 {
 	if (learner == &pgml_learner_constant || learner == &pgml_learner_knn || t->options->fast)
 		return true;
-	return t->folds == 1 && !t->options->no_refit;
+	if (t->folds > 1 && learner == &pgml_learner_mlp)
+		return false;
+	return t->folds <= FEW_FOLDS && !t->options->no_refit;
+}
+
+double
+training_refit_seconds(const Training *t, const TrialModel *model)
+{
+	double threads = pgml_pool_threads(t->env->pool);
+	double at_once = model->n_fits < threads ? model->n_fits : threads;
+
+	return PGML_REFIT_COST * model->trial->fit_wall * at_once / model->n_fits;
 }
 
 /* Refitting needs the time that a part of the trial took. */
 static bool
 worth_refitting(const Training *t, const TrialModel *winner)
 {
-	double threads = pgml_pool_threads(t->env->pool);
-	double at_once = winner->n_fits < threads ? winner->n_fits : threads;
-	double seconds = winner->trial->fit_wall * at_once / winner->n_fits;
-
 	if (winner->trial->learner == &pgml_learner_constant)
 		return true;
 	if (!training_refits(t, winner->trial->learner))
 		return false;
 	return training_seconds_left(t) >
-		   PGML_REFIT_COST * seconds + training_evaluation_seconds(t, winner->seconds_per_row);
+		   training_refit_seconds(t, winner) +
+			   training_evaluation_seconds(t, winner->seconds_per_row);
 }
 
 /* The refitted model takes the place of the fold's, when there is one. */

@@ -213,6 +213,9 @@ extern double training_max_predict_us(const PgmlTrainOptions *options);
 /* members.c: is a member of this learner fitted again on all training rows, if time allows? */
 extern bool training_refits(const Training *t, const PgmlLearner *learner);
 
+/* Seconds that it takes to fit the model's settings again on all training rows. */
+extern double training_refit_seconds(const Training *t, const TrialModel *model);
+
 /* The dataset of a fit: rows to learn from, rows to validate on (NULL: none). */
 extern PgmlStatus training_dataset(Training *t, const PgmlLearner *learner,
 								   const PgmlParams *params, const int32_t *rows, int64_t n,
