@@ -49,6 +49,7 @@ CREATE TABLE pgml_auto.versions (
     image_crc        bigint NOT NULL,
     built_by         text NOT NULL,
     predict_us       double precision,
+    why_chosen       text,
     UNIQUE (model_id, version)
 );
 
@@ -69,6 +70,8 @@ CREATE TABLE pgml_auto.trials (
     error            text,
     weight           double precision NOT NULL,
     predict_us       double precision NOT NULL,
+    image_bytes      bigint NOT NULL,
+    fold_scores      double precision[],
     PRIMARY KEY (version_id, trial)
 );
 

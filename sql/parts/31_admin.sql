@@ -44,8 +44,9 @@ COMMENT ON FUNCTION @extschema@.automl_describe(text) IS
 
 CREATE FUNCTION @extschema@.automl_leaderboard(model text)
 RETURNS TABLE (rank integer, version integer, trial integer, algorithm text, metric text,
-               validation_score double precision, seconds double precision, "rows" bigint,
-               status text, chosen boolean, settings text, error text)
+               validation_score double precision, weight double precision, seconds double precision, image_bytes bigint,
+               predict_us double precision, "rows" bigint, status text, chosen boolean, fold_scores double precision[],
+               settings text, error text)
     LANGUAGE C STABLE PARALLEL SAFE CALLED ON NULL INPUT
     AS 'MODULE_PATHNAME', 'pgml_auto_leaderboard';
 COMMENT ON FUNCTION @extschema@.automl_leaderboard(text) IS

@@ -43,7 +43,7 @@ SELECT m.name AS model, v.version, d.version_id IS NOT NULL AS deployed, v.creat
        v.seed, v.classes,
        CASE WHEN m.is_owner THEN v.source END AS source,
        CASE WHEN m.is_owner THEN v.search_path END AS search_path,
-       v.settings, v.notices, v.image_bytes, v.built_by, v.predict_us
+       v.settings, v.notices, v.image_bytes, v.built_by, v.predict_us, v.why_chosen
 FROM pgml_auto.visible_models m
 JOIN pgml_auto.versions v ON v.model_id = m.model_id
 LEFT JOIN pgml_auto.deployed d ON d.version_id = v.version_id;
@@ -52,7 +52,7 @@ COMMENT ON VIEW pgml_auto.version IS 'versions of models; source and search_path
 CREATE VIEW pgml_auto.trial WITH (security_barrier) AS
 SELECT m.name AS model, v.version, t.trial, t.algorithm, t.settings, t.status, t.metric,
        t.validation_score, t.rows, t.folds, t.iterations, t.fit_cpu_seconds, t.fit_wall_seconds,
-       t.chosen, t.error, t.weight, t.predict_us
+       t.chosen, t.error, t.weight, t.predict_us, t.image_bytes, t.fold_scores
 FROM pgml_auto.visible_models m
 JOIN pgml_auto.versions v ON v.model_id = m.model_id
 JOIN pgml_auto.trials t ON t.version_id = v.version_id;
@@ -63,8 +63,8 @@ SELECT t.model, t.version,
        rank() OVER (PARTITION BY t.model, t.version
                     ORDER BY CASE WHEN pgml_auto.higher_is_better(t.metric) THEN - t.validation_score
                                   ELSE t.validation_score END NULLS LAST)::integer AS rank,
-       t.trial, t.algorithm, t.metric, t.validation_score, t.fit_wall_seconds AS seconds, t.rows,
-       t.status, t.chosen, pgml_auto.settings_text(t.algorithm, t.settings) AS settings, t.error, t.weight, t.predict_us
+       t.trial, t.algorithm, t.metric, t.validation_score, t.weight, t.fit_wall_seconds AS seconds, t.image_bytes, t.predict_us,
+       t.rows, t.status, t.chosen, t.fold_scores, pgml_auto.settings_text(t.algorithm, t.settings) AS settings, t.error
 FROM pgml_auto.trial t;
 COMMENT ON VIEW pgml_auto.leaderboard IS 'trials of each version, ranked by their validation score';
 

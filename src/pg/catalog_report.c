@@ -31,18 +31,32 @@ report(const char *reference, CatalogStatement *statement, ReturnSetInfo *rsinfo
 	catalog_leave(&scope);
 }
 
+/* An SQL expression for a score in short: so many significant digits; infinite ones, which to_char() does not know, stay. */
+#define SHORT(score, digits)                                                                       \
+	"CASE WHEN abs(" score ") < 'Infinity' THEN to_char(" score ", '" digits "EEEE')::float8"      \
+	" ELSE " score " END"
+
 void
 catalog_leaderboard(const char *reference, ReturnSetInfo *rsinfo)
 {
 	static CatalogStatement leaderboard = {
-		.sql = "SELECT rank() OVER (ORDER BY CASE WHEN pgml_auto.higher_is_better(t.metric)"
-			   " THEN - t.validation_score ELSE t.validation_score END NULLS LAST)::int4,"
-			   " v.version, t.trial, t.algorithm, t.metric,"
-			   " round(t.validation_score::numeric, 6)::float8,"
-			   " round(t.fit_wall_seconds::numeric, 3)::float8, t.rows, t.status, t.chosen,"
-			   " pgml_auto.settings_text(t.algorithm, t.settings), t.error"
-			   " FROM pgml_auto.trials t JOIN pgml_auto.versions v ON v.version_id = t.version_id"
-			   " WHERE t.version_id = $1 ORDER BY 1, t.trial",
+		.sql =
+			"SELECT rank() OVER (ORDER BY CASE WHEN pgml_auto.higher_is_better(t.metric)"
+			" THEN - t.validation_score ELSE t.validation_score END NULLS LAST)::int4,"
+			" v.version, t.trial, t.algorithm, t.metric,"
+			" " SHORT(
+				"t.validation_score",
+				"9.999999") ", round(t.weight::numeric, 4)::float8,"
+							" round(t.fit_wall_seconds::numeric, 3)::float8, t.image_bytes,"
+							" " SHORT(
+								"t.predict_us",
+								"9.99") ", t.rows, t.status, t.chosen,"
+										" CASE WHEN t.fold_scores IS NOT NULL THEN ARRAY(SELECT " SHORT(
+											"f.score",
+											"9.999") " FROM unnest(t.fold_scores) WITH ORDINALITY f(score, n) ORDER BY f.n) END,"
+													 " pgml_auto.settings_text(t.algorithm, t.settings), t.error"
+													 " FROM pgml_auto.trials t JOIN pgml_auto.versions v ON v.version_id = t.version_id"
+													 " WHERE t.version_id = $1 ORDER BY 1, t.trial",
 		.nargs = 1,
 		.types = { INT8OID },
 	};
@@ -100,17 +114,18 @@ catalog_describe(const char *reference, ReturnSetInfo *rsinfo)
 			" (3, 'predicts', v.target || ' (' || v.task || ')'),"
 			" (4, 'classes', array_to_string(v.classes, ', ')),"
 			" (5, 'algorithm', v.algorithm),"
-			" (6, 'score', v.metric || ' ' || round(v.score::numeric, 4) || ' ('"
+			" (6, 'why chosen', v.why_chosen),"
+			" (7, 'score', v.metric || ' ' || round(v.score::numeric, 4) || ' ('"
 			"   || round(v.score_low::numeric, 4) || ' to ' || round(v.score_high::numeric, 4)"
 			"   || ') on ' || CASE v.score_part WHEN 'test' THEN v.rows_test || ' test rows'"
 			"   ELSE 'validation rows: no test rows were held out' END),"
-			" (7, 'baseline', v.metric || ' ' || round(v.baseline::numeric, 4)"
+			" (8, 'baseline', v.metric || ' ' || round(v.baseline::numeric, 4)"
 			"   || ' of a constant prediction'),"
-			" (8, 'trained', to_char(v.created_at, 'YYYY-MM-DD HH24:MI') || ' by ' || v.created_by"
+			" (9, 'trained', to_char(v.created_at, 'YYYY-MM-DD HH24:MI') || ' by ' || v.created_by"
 			"   || ' on ' || v.rows_train || ' rows in ' || round(v.train_seconds::numeric, 1)"
 			"   || ' s'),"
-			" (9, 'features', v.features || ' from ' || v.inputs || ' columns'),"
-			" (10, 'seed', v.seed::text)"
+			" (10, 'features', v.features || ' from ' || v.inputs || ' columns'),"
+			" (11, 'seed', v.seed::text)"
 			" ) s(position, item, description)"
 			" UNION ALL"
 			" SELECT 2, c.n, 'column', c.value ->> 'column', (c.value ->> 'type') || ': '"

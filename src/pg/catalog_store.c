@@ -81,6 +81,25 @@ put_texts(Row *row, const char *const *list, int n)
 		false);
 }
 
+/* A float8 array; NaN is NULL in it, no element is NULL. */
+static void
+put_floats(Row *row, const double *list, int n)
+{
+	Datum *elements = palloc(sizeof(Datum) * (n + 1));
+	bool *nulls = palloc(n + 1);
+	int lower = 1;
+
+	for (int i = 0; i < n; i++)
+	{
+		nulls[i] = isnan(list[i]);
+		elements[i] = Float8GetDatum(list[i]);
+	}
+	put(row,
+		PointerGetDatum(construct_md_array(elements, nulls, 1, &n, &lower, FLOAT8OID,
+										   sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+		n == 0);
+}
+
 static const char *
 task_name(PgmlTask task)
 {
@@ -148,22 +167,22 @@ take_version_number(const CatalogTraining *t, int64 model_id)
 static int64
 insert_version(const CatalogScope *scope, const CatalogTraining *t, const CatalogVersion *version)
 {
-	static CatalogStatement
-		insert = {
-			.sql =
-				"INSERT INTO pgml_auto.versions (model_id, version, created_by, source, settings,"
-				" search_path, algorithm, classes, metric, score, score_low, score_high, baseline,"
-				" score_part, rows_total, rows_read, rows_train, rows_test, inputs, features,"
-				" train_seconds, seed, recipe, notices, image_bytes, image_crc, built_by, predict_us)"
-				" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
-				" $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28) RETURNING version_id",
-			.nargs = 28,
-			.types = { INT8OID,   INT4OID,      TEXTOID,   TEXTOID,   JSONBOID,  TEXTOID,
-					   TEXTOID,   TEXTARRAYOID, TEXTOID,   FLOAT8OID, FLOAT8OID, FLOAT8OID,
-					   FLOAT8OID, TEXTOID,      INT8OID,   INT8OID,   INT8OID,   INT8OID,
-					   INT4OID,   INT4OID,      FLOAT8OID, INT8OID,   JSONBOID,  TEXTARRAYOID,
-					   INT8OID,   INT8OID,      TEXTOID,   FLOAT8OID },
-		};
+	static CatalogStatement insert = {
+		.sql =
+			"INSERT INTO pgml_auto.versions (model_id, version, created_by, source, settings,"
+			" search_path, algorithm, classes, metric, score, score_low, score_high, baseline,"
+			" score_part, rows_total, rows_read, rows_train, rows_test, inputs, features,"
+			" train_seconds, seed, recipe, notices, image_bytes, image_crc, built_by, predict_us,"
+			" why_chosen)"
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
+			" $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29) RETURNING version_id",
+		.nargs = 29,
+		.types = { INT8OID,   INT4OID,      TEXTOID,   TEXTOID,   JSONBOID,  TEXTOID,
+				   TEXTOID,   TEXTARRAYOID, TEXTOID,   FLOAT8OID, FLOAT8OID, FLOAT8OID,
+				   FLOAT8OID, TEXTOID,      INT8OID,   INT8OID,   INT8OID,   INT8OID,
+				   INT4OID,   INT4OID,      FLOAT8OID, INT8OID,   JSONBOID,  TEXTARRAYOID,
+				   INT8OID,   INT8OID,      TEXTOID,   FLOAT8OID, TEXTOID },
+	};
 	const PgmlTrainResult *r = t->result;
 	static const char *const none[1] = { NULL };
 	Row row = { 0 };
@@ -196,6 +215,7 @@ insert_version(const CatalogScope *scope, const CatalogTraining *t, const Catalo
 	put_int8(&row, version->image_crc);
 	put_text(&row, "pgml_auto " PGML_VERSION ", PostgreSQL " PG_VERSION);
 	put_float(&row, r->predict_us);
+	put_text(&row, r->why);
 	catalog_run(&insert, row.values, row.nulls, false);
 	return catalog_int8(0, 1);
 }
@@ -235,11 +255,13 @@ insert_trial(int64 version_id, const PgmlMetric *metric, const PgmlTrial *trial,
 		.sql =
 			"INSERT INTO pgml_auto.trials (version_id, trial, algorithm, settings, status, metric,"
 			" validation_score, rows, folds, iterations, fit_cpu_seconds, fit_wall_seconds,"
-			" chosen, error, weight, predict_us)"
-			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-		.nargs = 16,
+			" chosen, error, weight, predict_us, image_bytes, fold_scores)"
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+			" $18)",
+		.nargs = 18,
 		.types = { INT8OID, INT4OID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, FLOAT8OID, INT8OID,
-				   INT4OID, INT4OID, FLOAT8OID, FLOAT8OID, BOOLOID, TEXTOID, FLOAT8OID, FLOAT8OID },
+				   INT4OID, INT4OID, FLOAT8OID, FLOAT8OID, BOOLOID, TEXTOID, FLOAT8OID, FLOAT8OID,
+				   INT8OID, FLOAT8ARRAYOID },
 	};
 	static const char *const status[] = { "ok", "failed", "timeout", "skipped" };
 	Row row = { 0 };
@@ -260,6 +282,8 @@ insert_trial(int64 version_id, const PgmlMetric *metric, const PgmlTrial *trial,
 	put_text(&row, trial->error[0] == '\0' ? NULL : trial->error);
 	put_float(&row, trial->weight);
 	put_float(&row, trial->predict_us);
+	put_int8(&row, trial->bytes);
+	put_floats(&row, trial->fold_score, trial->folds);
 	catalog_run(&insert, row.values, row.nulls, false);
 }
 

@@ -157,7 +157,7 @@ keep_best(Search *s, TrialModel *model)
 		training_free_model(model);
 		return;
 	}
-	model->trial->predict_us = training_member_ns(s->t, model) / 1000;
+	training_note_cost(s->t, model);
 	while (place > 0 && pgml_metric_better(metric, model->trial->validation_score,
 										   s->best[place - 1].trial->validation_score))
 		place--;
@@ -352,6 +352,7 @@ run_baseline(Search *s)
 	PGML_TRY(training_run_trial(s->t, &pgml_learner_constant, &params, &memory, 0, &s->baseline));
 	if (s->baseline.trial->status != PGML_TRIAL_OK)
 		return fail_baseline(s->t, s->baseline.trial);
+	training_note_cost(s->t, &s->baseline);
 	return isnan(s->baseline.trial->validation_score) ? fail_undefined(s->t) : PGML_OK;
 }
 

@@ -54,6 +54,9 @@ typedef struct PgmlColumnGroup
 /* Trials that may predict together, at most. */
 #define PGML_MAX_ENSEMBLE 24
 
+/* Parts that validate one after the other, at most. */
+#define PGML_MAX_FOLDS 10
+
 /* What it costs to predict a class where another is true. */
 typedef struct PgmlCost
 {
@@ -132,8 +135,11 @@ typedef struct PgmlTrial
 	double fit_wall;
 	bool chosen;
 	double weight; /* in the final model */
-	double
-		predict_us; /* estimated: of one row among many, by all models of the trial; 0 when failed */
+	double fold_score
+		[PGML_MAX_FOLDS]; /* the metric on each fold's rows; NaN: undefined, or the fold was not reached */
+	/* Of what the trial has in the final model, or would have; 0 when it failed. */
+	double predict_us; /* estimated: of one row among many */
+	int64_t bytes;
 	PgmlStatus failure; /* PGML_OK unless it failed */
 	char error[256];
 } PgmlTrial;
@@ -167,6 +173,7 @@ typedef struct PgmlTrainResult
 	const char **classes;
 	const PgmlMetric *metric;
 	const char *algorithm;         /* the learner, or "ensemble" of several */
+	const char *why;               /* a sentence that says why it was chosen; NULL: no memory */
 	int64_t rows_total, rows_read; /* of the source; held in memory */
 	int64_t rows_train, rows_test, rows_reserved, rows_no_target;
 	int32_t n_inputs, n_features;

@@ -64,6 +64,15 @@ training_member_ns(const Training *t, const TrialModel *model)
 	return training_refits(t, model->trial->learner) ? ns / model->n_fits : ns;
 }
 
+void
+training_note_cost(const Training *t, const TrialModel *model)
+{
+	int64_t bytes = training_model_bytes(model);
+
+	model->trial->predict_us = training_member_ns(t, model) / 1000;
+	model->trial->bytes = training_refits(t, model->trial->learner) ? bytes / model->n_fits : bytes;
+}
+
 double
 training_predict_ns(const Training *t, const TrialModel *model)
 {

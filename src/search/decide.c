@@ -108,10 +108,9 @@ training_metric(const Training *t, const PgmlEnv *env, const PgmlPredictions *p,
 	return pgml_metric_compute(env, t->result->metric, p, value);
 }
 
-/* Out-of-fold predictions of the ensemble, for every step-th validated row. */
-static PgmlStatus
-average(const Training *t, const TrialModel *models, const double *weight, int n_models,
-		int64_t step, PgmlArena *arena, PgmlPredictions *out)
+PgmlStatus
+training_average(const Training *t, const TrialModel *models, const double *weight, int n_models,
+				 int64_t step, PgmlArena *arena, PgmlPredictions *out)
 {
 	int outputs = t->outputs;
 	double *y = pgml_array(arena, t->n_train, sizeof(double));
@@ -120,7 +119,7 @@ average(const Training *t, const TrialModel *models, const double *weight, int n
 	int64_t n = 0, validated = 0;
 
 	if (!y || !p || (t->weight && !w))
-		return pgml_fail_nomem(t->env, "the threshold");
+		return pgml_fail_nomem(t->env, "the validation predictions");
 	for (int64_t i = 0; i < t->n_train; i++)
 	{
 		if ((t->folds == 1 && t->fold[i] != 0) || validated++ % step != 0)
@@ -201,7 +200,7 @@ learn(Training *t, const TrialModel *models, const double *weight, int n_models,
 
 	if (!number)
 		return pgml_fail_nomem(t->env, "the threshold");
-	PGML_TRY(average(t, models, weight, n_models, step, arena, &p));
+	PGML_TRY(training_average(t, models, weight, n_models, step, arena, &p));
 	if (!learns(t, p.n) || n_classes > MOST_CLASSES)
 		return PGML_OK;
 	return n_classes == 2 ? learn_threshold(t, &p, number) : learn_weights(t, &p, number);

@@ -2,7 +2,7 @@
  * members.c - the members of the final model, and its image.
  *
  * Wanted are all folds' models of the trials with a weight; or one model of each, refitted on all training rows: with one
- * validation part, in mode fast, and of learners whose folds' models are alike and slow (knn).  What does not fit into the time or
+ * validation part or few folds, in mode fast, and of learners whose folds' models are alike and slow (knn).  What does not fit into the time or
  * the memory that is left is done without: the trial of least weight, then half of the last trial's folds; when memory has no
  * room for even one, the next trial is tried, and the constant predictor last.  So a training that has a model never fails for want of memory here.
  */
@@ -14,9 +14,13 @@
 #include "model/image.h"
 
 /* Models of so few folds have seen too few rows: those of all training rows are better than their mean. */
-#ifndef FEW_FOLDS
 #define FEW_FOLDS 3
-#endif
+
+/* Why a model is taken out again. */
+#define NO_MEMORY "pgml_auto.max_memory left no room for it"
+#define NO_TIME   "time_budget left no time for its predictions of the test rows"
+#define TOO_SLOW  "predictions would take longer than max_predict_us"
+#define TOO_MANY  "an image has no room for so many models"
 
 /* What is to be in the image. */
 typedef struct Choice
@@ -24,7 +28,8 @@ typedef struct Choice
 	TrialModel *models;
 	int n_models;
 	double weight[PGML_MAX_CANDIDATES];
-	int folds[PGML_MAX_CANDIDATES]; /* the first ones of each model with a weight */
+	int folds[PGML_MAX_CANDIDATES];            /* the first ones of each model with a weight */
+	const char *given_up[PGML_MAX_CANDIDATES]; /* why a model has no weight any more */
 } Choice;
 
 double
@@ -68,7 +73,7 @@ training_refits(const Training *t, const PgmlLearner *learner)
 	if (learner == &pgml_learner_constant || learner == &pgml_learner_knn || t->options->fast)
 		return true;
 	if (t->folds > 1 && learner == &pgml_learner_mlp)
-		return false;
+		return false; /* the mean of networks that began differently is better than one of more rows */
 	return t->folds <= FEW_FOLDS && !t->options->no_refit;
 }
 
@@ -159,7 +164,7 @@ count_models(const Choice *c, int *least)
 
 /* Take out the model of least weight, or half the folds of the only one; false when there is but one fold. */
 static bool
-reduce(Choice *c)
+reduce(Choice *c, const char *why)
 {
 	int least;
 	double rest;
@@ -168,6 +173,7 @@ reduce(Choice *c)
 	{
 		rest = 1 - c->weight[least];
 		c->weight[least] = 0;
+		c->given_up[least] = why;
 		for (int m = 0; m < c->n_models; m++)
 			c->weight[m] /= rest;
 		return true;
@@ -186,6 +192,7 @@ next_model(Choice *c)
 
 	count_models(c, &last);
 	c->weight[last] = 0;
+	c->given_up[last] = NO_MEMORY;
 	if (last + 1 >= c->n_models)
 		return false;
 	c->weight[last + 1] = 1;
@@ -229,7 +236,7 @@ fit_into_time(Training *t, Choice *c)
 
 	if (t->options->time_budget <= 0)
 		return;
-	while (training_evaluation_seconds(t, choice_seconds(c)) > allowed && reduce(c))
+	while (training_evaluation_seconds(t, choice_seconds(c)) > allowed && reduce(c, NO_TIME))
 		;
 }
 
@@ -262,7 +269,9 @@ fit_into_bounds(const Training *t, Choice *c)
 {
 	double most = 1000 * training_max_predict_us(t->options);
 
-	while ((count_members(c) > PGML_MAX_MEMBERS || choice_ns(t, c) > most) && reduce(c))
+	while (choice_ns(t, c) > most && reduce(c, TOO_SLOW))
+		;
+	while (count_members(c) > PGML_MAX_MEMBERS && reduce(c, TOO_MANY))
 		;
 }
 
@@ -300,7 +309,7 @@ encode_what_fits(Training *t, Choice *c, bool *reduced)
 	while (pgml_is_memory(status))
 	{
 		pgml_buf_free(&t->result->image);
-		if (!reduce(c) && !next_model(c))
+		if (!reduce(c, NO_MEMORY) && !next_model(c))
 			return status;
 		*reduced = true;
 		free_others(c);
@@ -309,7 +318,7 @@ encode_what_fits(Training *t, Choice *c, bool *reduced)
 	return status;
 }
 
-/* Mark the trials that predict; the model is called by their learner, or an ensemble when they differ. */
+/* Mark the trials that predict, with what they cost; the model is called by their learner, or an ensemble when they differ. */
 static void
 name_algorithm(Training *t, const Choice *c)
 {
@@ -318,11 +327,16 @@ name_algorithm(Training *t, const Choice *c)
 	for (int m = 0; m < c->n_models; m++)
 	{
 		PgmlTrial *trial = c->models[m].trial;
+		TrialModel used;
 
 		trial->chosen = c->weight[m] > 0;
 		trial->weight = c->weight[m];
 		if (!trial->chosen)
 			continue;
+		used = c->models[m];
+		used.n_fits = c->folds[m];
+		trial->predict_us = training_predict_ns(t, &used) / 1000;
+		trial->bytes = training_model_bytes(&used);
 		if (first == NULL)
 			t->result->algorithm = trial->learner->name;
 		else if (trial->learner != first)
@@ -357,6 +371,7 @@ training_build_image(Training *t, TrialModel *models, double *weight, int n_mode
 						"pgml_auto.max_memory left no room for all parts of the best model; it was "
 						"made of fewer");
 	name_algorithm(t, &c);
+	PGML_TRY(training_explain_choice(t, c.models, c.weight, c.n_models, c.given_up));
 	PGML_TRY(training_learn_errors(t, c.models, c.weight, c.n_models));
 	PGML_TRY(training_choose_decision(t, c.models, c.weight, c.n_models));
 	for (int m = 0; m < n_models; m++)

@@ -17,7 +17,7 @@
 static int64_t
 trial_bytes(const Training *t, int folds)
 {
-	int64_t per_row = 3 * t->outputs * (int64_t) sizeof(double) + 2 * (int64_t) sizeof(double) +
+	int64_t per_row = 3 * t->outputs * (int64_t) sizeof(double) + 4 * (int64_t) sizeof(double) +
 					  (folds + 1) * (int64_t) sizeof(int32_t);
 	int64_t block = PREDICT_BLOCK * (int64_t) t->x.nfeatures * (int64_t) sizeof(float);
 

@@ -12,7 +12,6 @@
 #include "search/automl.h"
 #include "stats/conformal.h"
 
-#define PGML_MAX_FOLDS      10
 #define PGML_MAX_CANDIDATES PGML_MAX_ENSEMBLE /* trials kept for the ensemble */
 
 /* Time that fitting again on all training rows takes, for a trial with one validation part of time 1. */
@@ -207,6 +206,9 @@ extern double training_predict_ns(const Training *t, const TrialModel *model);
 /* The same of what the model leaves in the image: one payload when it is refitted. */
 extern double training_member_ns(const Training *t, const TrialModel *model);
 
+/* Note in the trial's row what the model leaves in the image, at present: the time of predictions and bytes. */
+extern void training_note_cost(const Training *t, const TrialModel *model);
+
 /* Microseconds per row that predictions may take. */
 extern double training_max_predict_us(const PgmlTrainOptions *options);
 
@@ -257,6 +259,22 @@ extern double training_evaluation_seconds(const Training *t, double seconds_per_
  * decide.c: the costs of errors that the user gave, as t->decision.  PGML_ERR_BADARG for labels that are no classes.
  */
 extern PgmlStatus training_read_costs(Training *t);
+
+/*
+ * What the models with a weight predict out of fold, for every step-th validated row in the order of the training rows, with what
+ * metrics need; in arena.
+ */
+extern PgmlStatus training_average(const Training *t, const TrialModel *models,
+								   const double *weight, int n_models, int64_t step,
+								   PgmlArena *arena, PgmlPredictions *out);
+
+/*
+ * why.c: say in result->why why the models with a weight predict, from the trials' scores and the limits.  given_up: per model, why it was
+ * taken out of the model at the end; NULL: it was not.  Their out-of-fold predictions must be there.  Without memory nothing is said.
+ */
+extern PgmlStatus training_explain_choice(Training *t, const TrialModel *models,
+										  const double *weight, int n_models,
+										  const char *const *given_up);
 
 /* Is the metric one of predicted classes for which another threshold than one half is learned? */
 extern bool training_tunes_threshold(const Training *t);

@@ -37,6 +37,8 @@ typedef struct FoldTask
 	double *out[PGML_MAX_FOLDS];
 	double cpu[PGML_MAX_FOLDS];
 	double per_row[PGML_MAX_FOLDS]; /* seconds that a prediction takes */
+	double *y[PGML_MAX_FOLDS];      /* targets and weights of the rows that validate */
+	double *w[PGML_MAX_FOLDS];
 } FoldTask;
 
 PgmlStatus
@@ -147,7 +149,30 @@ predict_fold(FoldTask *task, int f, PgmlError *error)
 	return status;
 }
 
-/* Fit fold f and predict the rows it was validated on. */
+/* The metric on the rows of fold f, which a trial does without when there is no memory for it. */
+static PgmlStatus
+score_fold(FoldTask *task, int f, const PgmlEnv *env)
+{
+	const Training *t = task->t;
+	const PgmlDataset *data = &task->data[f];
+	PgmlPredictions preds = { t->target.task, t->target.n_classes, data->n_valid, task->y[f],
+							  task->out[f],   task->w[f],          NULL };
+	PgmlEnv own = *env;
+	PgmlError ignored;
+	PgmlStatus status;
+
+	own.error = &ignored;
+	for (int64_t i = 0; i < data->n_valid; i++)
+	{
+		task->y[f][i] = t->target.y[data->valid_rows[i]];
+		if (task->w[f])
+			task->w[f][i] = t->weight[data->valid_rows[i]];
+	}
+	status = training_metric(t, &own, &preds, &task->model->trial->fold_score[f]);
+	return status == PGML_ERR_CANCELLED ? pgml_fail_cancelled(env) : PGML_OK;
+}
+
+/* Fit fold f, predict the rows it was validated on, and score them. */
 static PgmlStatus
 run_fold(void *arg, int64_t block, int thread)
 {
@@ -167,7 +192,8 @@ run_fold(void *arg, int64_t block, int thread)
 		env.pool = NULL;
 	PGML_TRY(task->learner->fit(&env, &task->data[f], task->params, &task->model->fit[f]));
 	task->cpu[f] = pgml_thread_cpu() - cpu;
-	return predict_fold(task, f, env.error);
+	PGML_TRY(predict_fold(task, f, env.error));
+	return score_fold(task, f, &env);
 }
 
 /* Rows and scratch memory of fold f. */
@@ -185,7 +211,10 @@ prepare_fold(FoldTask *task, int f)
 	rows = pgml_array(arena, t->n_train - n_valid + 1, sizeof(int32_t));
 	task->block[f] = pgml_array(arena, (size_t) PREDICT_BLOCK * t->x.nfeatures, sizeof(float));
 	task->out[f] = pgml_array(arena, n_valid * t->outputs + 1, sizeof(double));
-	if (!rows || !valid || !task->block[f] || !task->out[f])
+	task->y[f] = pgml_array(arena, n_valid + 1, sizeof(double));
+	task->w[f] = t->weight ? pgml_array(arena, n_valid + 1, sizeof(double)) : NULL;
+	if (!rows || !valid || !task->block[f] || !task->out[f] || !task->y[f] ||
+		(t->weight && !task->w[f]))
 		return pgml_fail_nomem(t->env, "a trial");
 	n_valid = 0;
 	for (int64_t i = 0; i < t->n_train; i++)
@@ -342,6 +371,8 @@ training_run_trial(Training *t, const PgmlLearner *learner, const PgmlParams *pa
 						  .params = *params,
 						  .folds = t->folds,
 						  .validation_score = NAN };
+	for (int f = 0; f < PGML_MAX_FOLDS; f++)
+		trial->fold_score[f] = NAN;
 	task.start = pgml_now();
 	for (int f = 0; f < model->n_fits; f++)
 		pgml_buf_init(&model->fit[f].payload, t->env->budget);

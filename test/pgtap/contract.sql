@@ -46,7 +46,8 @@ SELECT set_eq(
     'automl_revoke(model text, role text, privilege text DEFAULT ''predict''::text) void',
     'automl_describe(model text) TABLE(part text, item text, description text)',
     'automl_leaderboard(model text) TABLE(rank integer, version integer, trial integer, algorithm text, metric text, '
-    || 'validation_score double precision, seconds double precision, rows bigint, status text, chosen boolean, settings text, error text)',
+    || 'validation_score double precision, weight double precision, seconds double precision, image_bytes bigint, predict_us double precision, '
+    || 'rows bigint, status text, chosen boolean, fold_scores double precision[], settings text, error text)',
     'predict(model text, input record, type anyelement DEFAULT NULL::text) anyelement',
     'predict(model text, features jsonb) text',
     'predict(model text, features json) text',
@@ -170,12 +171,12 @@ SELECT columns_are('pgml_auto', 'model', ARRAY['name', 'owner', 'task', 'target'
     'score_high', 'algorithm', 'versions', 'last_trained']);
 SELECT columns_are('pgml_auto', 'version', ARRAY['model', 'version', 'deployed', 'created_at', 'created_by', 'algorithm', 'metric',
     'score', 'score_low', 'score_high', 'baseline', 'score_part', 'rows_total', 'rows_read', 'rows_train', 'rows_test', 'inputs',
-    'features', 'train_seconds', 'seed', 'classes', 'source', 'search_path', 'settings', 'notices', 'image_bytes', 'built_by', 'predict_us']);
+    'features', 'train_seconds', 'seed', 'classes', 'source', 'search_path', 'settings', 'notices', 'image_bytes', 'built_by', 'predict_us', 'why_chosen']);
 SELECT columns_are('pgml_auto', 'trial', ARRAY['model', 'version', 'trial', 'algorithm', 'settings', 'status', 'metric',
     'validation_score', 'rows', 'folds', 'iterations', 'fit_cpu_seconds', 'fit_wall_seconds', 'chosen', 'error', 'weight',
-    'predict_us']);
+    'predict_us', 'image_bytes', 'fold_scores']);
 SELECT columns_are('pgml_auto', 'leaderboard', ARRAY['model', 'version', 'rank', 'trial', 'algorithm', 'metric', 'validation_score',
-    'seconds', 'rows', 'status', 'chosen', 'settings', 'error', 'weight', 'predict_us']);
+    'weight', 'seconds', 'image_bytes', 'predict_us', 'rows', 'status', 'chosen', 'fold_scores', 'settings', 'error']);
 SELECT columns_are('pgml_auto', 'metric', ARRAY['model', 'version', 'deployed', 'part', 'metric', 'value', 'low', 'high']);
 SELECT columns_are('pgml_auto', 'deployment', ARRAY['model', 'version', 'deployed_at', 'deployed_until', 'deployed_by', 'reason']);
 SELECT columns_are('pgml_auto', 'model_grant', ARRAY['model', 'grantee', 'privilege', 'granted_by', 'granted_at']);

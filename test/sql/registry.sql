@@ -19,6 +19,17 @@ FROM automl_train('spend', 'customers', 'spent', algorithms => '{linear}', max_t
 
 SELECT part, item, description FROM automl_describe('spend') WHERE item IN ('name', 'predicts', 'id');
 SELECT rank, version, trial, algorithm, status, chosen, error FROM automl_leaderboard('spend');
+
+-- What each trial is worth and costs, and why the model is what it is; a fold that was not reached has no score.
+SELECT trial, weight, image_bytes > 0 AS bytes, predict_us > 0 AS us, seconds >= 0 AS seconds, cardinality(fold_scores) AS folds,
+       array_position(fold_scores, NULL) IS NULL AS all_scored
+FROM automl_leaderboard('spend');
+SELECT regexp_replace(why_chosen, '[0-9.]+(?= (in|%)|\)$)', 'N', 'g') AS why FROM pgml_auto.version;
+SELECT algorithm FROM automl_train('unfit', 'customers', 'spent', algorithms => '{svm}', hyperparams => '{"loss": "hinge"}', max_trials => 1);
+SELECT trial, status, weight, image_bytes > 0 AS bytes, predict_us > 0 AS us, CASE trial WHEN 2 THEN fold_scores END AS fold_scores
+FROM automl_leaderboard('unfit');
+SELECT regexp_replace(why_chosen, '[0-9.]+(?= in)', 'N') AS why FROM pgml_auto.version WHERE model = 'unfit';
+SELECT automl_drop('unfit');
 SELECT name, owner = current_user AS mine, task, target, metric, deployed, versions FROM pgml_auto.model;
 
 -- The same seed gives the same bytes, another one does not.

@@ -33,6 +33,7 @@ static const Module modules[] = {
 	{ "folds", test_folds },
 	{ "metric", test_metric },
 	{ "decision", test_decision },
+	{ "why", test_why },
 	{ "conformal", test_conformal },
 	{ "linear", test_linear },
 	{ "linear_penalties", test_linear_penalties },
