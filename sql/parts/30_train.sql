@@ -45,3 +45,37 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT COST 1000000 ROWS 1
 AS 'MODULE_PATHNAME', 'pgml_auto_train';
 COMMENT ON FUNCTION @extschema@.automl_train IS
 'train a model on a table or query and deploy it when it is not worse than the deployed version (defaults: time_budget 60 s, or none when max_trials is given; test_size 0.2; seed 0); with background => true a worker does it after COMMIT, and the number of the job comes back';
+
+-- What a training with these arguments would do; nothing is trained or stored, and the model may be left out.
+CREATE FUNCTION @extschema@.automl_plan(
+    model          text DEFAULT NULL,
+    data           text DEFAULT NULL,
+    target         text DEFAULT NULL,
+    task           text DEFAULT 'auto',
+    metric         text DEFAULT 'auto',
+    time_budget    interval DEFAULT NULL,
+    max_trials     integer DEFAULT NULL,
+    features       text[] DEFAULT NULL,
+    exclude        text[] DEFAULT NULL,
+    id_columns     text[] DEFAULT NULL,
+    time_column    text DEFAULT NULL,
+    group_column   text DEFAULT NULL,
+    weight_column  text DEFAULT NULL,
+    positive_class text DEFAULT NULL,
+    test_size      double precision DEFAULT NULL,
+    algorithms     text[] DEFAULT NULL,
+    hyperparams    jsonb DEFAULT NULL,
+    seed           bigint DEFAULT NULL,
+    options        jsonb DEFAULT NULL,
+    search         text DEFAULT 'auto',
+    search_space   jsonb DEFAULT NULL)
+RETURNS TABLE (
+    step           text,
+    what           text,
+    detail         text,
+    seconds        double precision,
+    memory_bytes   bigint)
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT COST 1000000 ROWS 40
+AS 'MODULE_PATHNAME', 'pgml_auto_plan';
+COMMENT ON FUNCTION @extschema@.automl_plan IS
+'what automl_train would do with the same arguments, how long it would take and how much memory, without training or storing anything';

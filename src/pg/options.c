@@ -123,15 +123,16 @@ put_argument(StringInfo out, const char *name, ArgumentKind kind, Datum value)
 }
 
 void
-train_call_read(FunctionCallInfo fcinfo, TrainCall *call)
+train_call_read(FunctionCallInfo fcinfo, bool needs_model, TrainCall *call)
 {
 	StringInfoData out;
 
-	if (PG_ARGISNULL(0))
+	if (PG_ARGISNULL(0) && needs_model)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model must not be NULL"),
 						errhint("Give the model a name: automl_train('churn', ...).")));
-	call->model = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	catalog_check_name(call->model);
+	call->model = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (call->model != NULL)
+		catalog_check_name(call->model);
 	call->data = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 
 	initStringInfo(&out);

@@ -15,13 +15,16 @@
 
 typedef struct TrainCall
 {
-	char *model;
+	char *model;  /* NULL: one without a name, of a plan */
 	char *data;   /* NULL: the stored source */
 	Jsonb *given; /* the other arguments that are neither NULL nor 'auto'; time_budget in seconds */
 } TrainCall;
 
-/* Read the arguments of automl_train. Errors: NULL or impossible model name, NULL among array elements. */
-extern void train_call_read(FunctionCallInfo fcinfo, TrainCall *call);
+/*
+ * Read the arguments that automl_train and automl_plan share.  Errors: impossible model name, NULL when a model is needed, NULL among array
+ * elements.
+ */
+extern void train_call_read(FunctionCallInfo fcinfo, bool needs_model, TrainCall *call);
 
 /* Stored settings (may be NULL) overridden by those given; an empty text takes a setting back. */
 extern Jsonb *train_settings_merge(Jsonb *stored, Jsonb *given);

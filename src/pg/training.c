@@ -133,7 +133,13 @@ find_model(TrainJob *job, bool hold)
 	const TrainCall *call = &job->call;
 	PgmlPrivilege needed = call->data == NULL ? PGML_PRIV_MANAGE : PGML_PRIV_OWN;
 
-	job->model = catalog_find_model(call->model, needed, call->data != NULL, hold);
+	if (call->model == NULL && call->data == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model or data must be given"),
+				 errhint("Name a model, or a table and the column to predict: "
+						 "automl_plan(data => 'table', target => 'column').")));
+	if (call->model != NULL)
+		job->model = catalog_find_model(call->model, needed, call->data != NULL, hold);
 	job->source = call->data;
 	job->search_path = GetConfigOptionByName("search_path", NULL, false);
 	job->settings = train_settings_merge(NULL, call->given);
@@ -288,6 +294,7 @@ read_data(TrainJob *job)
 	if (!job->split.fixed)
 		job->identity = info.identity;
 	/* The table itself is remembered: a name alone may come to mean another one. */
+	job->relid = info.relid;
 	if (OidIsValid(info.relid) && !isTempNamespace(get_rel_namespace(info.relid)))
 		job->source = quote_qualified_identifier(get_namespace_name(get_rel_namespace(info.relid)),
 												 get_rel_name(info.relid));
@@ -340,6 +347,15 @@ check_columns(const TrainJob *job)
 						options->interactions[i].columns, options->interactions[i].n);
 }
 
+/* What is deployed, and the data, whose columns must be those that are named. */
+static void
+read_for(TrainJob *job)
+{
+	load_champion(job);
+	read_data(job);
+	check_columns(job);
+}
+
 /* Runs in the driver thread. */
 static PgmlStatus
 run_core(const PgmlEnv *env, void *arg)
@@ -348,16 +364,24 @@ run_core(const PgmlEnv *env, void *arg)
 	return pgml_automl(env, job->table, &job->options, job->arena, &job->result);
 }
 
-/* Reading the data has used part of the time. */
-void
-training_compute(TrainJob *job)
+/* Runs in the driver thread. */
+static PgmlStatus
+run_plan(const PgmlEnv *env, void *arg)
+{
+	TrainJob *job = arg;
+	return pgml_plan(env, job->table, &job->options, job->arena, &job->result, &job->plan);
+}
+
+/* Let the core work in the driver thread, then tell what it has to say.  Reading the data has used part of the time. */
+static void
+run_driver(TrainJob *job, PgmlDriverFn fn)
 {
 	if (job->options.time_budget > 0)
 	{
 		double left = job->options.time_budget - (pgml_now() - job->started);
 		job->options.time_budget = Max(left, 0.01);
 	}
-	pgml_driver_run(run_core, job, &job->budget, pgml_max_threads(), (uint64_t) job->seed,
+	pgml_driver_run(fn, job, &job->budget, pgml_max_threads(), (uint64_t) job->seed,
 					job->options.time_budget);
 	for (int i = 0; i < job->result.n_notices; i++)
 	{
@@ -366,6 +390,23 @@ training_compute(TrainJob *job)
 				(errcode(warning ? ERRCODE_WARNING : ERRCODE_SUCCESSFUL_COMPLETION),
 				 errmsg("%s", job->result.notices[i])));
 	}
+}
+
+void
+training_compute(TrainJob *job)
+{
+	run_driver(job, run_core);
+}
+
+void
+training_plan(TrainJob *job)
+{
+	double started = pgml_now();
+
+	read_for(job);
+	job->plan.read_seconds = pgml_now() - started;
+	job->plan.source = OidIsValid(job->relid) ? job->source : NULL;
+	run_driver(job, run_plan);
 }
 
 /* The importance of a column, for automl_importance. */
@@ -516,9 +557,7 @@ void
 training_read(TrainJob *job)
 {
 	pgml_progress_start(job->call.model);
-	load_champion(job);
-	read_data(job);
-	check_columns(job);
+	read_for(job);
 }
 
 /* 42704 when the model was dropped since it was read, by a session that did not wait for its name. */

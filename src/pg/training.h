@@ -12,6 +12,7 @@
 #include "pg/catalog.h"
 #include "pg/ingest.h"
 #include "pg/options.h"
+#include "search/plan.h"
 
 typedef struct TrainJob
 {
@@ -33,7 +34,9 @@ typedef struct TrainJob
 	PgmlBudget budget;
 	PgmlArena *arena;
 	PgmlTable *table;
+	Oid relid; /* of the source, 0: a query */
 	PgmlTrainResult result;
+	PgmlPlan plan;
 	const char *gate_reason; /* why the version was deployed or not */
 	MemoryContextCallback free_core;
 } TrainJob;
@@ -52,6 +55,12 @@ extern void training_read(TrainJob *job);
 
 /* Train, in the driver thread; NOTICEs and WARNINGs of the core are sent. */
 extern void training_compute(TrainJob *job);
+
+/*
+ * After training_check(), instead of the other steps: read the data and let the core plan, which writes nothing: job->plan.  The model may be without
+ * a name.
+ */
+extern void training_plan(TrainJob *job);
 
 /* Store the version, and deploy it if it may be: *deployed, and why (gate_reason). */
 extern CatalogVersion training_store(TrainJob *job, bool *deployed);

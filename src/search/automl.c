@@ -144,6 +144,18 @@ keeps_too_much(const Search *s)
 	return s->n_best > 1 && left != INT64_MAX && kept > KEPT_SHARE * ((double) left + kept);
 }
 
+/* Seconds that it takes to fit the best models of a cross-validation again on all rows, if that is what they are for. */
+static double
+refit_seconds(const Search *s)
+{
+	double seconds = 0;
+
+	for (int m = 0; s->t->folds > 1 && m < s->n_best && m < MOST_REFITS; m++)
+		if (training_refits(s->t, s->best[m].trial->learner))
+			seconds += training_refit_seconds(s->t, &s->best[m]);
+	return fmin(seconds, MOST_REFIT_SHARE * s->t->options->time_budget);
+}
+
 /* Put a model in its place among the best; those too many are freed. */
 static void
 keep_best(Search *s, TrialModel *model)
@@ -173,6 +185,7 @@ keep_best(Search *s, TrialModel *model)
 		memmove(&s->best[victim], &s->best[victim + 1], (s->n_best - victim) * sizeof(TrialModel));
 	}
 	s->t->best = s->best[0].trial;
+	s->t->refit_seconds = refit_seconds(s);
 }
 
 /* A trial that cannot be tried, recorded with the reason. */
@@ -189,27 +202,25 @@ record_skipped(Training *t, const PgmlLearner *learner, const PgmlParams *params
 	snprintf(trial->error, sizeof(trial->error), "%s", why);
 }
 
-/* Seconds that it takes to fit the best models of a cross-validation again on all rows, if that is what they are for. */
-static double
-refit_seconds(const Search *s)
+double
+training_reserved_seconds(const Training *t, double seconds_per_row)
 {
-	double seconds = 0;
-
-	for (int m = 0; s->t->folds > 1 && m < s->n_best && m < MOST_REFITS; m++)
-		if (training_refits(s->t, s->best[m].trial->learner))
-			seconds += training_refit_seconds(s->t, &s->best[m]);
-	return fmin(seconds, MOST_REFIT_SHARE * s->t->options->time_budget);
+	return fmax(RESERVED_SHARE * t->options->time_budget,
+				training_evaluation_seconds(t, seconds_per_row)) +
+		   t->refit_seconds;
 }
 
-/* Seconds that the search may still take: the end needs its own, as the best model is now. */
-static double
-search_seconds(const Search *s)
+double
+training_search_seconds(const Training *t, double seconds_per_row)
 {
-	const Training *t = s->t;
-	double reserved = RESERVED_SHARE * t->options->time_budget;
-	double end = training_evaluation_seconds(t, s->n_best > 0 ? s->best[0].seconds_per_row : 0);
+	return training_seconds_left(t) - training_reserved_seconds(t, seconds_per_row);
+}
 
-	return training_seconds_left(t) - fmax(reserved, end) - refit_seconds(s);
+/* Seconds that a prediction of the best model takes, as far as it is known. */
+static double
+seconds_per_row(const Search *s)
+{
+	return s->n_best > 0 ? s->best[0].seconds_per_row : 0;
 }
 
 /*
@@ -236,25 +247,44 @@ last_seconds(const Training *t, const PgmlLearner *learner)
 	return 0;
 }
 
-/* Seconds that a trial of the learner may take; 0: as many as it likes.  What it does not use is left to the next. */
-static double
-trial_seconds(const Search *s, const PgmlLearner *learner)
+double
+training_trial_seconds(const Training *t, const PgmlLearner *learner, double seconds_per_row)
 {
-	if (s->t->options->time_budget <= 0)
+	if (t->options->time_budget <= 0)
 		return 0;
-	return search_seconds(s) * training_time_share(s->t, learner) / (1 + refit_cost(s->t));
+	return training_search_seconds(t, seconds_per_row) * training_time_share(t, learner) /
+		   (1 + refit_cost(t));
 }
 
-/* Has another trial of the learner a chance to end in time? */
-static bool
-worth_beginning(const Search *s, const PgmlLearner *learner)
+bool
+training_worth_beginning(const Training *t, const PgmlLearner *learner, double seconds_per_row)
 {
-	const PgmlTrainOptions *o = s->t->options;
+	const PgmlTrainOptions *o = t->options;
 
 	if (o->time_budget <= 0)
 		return true;
-	return trial_seconds(s, learner) >
-		   fmax(WORTH_BEGINNING * last_seconds(s->t, learner), LEAST_SHARE * o->time_budget);
+	return training_trial_seconds(t, learner, seconds_per_row) >
+		   fmax(WORTH_BEGINNING * last_seconds(t, learner), LEAST_SHARE * o->time_budget);
+}
+
+PgmlStatus
+training_admit(Training *t, const PgmlLearner *learner, const PgmlParams *params, int64_t kept,
+			   TrialMemory *memory, const char **why)
+{
+	PgmlStatus status;
+
+	*why = NULL;
+	if (learner->needs_blas && !t->have_blas)
+	{
+		*why = "OpenBLAS is not installed";
+		return PGML_OK;
+	}
+	status = training_plan_memory(t, learner, params, t->folds, kept, memory);
+	if (status == PGML_ERR_CANCELLED)
+		return status;
+	if (status != PGML_OK || !memory->fits)
+		*why = "it would need more memory than pgml_auto.max_memory allows";
+	return PGML_OK;
 }
 
 /* Try settings with a share of the rows; what learned from a part of them is not kept. */
@@ -262,24 +292,17 @@ static PgmlStatus
 try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params, double rows_share)
 {
 	Training *t = s->t;
-	double seconds = trial_seconds(s, learner);
+	double seconds = training_trial_seconds(t, learner, seconds_per_row(s));
 	TrialModel model;
 	TrialMemory memory;
+	const char *why;
 	char step[100];
 	PgmlStatus status;
 
-	if (learner->needs_blas && !t->have_blas)
+	PGML_TRY(training_admit(t, learner, params, kept_bytes(s), &memory, &why));
+	if (why != NULL)
 	{
-		record_skipped(t, learner, params, "OpenBLAS is not installed");
-		return PGML_OK;
-	}
-	status = training_plan_memory(t, learner, params, t->folds, kept_bytes(s), &memory);
-	if (status == PGML_ERR_CANCELLED)
-		return status;
-	if (status != PGML_OK || !memory.fits)
-	{
-		record_skipped(t, learner, params,
-					   "it would need more memory than pgml_auto.max_memory allows");
+		record_skipped(t, learner, params, why);
 		return PGML_OK;
 	}
 	snprintf(step, sizeof(step), "trial %d: %s", t->result->n_trials + 1, learner->name);
@@ -299,14 +322,12 @@ try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params, dou
 	return PGML_OK;
 }
 
-/* True while another trial is allowed. */
-static bool
-may_go_on(const Search *s)
+bool
+training_may_go_on(const Training *t, int tried)
 {
-	const PgmlTrainOptions *o = s->t->options;
+	const PgmlTrainOptions *o = t->options;
 
-	return (o->max_trials <= 0 || s->tried < o->max_trials) &&
-		   s->t->result->n_trials < PGML_MAX_TRIALS;
+	return (o->max_trials <= 0 || tried < o->max_trials) && t->result->n_trials < PGML_MAX_TRIALS;
 }
 
 /* A metric that is undefined for the constant predictor could not tell one trial from another. */
@@ -343,33 +364,32 @@ fail_baseline(const Training *t, const PgmlTrial *trial)
 
 /* The constant predictor, which gives the score that must be beaten. */
 static PgmlStatus
-run_baseline(Search *s)
+run_baseline(Training *t, TrialModel *baseline)
 {
 	const TrialMemory memory = { .fits = true, .side_by_side = 1 };
 	PgmlParams params;
 
 	pgml_params_default(&pgml_learner_constant, &params);
-	PGML_TRY(training_run_trial(s->t, &pgml_learner_constant, &params, &memory, 0, &s->baseline));
-	if (s->baseline.trial->status != PGML_TRIAL_OK)
-		return fail_baseline(s->t, s->baseline.trial);
-	training_note_cost(s->t, &s->baseline);
-	return isnan(s->baseline.trial->validation_score) ? fail_undefined(s->t) : PGML_OK;
+	PGML_TRY(training_run_trial(t, &pgml_learner_constant, &params, &memory, 0, baseline));
+	if (baseline->trial->status != PGML_TRIAL_OK)
+		return fail_baseline(t, baseline->trial);
+	training_note_cost(t, baseline);
+	return isnan(baseline->trial->validation_score) ? fail_undefined(t) : PGML_OK;
 }
 
-/* The settings of the portfolio, in order, as far as time and the number of trials go. */
-static PgmlStatus
-run_portfolio(Search *s)
+PgmlStatus
+training_run_portfolio(Training *t, const TuningHost *host)
 {
 	const PgmlLearner *learner;
 	int variant;
 
-	for (int i = 0; may_go_on(s) && training_schedule(s->t, i, &learner, &variant); i++)
+	for (int i = 0; host->may_go_on(host->arg) && training_schedule(t, i, &learner, &variant); i++)
 	{
 		PgmlParams params;
 
-		if (worth_beginning(s, learner) && training_is_promising(s->t, learner) &&
-			training_portfolio(s->t, learner, variant, &params))
-			PGML_TRY(try_setting(s, learner, &params, 1));
+		if (host->has_time(host->arg, learner, 1) && training_is_promising(t, learner) &&
+			training_portfolio(t, learner, variant, &params))
+			PGML_TRY(host->try_setting(host->arg, learner, &params, 1));
 	}
 	return PGML_OK;
 }
@@ -387,17 +407,29 @@ has_time(void *arg, const PgmlLearner *learner, double share)
 	const Search *s = arg;
 	double least = LEAST_SHARE * s->t->options->time_budget;
 
-	return share < 1 ? trial_seconds(s, learner) >= share * least : worth_beginning(s, learner);
+	if (share < 1)
+		return training_trial_seconds(s->t, learner, seconds_per_row(s)) >= share * least;
+	return training_worth_beginning(s->t, learner, seconds_per_row(s));
+}
+
+static bool
+may_go_on(void *arg)
+{
+	const Search *s = arg;
+
+	return training_may_go_on(s->t, s->tried);
 }
 
 /* The portfolio, unless the user wants another search; what is left of time and trials is for the search of settings. */
 static PgmlStatus
 run_search(Search *s)
 {
-	const TuningHost host = { .arg = s, .try_setting = try_tuned, .has_time = has_time };
+	const TuningHost host = {
+		.arg = s, .try_setting = try_tuned, .has_time = has_time, .may_go_on = may_go_on
+	};
 
 	if (!training_search_alone(s->t->options))
-		PGML_TRY(run_portfolio(s));
+		PGML_TRY(training_run_portfolio(s->t, &host));
 	return training_tune(s->t, &host, s->tried);
 }
 
@@ -486,8 +518,8 @@ finish(Search *s)
 	return training_evaluate(t, models, weight, n, &s->baseline);
 }
 
-static PgmlStatus
-train(Training *t, Search *s)
+PgmlStatus
+training_start(Training *t, TrialModel *baseline)
 {
 	PGML_TRY(pgml_automl_check(t->options, t->env->error));
 	PGML_TRY(training_prepare(t));
@@ -498,14 +530,19 @@ train(Training *t, Search *s)
 	PGML_TRY(training_choose_folds(t));
 	PGML_TRY(training_prepare_scores(t));
 	PGML_TRY(training_open_champion(t));
-	PGML_TRY(run_baseline(s));
+	return run_baseline(t, baseline);
+}
+
+static PgmlStatus
+train(Training *t, Search *s)
+{
+	PGML_TRY(training_start(t, &s->baseline));
 	PGML_TRY(run_search(s));
 	return finish(s);
 }
 
-/* What is known of the data, for the result. */
-static void
-fill_result(const Training *t)
+void
+training_fill_result(const Training *t)
 {
 	PgmlTrainResult *r = t->result;
 
@@ -520,13 +557,10 @@ fill_result(const Training *t)
 }
 
 PgmlStatus
-pgml_automl(const PgmlEnv *env, const PgmlTable *table, PgmlTrainOptions *options, PgmlArena *arena,
-			PgmlTrainResult *result)
+training_init(PgmlEnv *env, const PgmlTable *table, PgmlTrainOptions *options, PgmlArena *arena,
+			  PgmlTrainResult *result, Training **training)
 {
 	Training *t = pgml_zalloc(arena, 1, sizeof(Training));
-	Search s = { .t = t };
-	PgmlEnv own = *env;
-	PgmlStatus status;
 
 	memset(result, 0, sizeof(*result));
 	pgml_buf_init(&result->image, env->budget);
@@ -535,19 +569,33 @@ pgml_automl(const PgmlEnv *env, const PgmlTable *table, PgmlTrainOptions *option
 	result->trials = pgml_zalloc(arena, PGML_MAX_TRIALS, sizeof(PgmlTrial));
 	if (!t || !result->trials)
 		return pgml_fail_nomem(env, "the training");
-	*t = (Training){ .env = &own,
+	*t = (Training){ .env = env,
 					 .table = table,
 					 .options = options,
 					 .arena = arena,
 					 .result = result,
 					 .rows_share = 1 };
 	t->started = pgml_now();
-	if (options->time_budget > 0 && own.deadline == 0)
-		own.deadline = t->started + options->time_budget;
+	if (options->time_budget > 0 && env->deadline == 0)
+		env->deadline = t->started + options->time_budget;
 	pgml_buf_init(&t->recipe_bytes, env->budget);
+	*training = t;
+	return PGML_OK;
+}
 
+PgmlStatus
+pgml_automl(const PgmlEnv *env, const PgmlTable *table, PgmlTrainOptions *options, PgmlArena *arena,
+			PgmlTrainResult *result)
+{
+	PgmlEnv own = *env;
+	Search s = { 0 };
+	Training *t;
+	PgmlStatus status;
+
+	PGML_TRY(training_init(&own, table, options, arena, result, &t));
+	s.t = t;
 	status = train(t, &s);
-	fill_result(t);
+	training_fill_result(t);
 	training_free_model(&s.baseline);
 	for (int m = 0; m < s.n_best; m++)
 		training_free_model(&s.best[m]);

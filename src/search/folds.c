@@ -35,21 +35,26 @@ static const struct
 #define LONG_TIME 3600
 
 static int
-affordable_folds(const Training *t)
+affordable_folds(const Training *t, const char **why)
 {
 	double cells = (double) t->n_train * t->x.nfeatures * t->outputs;
 	double fit = t->seconds_per_round * TYPICAL_ROUNDS;
 	double seconds = 0.8 * training_seconds_left(t) * pgml_pool_threads(t->env->pool);
 
+	*why = "the newest ones, as rows to predict will be newer still";
 	if (t->time)
 		return 1;
+	*why = "by the size of the table";
 	if (t->options->time_budget <= 0 || t->seconds_per_round <= 0)
 		return cells <= MAX_CV_CELLS ? 5 : 1;
+	*why = "so many validate well enough";
 	if (t->n_train > MANY_ROWS && t->options->time_budget < LONG_TIME)
 		return 1;
+	*why = "there is time for that";
 	for (size_t i = 0; i < sizeof(plans) / sizeof(plans[0]); i++)
 		if (t->n_train <= plans[i].most_rows && plans[i].folds * plans[i].fits * fit <= seconds)
 			return plans[i].folds;
+	*why = "there is no time for several folds";
 	return 1;
 }
 
@@ -177,9 +182,10 @@ static PgmlStatus
 count_folds(Training *t, int *k)
 {
 	*k = t->options->folds;
+	t->folds_why = "as asked for";
 	PGML_TRY(training_probe_speed(t));
 	if (*k == 0)
-		*k = affordable_folds(t);
+		*k = affordable_folds(t, &t->folds_why);
 	if (*k < 1 || *k > PGML_MAX_FOLDS)
 		return pgml_fail(t->env->error, PGML_ERR_BADARG, "folds must be between 1 and %d",
 						 PGML_MAX_FOLDS);

@@ -74,6 +74,8 @@ training_refits(const Training *t, const PgmlLearner *learner)
 		return true;
 	if (t->folds > 1 && learner == &pgml_learner_mlp)
 		return false; /* the mean of networks that began differently is better than one of more rows */
+	if (t->folds > 1 && t->options->folds > 0)
+		return false;
 	return t->folds <= FEW_FOLDS && !t->options->no_refit;
 }
 

@@ -45,6 +45,9 @@ training_plan_memory(Training *t, const PgmlLearner *learner, const PgmlParams *
 	*memory = (TrialMemory){ .fits = true, .side_by_side = threads < folds ? threads : folds };
 	PGML_TRY(training_dataset(t, learner, params, t->train, t->n_train, NULL, 0, &data));
 	fit = learner->memory(&data, params, &payload);
+	memory->payload = USUAL_PAYLOAD * payload;
+	memory->bytes =
+		trial_bytes(t, folds) + memory->side_by_side * fit + 2 * folds * memory->payload;
 	left = pgml_budget_left(t->env->budget);
 	if (left == INT64_MAX)
 		return PGML_OK;
@@ -53,11 +56,12 @@ training_plan_memory(Training *t, const PgmlLearner *learner, const PgmlParams *
 	memory->fits = memory->max_payload >= payload;
 	if (memory->max_payload < 1)
 		memory->max_payload = 1; /* 0 would be no bound */
-	usual = memory->max_payload < USUAL_PAYLOAD * payload ? memory->max_payload :
-															USUAL_PAYLOAD * payload;
+	usual = memory->max_payload < memory->payload ? memory->max_payload : memory->payload;
 	memory->frugal = THREADS_OF_A_FIT * fit + (2 * folds + 1) * usual > left;
 	while (memory->side_by_side > 1 &&
 		   memory->side_by_side * (fit + usual) + 2 * folds * usual > left)
 		memory->side_by_side--;
+	memory->payload = usual;
+	memory->bytes = trial_bytes(t, folds) + memory->side_by_side * fit + 2 * folds * usual;
 	return PGML_OK;
 }

@@ -3,6 +3,8 @@
  */
 #include "search/portfolio.h"
 
+#include <math.h>
+
 static const Portfolio *const portfolios[] = {
 	&pgml_portfolio_boosting,    &pgml_portfolio_oblivious, &pgml_portfolio_random_forest,
 	&pgml_portfolio_extra_trees, &pgml_portfolio_mlp,       &pgml_portfolio_svm,
@@ -47,6 +49,14 @@ find_portfolio(const PgmlLearner *learner)
 		if (portfolios[i]->learner == learner)
 			return portfolios[i];
 	return NULL;
+}
+
+double
+training_expected_seconds(const Training *t, const PgmlLearner *learner, const PgmlParams *params)
+{
+	const Portfolio *p = find_portfolio(learner);
+
+	return p != NULL && p->seconds != NULL ? p->seconds(t, learner, params) : NAN;
 }
 
 bool

@@ -33,6 +33,8 @@ typedef struct Portfolio
 	void (*scale)(const Training *t, const PgmlLearner *learner, PgmlParams *params);
 	/* What is tried after the variants; false for nothing; NULL: nothing. */
 	bool (*last)(const Training *t, const PgmlLearner *learner, PgmlParams *params);
+	/* Wall seconds that a trial takes as a rule, from the speed that was probed; NULL: not known. */
+	double (*seconds)(const Training *t, const PgmlLearner *learner, const PgmlParams *params);
 } Portfolio;
 
 extern const Portfolio pgml_portfolio_boosting;
@@ -42,6 +44,9 @@ extern const Portfolio pgml_portfolio_extra_trees;
 extern const Portfolio pgml_portfolio_mlp;
 extern const Portfolio pgml_portfolio_svm;
 extern const Portfolio pgml_portfolio_knn;
+
+/* schedule.c: wall seconds that a round of all folds' fits takes, when it takes one thread seconds_per_round on all training rows. */
+extern double training_round_seconds(const Training *t, double seconds_per_round);
 
 /*
  * schedule.c: rounds that a fit of the learner affords in its share of the time, when one takes seconds_per_round on all training rows; 1e9

@@ -176,6 +176,17 @@ slower(const Training *t, const PgmlLearner *learner, PgmlParams *params)
 	return true;
 }
 
+/* As many rounds as the learning rate asks for, unless fewer were given. */
+static double
+seconds(const Training *t, const PgmlLearner *learner, const PgmlParams *params)
+{
+	double rounds = fmin(pgml_param(learner, params, "n_estimators"),
+						 ROUNDS_AT_RATE_1 / pgml_param(learner, params, "learning_rate"));
+
+	return t->seconds_per_round > 0 ? rounds * training_round_seconds(t, t->seconds_per_round) :
+									  NAN;
+}
+
 const Portfolio pgml_portfolio_boosting = {
 	.learner = &pgml_learner_gradient_boosting,
 	.classes = boosting_classes,
@@ -185,4 +196,5 @@ const Portfolio pgml_portfolio_boosting = {
 	.suits = suits,
 	.scale = scale,
 	.last = slower,
+	.seconds = seconds,
 };

@@ -24,13 +24,31 @@ static const PgmlSettings variants[] = {
 	{ { "depth", 8 }, { "l2_leaf_reg", 3.3 }, { "random_strength", 2 }, { "rsm", 0.7 } },
 };
 
-/* Rounds that there is time for: those of deeper trees take longer. */
+/* Seconds of a round on all training rows with one thread: those of deeper trees take longer; 0 when not known. */
 static double
-affordable_rounds(const Training *t, const PgmlLearner *learner, const PgmlParams *params)
+seconds_per_round(const Training *t, const PgmlLearner *learner, const PgmlParams *params)
 {
 	double factor = pgml_param(learner, params, "depth") > 6 ? DEEP_COST : 1;
 
-	return training_affordable_rounds(t, learner, factor * t->seconds_per_oblivious_round);
+	return factor * t->seconds_per_oblivious_round;
+}
+
+/* Rounds that there is time for. */
+static double
+affordable_rounds(const Training *t, const PgmlLearner *learner, const PgmlParams *params)
+{
+	return training_affordable_rounds(t, learner, seconds_per_round(t, learner, params));
+}
+
+/* All rounds, though many trials stop earlier. */
+static double
+seconds(const Training *t, const PgmlLearner *learner, const PgmlParams *params)
+{
+	double round = seconds_per_round(t, learner, params);
+
+	return round > 0 ?
+			   pgml_param(learner, params, "n_estimators") * training_round_seconds(t, round) :
+			   NAN;
 }
 
 /* Other depths only where there is time for enough rounds; none where there is time for hardly one, unless the user has named algorithms. */
@@ -66,4 +84,5 @@ const Portfolio pgml_portfolio_oblivious = {
 	.n_regression = sizeof(variants) / sizeof(variants[0]),
 	.suits = suits,
 	.scale = scale,
+	.seconds = seconds,
 };

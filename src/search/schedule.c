@@ -207,14 +207,20 @@ training_is_promising(const Training *t, const PgmlLearner *learner)
 }
 
 double
+training_round_seconds(const Training *t, double seconds_per_round)
+{
+	double fits = t->folds > 0 ? t->folds : 1;
+
+	return fits * seconds_per_round / pgml_pool_threads(t->env->pool);
+}
+
+double
 training_affordable_rounds(const Training *t, const PgmlLearner *learner, double seconds_per_round)
 {
-	double threads = pgml_pool_threads(t->env->pool);
-	double fits = t->folds > 0 ? t->folds : 1;
 	double share = is_alone(t, learner) ? ALONE_PLANNED : shares[share_of(learner)].planned;
 	double seconds = share * training_seconds_left(t);
 
 	if (t->options->time_budget <= 0 || seconds_per_round <= 0)
 		return 1e9;
-	return seconds * threads / (fits * seconds_per_round);
+	return seconds / training_round_seconds(t, seconds_per_round);
 }

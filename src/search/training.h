@@ -35,6 +35,8 @@ typedef struct TrialMemory
 	bool frugal;         /* a fit that runs alone may not use all threads either */
 	int side_by_side;    /* folds */
 	int64_t max_payload; /* of a fold; 0 = no bound */
+	int64_t payload;     /* of a fold, as a rule */
+	int64_t bytes;       /* that it takes while it runs, as a rule */
 } TrialMemory;
 
 /* Rows a score is computed on, with everything the metrics need. */
@@ -81,9 +83,10 @@ typedef struct Training
 
 	const PgmlConstraints *constraints; /* NULL: none */
 
-	double rows_share; /* of its rows to learn from that a fold's fit gets */
-	int folds;         /* 1 = one holdout part (fold 0) */
-	uint8_t *fold;     /* per training row; with one holdout part, 0 = validation, 1 = not */
+	double rows_share;     /* of its rows to learn from that a fold's fit gets */
+	int folds;             /* 1 = one holdout part (fold 0) */
+	const char *folds_why; /* so many, in words */
+	uint8_t *fold;         /* per training row; with one holdout part, 0 = validation, 1 = not */
 
 	PgmlDecision decision;     /* how classes are predicted; n_classes = 0: the most probable one */
 	PgmlErrorSize error_size;  /* of the chosen models, where the target is a number */
@@ -91,6 +94,7 @@ typedef struct Training
 	struct Champion *champion; /* NULL: none, or it cannot predict here */
 	double other_seconds;      /* estimate for scores and champion */
 	const PgmlTrial *best;     /* so far, NULL: none */
+	double refit_seconds;      /* kept for fitting the best models of folds again on all rows */
 	int short_trials;          /* that memory ended early */
 
 	PgmlBlas blas;
@@ -98,6 +102,39 @@ typedef struct Training
 	PgmlBins *bins; /* of max_bin bins, made by the first trial that needs them */
 	int bins_max_bin;
 } Training;
+
+/*
+ * automl.c: a training in arena, not begun, and an empty result; env, a copy for the training, gets the deadline of the time budget unless it has
+ * one.  Its recipe_bytes are the caller's to free.
+ */
+extern PgmlStatus training_init(PgmlEnv *env, const PgmlTable *table, PgmlTrainOptions *options,
+								PgmlArena *arena, PgmlTrainResult *result, Training **training);
+
+/* automl.c: all that comes before the first model, and the constant predictor, which is the caller's to free whatever the outcome. */
+extern PgmlStatus training_start(Training *t, TrialModel *baseline);
+
+/* automl.c: what is known of the data, for the result. */
+extern void training_fill_result(const Training *t);
+
+/*
+ * automl.c: seconds that the end of the training is kept, that the search may still take, and that a trial of the learner may take (0: as many as it
+ * likes; what it does not use is left to the next), when the best model takes seconds_per_row to predict.
+ */
+extern double training_reserved_seconds(const Training *t, double seconds_per_row);
+extern double training_search_seconds(const Training *t, double seconds_per_row);
+extern double training_trial_seconds(const Training *t, const PgmlLearner *learner,
+									 double seconds_per_row);
+
+/* automl.c: has another trial of the learner a chance to end in time? */
+extern bool training_worth_beginning(const Training *t, const PgmlLearner *learner,
+									 double seconds_per_row);
+
+/* automl.c: may there be another trial when so many count for max_trials? */
+extern bool training_may_go_on(const Training *t, int tried);
+
+/* automl.c: how memory lets the setting be tried while `kept` bytes of models are kept; or why it cannot be tried, else NULL. */
+extern PgmlStatus training_admit(Training *t, const PgmlLearner *learner, const PgmlParams *params,
+								 int64_t kept, TrialMemory *memory, const char **why);
 
 /* Add a sentence for the user. */
 extern void training_notice(Training *t, bool warning, const char *fmt, ...)
@@ -173,6 +210,10 @@ extern void training_keep_rounds(const PgmlLearner *learner, PgmlParams *params)
 /* portfolio.c: settings number i of the learner, user-fixed ones applied; false when there are no more, or they do not suit the data. */
 extern bool training_portfolio(const Training *t, const PgmlLearner *learner, int i,
 							   PgmlParams *params);
+
+/* portfolio.c: wall seconds that a trial of the setting takes when it stops as early as is usual; NaN: its learner's speed is not known. */
+extern double training_expected_seconds(const Training *t, const PgmlLearner *learner,
+										const PgmlParams *params);
 
 /* schedule.c: is the learner selected and for the task, and was it asked for or suits the size of the table? */
 extern bool training_wants(const Training *t, const PgmlLearner *learner);

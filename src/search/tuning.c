@@ -78,19 +78,33 @@ leads(const Training *t, const PgmlLearner *learner)
 	return isfinite(mine) && ahead < AUTO_LEARNERS;
 }
 
-/* Does the search vary settings of the learner? */
-static bool
-takes_part(const Tuning *u, const PgmlLearner *learner)
+const char *
+training_strategy_name(const PgmlTrainOptions *options)
 {
-	const Training *t = u->t;
+	return options->search != NULL ? options->search : AUTO_STRATEGY;
+}
+
+bool
+training_tunes(const PgmlTrainOptions *options, int tried)
+{
+	if (options->max_trials > 0)
+		return options->max_trials > tried;
+	/* Without any limit the end of the portfolio is the end. */
+	return options->time_budget > 0 || training_search_alone(options);
+}
+
+bool
+training_searches(const Training *t, const PgmlLearner *learner)
+{
 	const PgmlTrainOptions *o = t->options;
+	const PgmlStrategy *strategy = pgml_strategy_find(training_strategy_name(o));
 
 	if (!training_wants(t, learner) || !pgml_search_uses(o->search, learner) ||
 		(learner->needs_blas && !t->have_blas))
 		return false;
 	if (!training_search_alone(o))
 		return leads(t, learner);
-	return !u->strategy->only_listed || pgml_search_lists(o, learner) || training_names(o, learner);
+	return !strategy->only_listed || pgml_search_lists(o, learner) || training_names(o, learner);
 }
 
 /* What is known of the data. */
@@ -121,7 +135,7 @@ make_spaces(Tuning *u)
 	{
 		PgmlParams base;
 
-		if (!takes_part(u, learners[i]))
+		if (!training_searches(u->t, learners[i]))
 			continue;
 		if (!training_portfolio(u->t, learners[i], 0, &base))
 		{
@@ -263,7 +277,7 @@ training_tune(Training *t, const TuningHost *host, int tried)
 	const PgmlTrainOptions *o = t->options;
 	Tuning u = { .t = t,
 				 .host = host,
-				 .strategy = pgml_strategy_find(o->search != NULL ? o->search : AUTO_STRATEGY),
+				 .strategy = pgml_strategy_find(training_strategy_name(o)),
 				 .arena = pgml_arena_create(t->env->budget) };
 	PgmlStatus status = PGML_OK;
 
@@ -271,8 +285,7 @@ training_tune(Training *t, const TuningHost *host, int tried)
 		return PGML_OK;
 	if (o->max_trials > 0)
 		u.limit = o->max_trials - tried;
-	/* Without any limit the end of the portfolio is the end. */
-	if (u.limit > 0 || (o->max_trials <= 0 && (o->time_budget > 0 || training_search_alone(o))))
+	if (training_tunes(o, tried))
 		status = tune(&u);
 	pgml_arena_destroy(u.arena);
 	/* Without memory for the search the portfolio is the end, too. */

@@ -20,7 +20,22 @@ typedef struct TuningHost
 
 	/* Is there time for a trial of the learner that takes this share of a whole one? */
 	bool (*has_time)(void *arg, const PgmlLearner *learner, double share);
+
+	/* May there be another trial, by their number? */
+	bool (*may_go_on)(void *arg);
 } TuningHost;
+
+/* automl.c: the settings of the portfolio, in order, as far as time and the number of trials go. */
+extern PgmlStatus training_run_portfolio(Training *t, const TuningHost *host);
+
+/* The strategy that the options name, or that of a search without a name. */
+extern const char *training_strategy_name(const PgmlTrainOptions *options);
+
+/* Is there a search for settings, with what limits there are, when so many trials count already? */
+extern bool training_tunes(const PgmlTrainOptions *options, int tried);
+
+/* Does a search that the user asked for vary settings of the learner, or does an unnamed one, which goes on with what was best? */
+extern bool training_searches(const Training *t, const PgmlLearner *learner);
 
 /* Does the strategy decide from the beginning, without a portfolio?  So it is when the user named one, or a search_space. */
 extern bool training_search_alone(const PgmlTrainOptions *options);

@@ -28,6 +28,13 @@ SELECT set_eq(
     || 'options jsonb DEFAULT NULL::jsonb, search text DEFAULT ''auto''::text, search_space jsonb DEFAULT NULL::jsonb, background boolean DEFAULT false, resume boolean DEFAULT false) TABLE(model text, version integer, deployed boolean, task text, metric text, '
     || 'score double precision, score_low double precision, score_high double precision, baseline double precision, '
     || 'algorithm text, trials integer, rows bigint, features integer, seconds double precision, job bigint)',
+    'automl_plan(model text DEFAULT NULL::text, data text DEFAULT NULL::text, target text DEFAULT NULL::text, task text DEFAULT ''auto''::text, '
+    || 'metric text DEFAULT ''auto''::text, time_budget interval DEFAULT NULL::interval, max_trials integer DEFAULT NULL::integer, '
+    || 'features text[] DEFAULT NULL::text[], exclude text[] DEFAULT NULL::text[], id_columns text[] DEFAULT NULL::text[], '
+    || 'time_column text DEFAULT NULL::text, group_column text DEFAULT NULL::text, weight_column text DEFAULT NULL::text, '
+    || 'positive_class text DEFAULT NULL::text, test_size double precision DEFAULT NULL::double precision, '
+    || 'algorithms text[] DEFAULT NULL::text[], hyperparams jsonb DEFAULT NULL::jsonb, seed bigint DEFAULT NULL::bigint, '
+    || 'options jsonb DEFAULT NULL::jsonb, search text DEFAULT ''auto''::text, search_space jsonb DEFAULT NULL::jsonb) TABLE(step text, what text, detail text, seconds double precision, memory_bytes bigint)',
     'automl_cancel(job bigint) boolean',
     'automl_wait(job bigint, timeout interval DEFAULT NULL::interval) text',
     'automl_run_due(now timestamp with time zone DEFAULT NULL::timestamp with time zone) integer',
@@ -109,7 +116,7 @@ SELECT set_eq(
     ARRAY['predict stable safe', 'predict_value stable safe', 'predict_proba stable safe', 'predict_probs stable safe',
           'automl_explain stable safe', 'automl_importance stable safe', 'automl_rules stable safe', 'automl_tree_sql stable safe', 'automl_coefficients stable safe', 'predict_interval stable safe strict', 'predict_set stable safe strict',
           'predict_table stable restricted', 'automl_describe stable safe', 'automl_leaderboard stable safe',
-          'automl_train volatile unsafe', 'automl_deploy volatile unsafe', 'automl_rollback volatile unsafe',
+          'automl_train volatile unsafe', 'automl_plan volatile unsafe', 'automl_deploy volatile unsafe', 'automl_rollback volatile unsafe',
           'automl_drop volatile unsafe', 'automl_rename volatile unsafe', 'automl_grant volatile unsafe',
           'automl_revoke volatile unsafe', 'automl_predict_view volatile unsafe', 'pgml_auto_progress volatile restricted strict', 'predict_support volatile unsafe strict',
           'has_role stable safe strict', 'higher_is_better immutable safe strict', 'settings_text immutable safe strict',

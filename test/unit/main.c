@@ -34,6 +34,7 @@ static const Module modules[] = {
 	{ "metric", test_metric },
 	{ "decision", test_decision },
 	{ "why", test_why },
+	{ "plan", test_plan },
 	{ "conformal", test_conformal },
 	{ "linear", test_linear },
 	{ "linear_penalties", test_linear_penalties },

@@ -1,0 +1,169 @@
+/* Tests of search/plan: what a training would do, without doing it. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "people.h"
+#include "search/plan.h"
+#include "unit.h"
+
+static void
+plan_people(Run *r, const People *p, PgmlPlan *plan)
+{
+	memset(plan, 0, sizeof(*plan));
+	r->status = pgml_plan(&r->env, &p->f.table, &r->options, r->arena, &r->result, plan);
+}
+
+/* Step number n (from 0) of its kind; NULL: none. */
+static const PgmlPlanStep *
+find_step(const PgmlPlan *plan, const char *step, int n)
+{
+	for (int i = 0; i < plan->n_steps; i++)
+		if (strcmp(plan->steps[i].step, step) == 0 && n-- == 0)
+			return &plan->steps[i];
+	return NULL;
+}
+
+/* Trials of one portfolio are those of the training that follows. */
+static void
+plans_are_kept_to(void **state)
+{
+	static const PgmlTask tasks[] = { PGML_TASK_REGRESSION, PGML_TASK_BINARY,
+									  PGML_TASK_MULTICLASS };
+
+	(void) state;
+	for (size_t k = 0; k < 3; k++)
+	{
+		People *p = people_new(300, tasks[k]);
+		const PgmlPlanStep *total;
+		PgmlPlan plan;
+		Run planned, run;
+
+		run_init(&planned);
+		planned.options.max_trials = 5;
+		plan_people(&planned, p, &plan);
+		assert_int_equal(planned.status, PGML_OK);
+		assert_null(planned.result.image.data);
+		run_init(&run);
+		run.options.max_trials = 5;
+		run_train(&run, p);
+		assert_int_equal(planned.result.rows_train, run.result.rows_train);
+		assert_int_equal(planned.result.n_features, run.result.n_features);
+		assert_int_equal(run.result.n_trials, 6);
+		for (int i = 0; i < 5; i++)
+		{
+			const PgmlPlanStep *s = find_step(&plan, "trial", i);
+
+			assert_non_null(s);
+			assert_string_equal(s->what, run.result.trials[i + 1].learner->name);
+			assert_true(s->bytes > 0);
+		}
+		assert_null(find_step(&plan, "trial", 5));
+		assert_null(find_step(&plan, "search", 0));
+		assert_string_equal(find_step(&plan, "left out", 0)->what, "id");
+		total = find_step(&plan, "total", 0);
+		assert_ptr_equal(total, &plan.steps[plan.n_steps - 1]);
+		assert_true(total->bytes >= find_step(&plan, "trial", 0)->bytes);
+		run_done(&planned);
+		run_done(&run);
+		people_free(p);
+	}
+}
+
+/* With a time budget the steps add up to it. */
+static void
+times_add_up(void **state)
+{
+	People *p = people_new(400, PGML_TASK_BINARY);
+	double sum = 0;
+	PgmlPlan plan;
+	Run r;
+
+	(void) state;
+	run_init(&r);
+	r.options.max_trials = 0;
+	r.options.folds = 0;
+	r.options.n_hyperparams = 0;
+	r.options.time_budget = 600;
+	plan_people(&r, p, &plan);
+	assert_int_equal(r.status, PGML_OK);
+	for (int i = 0; i < plan.n_steps - 1; i++)
+		if (!isnan(plan.steps[i].seconds))
+			sum += plan.steps[i].seconds;
+	assert_true(fabs(sum - find_step(&plan, "total", 0)->seconds) < 1e-6);
+	assert_true(sum > 590 && sum < 610);
+	assert_non_null(find_step(&plan, "speed", 1));
+	assert_string_equal(find_step(&plan, "search", 0)->what, "bayes");
+	run_done(&r);
+	people_free(p);
+}
+
+/* What memory does not allow is said. */
+static void
+memory_is_told(void **state)
+{
+	People *p = people_new(2000, PGML_TASK_BINARY);
+	static const char *const forest[] = { "random_forest", "linear" };
+	PgmlPlan plan;
+	Run r;
+
+	(void) state;
+	run_init(&r);
+	r.options.algorithms = forest;
+	r.options.n_algorithms = 2;
+	r.options.n_hyperparams = 1;
+	r.budget.limit = 2200 * 1024;
+	plan_people(&r, p, &plan);
+	assert_int_equal(r.status, PGML_OK);
+	assert_non_null(strstr(find_step(&plan, "total", 0)->detail, " MB of memory"));
+	assert_string_equal(find_step(&plan, "not tried", 0)->detail,
+						"it would need more memory than pgml_auto.max_memory allows");
+	run_done(&r);
+	people_free(p);
+}
+
+/* What stops a training stops its plan, with the same words. */
+static void
+errors_are_those_of_trainings(void **state)
+{
+	People *p = people_new(100, PGML_TASK_BINARY);
+	PgmlPlan plan;
+	Run planned, run;
+
+	(void) state;
+	run_init(&planned);
+	planned.options.metric = "rmse";
+	plan_people(&planned, p, &plan);
+	run_init(&run);
+	run.options.metric = "rmse";
+	assert_int_equal(run_try(&run, p), planned.status);
+	assert_int_equal(planned.status, PGML_ERR_BADARG);
+	assert_string_equal(planned.error.message, run.error.message);
+	run_done(&planned);
+	run_done(&run);
+
+	run_init(&planned);
+	atomic_store(&planned.stop, 1);
+	plan_people(&planned, p, &plan);
+	assert_int_equal(planned.status, PGML_ERR_CANCELLED);
+	run_done(&planned);
+	people_free(p);
+}
+
+int
+test_plan(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(plans_are_kept_to),
+		cmocka_unit_test(times_add_up),
+		cmocka_unit_test(memory_is_told),
+		cmocka_unit_test(errors_are_those_of_trainings),
+	};
+
+	return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
+}
