@@ -33,6 +33,9 @@ PG_CFLAGS   = -std=gnu11 -O3 -ffp-contract=off -fvisibility=hidden -pthread \
               -Wno-declaration-after-statement -Wvla $(WERROR)
 SHLIB_LINK  = -pthread -ldl -lm
 
+# Lines of progress come when the clock says so: not in expected output.
+installcheck: export PGOPTIONS := -c pgml_auto.progress_interval=0 $(PGOPTIONS)
+
 REGRESS        = $(patsubst $(srcdir)/test/sql/%.sql,%,$(sort $(wildcard $(srcdir)/test/sql/*.sql)))
 REGRESS_OPTS   = --inputdir=$(srcdir)/test
 ISOLATION      = $(patsubst $(srcdir)/test/isolation/specs/%.spec,%,$(sort $(wildcard $(srcdir)/test/isolation/specs/*.spec)))

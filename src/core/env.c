@@ -62,10 +62,10 @@ pgml_progress(const PgmlEnv *env, double fraction, const char *step)
 }
 
 void
-pgml_progress_best(const PgmlEnv *env, double score)
+pgml_progress_best(const PgmlEnv *env, const char *metric, double score)
 {
 	if (env->best != NULL)
-		env->best(env->progress_arg, score);
+		env->best(env->progress_arg, metric, score);
 }
 
 /* Whole megabytes, rounded up, for messages. */

@@ -27,8 +27,8 @@ typedef struct PgmlEnv
 	PgmlPool *pool;          /* threads for pgml_par_for(); NULL = the calling thread only */
 	/* Called by the driver thread only. fraction in [0, 1]; step is short, e.g. "gradient_boosting 2". */
 	void (*progress)(void *arg, double fraction, const char *step);
-	/* Called by the driver thread only: the validation score of the best setting so far. */
-	void (*best)(void *arg, double score);
+	/* Called by the driver thread only: the validation score of the best setting so far, and its metric, a constant. */
+	void (*best)(void *arg, const char *metric, double score);
 	void *progress_arg; /* of both */
 } PgmlEnv;
 
@@ -45,7 +45,7 @@ extern bool pgml_out_of_time(const PgmlEnv *env);
 
 /* Report progress if anybody listens. */
 extern void pgml_progress(const PgmlEnv *env, double fraction, const char *step);
-extern void pgml_progress_best(const PgmlEnv *env, double score);
+extern void pgml_progress_best(const PgmlEnv *env, const char *metric, double score);
 
 /* Failures every module needs: memory (tells limit from malloc) and cancellation. */
 extern PgmlStatus pgml_fail_nomem(const PgmlEnv *env, const char *what);

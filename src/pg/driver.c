@@ -47,7 +47,8 @@ typedef struct Driver
 	_Atomic int done;
 	pthread_mutex_t lock; /* guards what follows */
 	double fraction;
-	double best; /* NaN: none yet */
+	double best;        /* NaN: none yet */
+	const char *metric; /* of it, a constant */
 	char step[64];
 } Driver;
 
@@ -67,12 +68,13 @@ note_progress(void *arg, double fraction, const char *step)
 
 /* The same for the score of the best setting. */
 static void
-note_best(void *arg, double score)
+note_best(void *arg, const char *metric, double score)
 {
 	Driver *driver = arg;
 
 	pthread_mutex_lock(&driver->lock);
 	driver->best = score;
+	driver->metric = metric;
 	pthread_mutex_unlock(&driver->lock);
 }
 
@@ -166,11 +168,13 @@ static void
 publish_progress(Driver *driver)
 {
 	double fraction, best;
+	const char *metric;
 	char step[sizeof(driver->step)];
 
 	pthread_mutex_lock(&driver->lock);
 	fraction = driver->fraction;
 	best = driver->best;
+	metric = driver->metric;
 	memcpy(step, driver->step, sizeof(step));
 	pthread_mutex_unlock(&driver->lock);
 	if (step[0] != '\0')
@@ -179,6 +183,8 @@ publish_progress(Driver *driver)
 		best, driver->env.budget != NULL ?
 				  atomic_load_explicit(&driver->env.budget->used, memory_order_relaxed) :
 				  0);
+	if (step[0] != '\0')
+		pgml_progress_say(step, metric, best);
 }
 
 /* Wait for the thread's end, serving whatever else is asked of this backend. */

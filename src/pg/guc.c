@@ -26,6 +26,8 @@
 #define DEFAULT_MAX_OF_ROLE 25
 #define DEFAULT_RETENTION   30
 #define MAX_RETENTION       3650
+#define DEFAULT_INTERVAL    1000
+#define MAX_INTERVAL        (60 * 60 * 1000)
 
 static int max_memory_kb = DEFAULT_MEMORY_KB;
 static int max_threads;
@@ -34,6 +36,7 @@ static int max_queued_jobs = DEFAULT_MAX_QUEUED;
 static int max_queued_jobs_per_role = DEFAULT_MAX_OF_ROLE;
 static int job_retention_days = DEFAULT_RETENTION;
 static bool enabled = true;
+static int progress_interval = DEFAULT_INTERVAL;
 static int server_max_threads; /* the last value that came from the server's configuration */
 
 /* Cores this process may run on: containers and cpusets have fewer than the machine. */
@@ -89,6 +92,11 @@ pgml_guc_init(void)
 		"but superusers. The default is the number of cores, at most 4.",
 		&max_threads, Min(available_cores(), DEFAULT_MAX_THREADS), 1, MAX_THREADS, PGC_USERSET, 0,
 		check_max_threads, assign_max_threads, NULL);
+	DefineCustomIntVariable("pgml_auto.progress_interval",
+							"Time between two NOTICEs that say where a training is, at least.",
+							"The first one comes after two seconds. 0 turns them off.",
+							&progress_interval, DEFAULT_INTERVAL, 0, MAX_INTERVAL, PGC_USERSET,
+							GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("pgml_auto.max_jobs",
 							"Background trainings that run at once in a database.", NULL, &max_jobs,
 							DEFAULT_MAX_JOBS, 1, MAX_JOBS, PGC_SIGHUP, 0, NULL, NULL, NULL);
@@ -135,6 +143,12 @@ int64
 pgml_max_memory(void)
 {
 	return (int64) max_memory_kb * 1024;
+}
+
+int
+pgml_progress_interval_ms(void)
+{
+	return progress_interval;
 }
 
 int

@@ -10,6 +10,9 @@ extern void pgml_guc_init(void);
 /* Bytes that one training may use. */
 extern int64 pgml_max_memory(void);
 
+/* Milliseconds between two lines of progress for the client, at least; 0: none is sent. */
+extern int pgml_progress_interval_ms(void);
+
 /* Threads that one training of the current user may use. */
 extern int pgml_max_threads(void);
 

@@ -168,6 +168,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 		ingest->reported = ingest->stage->nrows_total;
 		snprintf(step, sizeof(step), "reading data, " INT64_FORMAT " rows", ingest->reported);
 		pgml_progress_report(0, step);
+		pgml_progress_say(step, NULL, NAN);
 	}
 	return true;
 }

@@ -26,6 +26,8 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "tcop/dest.h"
+#include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/backend_progress.h"
 #include "utils/builtins.h"
@@ -34,6 +36,7 @@
 
 #include "commands/dbcommands.h"
 #include "pg/compat.h"
+#include "pg/guc.h"
 #include "pg/json_text.h"
 #include "pg/progress.h"
 
@@ -62,6 +65,15 @@ PGDLLEXPORT PG_FUNCTION_INFO_V1(pgml_auto_progress);
 /* The training shown last, for pgml_progress_resume(). */
 static char current_model[MODEL_BYTES];
 static TimestampTz current_start;
+static double current_budget;
+
+/* What pgml_progress_say() said last, and when. */
+static char said_step[STEP_SLOTS * 8];
+static double said_best;
+static TimestampTz said_at;
+
+/* Trainings that take less say nothing. */
+#define QUIET_MS 2000
 
 /* Put a text into n numbers, cut at a whole character. */
 static void
@@ -106,13 +118,17 @@ pgml_progress_resume(void)
 }
 
 void
-pgml_progress_start(const char *model)
+pgml_progress_start(const char *model, double time_budget)
 {
 	int64 slots[MODEL_SLOTS];
 
 	pack_text(slots, MODEL_SLOTS, model);
 	memcpy(current_model, slots, MODEL_BYTES);
 	current_start = GetCurrentTimestamp();
+	current_budget = time_budget;
+	said_step[0] = '\0';
+	said_best = NAN;
+	said_at = 0;
 	pgml_progress_resume();
 }
 
@@ -140,6 +156,28 @@ pgml_progress_measure(double best_score, int64 memory_bytes)
 	memcpy(&measures[0], &best_score, sizeof(best_score));
 	write_slots(SLOT_SEEN, 1, &seen);
 	write_slots(SLOT_BEST, 2, measures);
+}
+
+void
+pgml_progress_say(const char *step, const char *metric, double best)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	long seconds = (long) ((now - current_start) / USECS_PER_SEC);
+	bool same_best = best == said_best || isnan(best);
+
+	/* A client is there to read it, and it is not what was said before. */
+	if (pgml_progress_interval_ms() == 0 || whereToSendOutput != DestRemote ||
+		!pgml_progress_active() || (same_best && strcmp(step, said_step) == 0) ||
+		!TimestampDifferenceExceeds(current_start, now, QUIET_MS) ||
+		!TimestampDifferenceExceeds(said_at, now, pgml_progress_interval_ms()))
+		return;
+	said_at = now;
+	said_best = best;
+	strlcpy(said_step, step, sizeof(said_step));
+	ereport(NOTICE, (errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+					 errmsg("%ld s%s: %s%s", seconds,
+							current_budget > 0 ? psprintf(" of %.0f s", current_budget) : "", step,
+							isnan(best) ? "" : psprintf(", best %s %.5g", metric, best))));
 }
 
 void

@@ -556,7 +556,7 @@ training_check(TrainJob *job, bool hold)
 void
 training_read(TrainJob *job)
 {
-	pgml_progress_start(job->call.model);
+	pgml_progress_start(job->call.model, job->options.time_budget);
 	read_for(job);
 }
 

@@ -318,7 +318,7 @@ try_setting(Search *s, const PgmlLearner *learner, const PgmlParams *params, dou
 	}
 	keep_best(s, &model);
 	if (t->best != NULL)
-		pgml_progress_best(t->env, t->best->validation_score);
+		pgml_progress_best(t->env, t->result->metric->name, t->best->validation_score);
 	return PGML_OK;
 }
 
