@@ -96,9 +96,8 @@ worth_refitting(const Training *t, const TrialModel *winner)
 		return true;
 	if (!training_refits(t, winner->trial->learner))
 		return false;
-	return training_seconds_left(t) >
-		   training_refit_seconds(t, winner) +
-			   training_evaluation_seconds(t, winner->seconds_per_row);
+	return training_seconds_left(t) > training_refit_seconds(t, winner) +
+										  training_evaluation_seconds(t, winner->seconds_per_row);
 }
 
 /* The refitted model takes the place of the fold's, when there is one. */
