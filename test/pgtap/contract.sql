@@ -210,7 +210,7 @@ SELECT is_empty($$SELECT relname FROM relations WHERE relkind IN ('r', 'v') AND 
 SELECT isnt(obj_description('pgml_auto'::regnamespace, 'pg_namespace'), NULL, 'the schema has a comment');
 SELECT set_eq($$SELECT name FROM pg_settings WHERE name LIKE 'pgml\_auto.%'$$,
               ARRAY['pgml_auto.block_scoring', 'pgml_auto.enabled', 'pgml_auto.job_retention', 'pgml_auto.max_jobs', 'pgml_auto.max_memory', 'pgml_auto.max_queued_jobs',
-                    'pgml_auto.max_queued_jobs_per_role', 'pgml_auto.max_threads', 'pgml_auto.model_cache_size',
+                    'pgml_auto.max_queued_jobs_per_role', 'pgml_auto.max_threads', 'pgml_auto.model_cache_size', 'pgml_auto.progress_interval',
                     'pgml_auto.shared_cache_size'], 'the settings');
 SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'pgml\_auto.%' AND coalesce(short_desc, '') = ''$$,
                 'every setting says what it is');
