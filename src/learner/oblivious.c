@@ -536,7 +536,11 @@ fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlF
 		return pgml_fail_nomem(env, "oblivious_boosting");
 	pgml_obl_forest_init(&b.forest, env->budget);
 	status = prepare(&b);
-	if (status == PGML_OK)
+	/* The deadline ends the statistics of categories, too: a model without trees is what there is. */
+	b.out_of_time = status == PGML_ERR_CANCELLED && !pgml_stopped(env);
+	if (b.out_of_time)
+		status = PGML_OK;
+	else if (status == PGML_OK)
 		status = boost(&b);
 	if (status == PGML_OK && b.stopping.predicted)
 		pgml_gbm_link(data->task, PGML_GBM_LINK_TASK, b.valid.n_outputs, b.init, b.valid.n,

@@ -67,7 +67,7 @@ number_buckets(const PgmlEnv *env, const PgmlOblCtr *ctr, const PgmlOblProjectio
 	{
 		int rows = (int) (ctr->n - from < CHUNK ? ctr->n - from : CHUNK);
 
-		if (from % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
+		if (from % PGML_OBL_POLL_ROWS == 0 && pgml_out_of_time(env))
 			return PGML_ERR_CANCELLED;
 		for (int i = 0; i < rows; i++)
 		{
@@ -163,17 +163,20 @@ count_row(const PgmlOblCtr *ctr, PgmlOblCount *count, int64_t row)
 }
 
 /* Forget what was counted, but not what is known of all rows. */
-static void
-clear_counts(const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int64_t buckets)
+static PgmlStatus
+clear_counts(const PgmlEnv *env, const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int64_t buckets)
 {
 	for (int64_t b = 0; b < buckets; b++)
 	{
 		PgmlOblCount *count = count_of(ctr, s, b);
 
+		if (b % PGML_OBL_POLL_ROWS == 0 && pgml_out_of_time(env))
+			return PGML_ERR_CANCELLED;
 		count->rows = 0;
 		for (int32_t t = 0; t < ctr->n_targets; t++)
 			count->hits[t] = 0;
 	}
+	return PGML_OK;
 }
 
 /* Count all learned rows, and find what is known of the buckets from all of them. */
@@ -183,7 +186,7 @@ count_all(const PgmlEnv *env, const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int64
 	int64_t last = ctr->n - 1;
 	float most = 0;
 
-	clear_counts(ctr, s, buckets);
+	PGML_TRY(clear_counts(env, ctr, s, buckets));
 	for (int64_t b = 0; b < buckets; b++)
 		count_of(ctr, s, b)->heaviest = ctr->weight ? 0 : 1;
 	for (int64_t i = 0; i < ctr->n; i++)
@@ -191,7 +194,7 @@ count_all(const PgmlEnv *env, const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int64
 		PgmlOblCount *count = count_of(ctr, s, s->bucket[i]);
 
 		__builtin_prefetch(count_of(ctr, s, s->bucket[i + AHEAD < last ? i + AHEAD : last]), 1);
-		if (i % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
+		if (i % PGML_OBL_POLL_ROWS == 0 && pgml_out_of_time(env))
 			return PGML_ERR_CANCELLED;
 		count_row(ctr, count, i);
 		if (ctr->weight)
@@ -203,7 +206,7 @@ count_all(const PgmlEnv *env, const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int64
 	{
 		PgmlOblCount *count = count_of(ctr, s, b);
 
-		if (b % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
+		if (b % PGML_OBL_POLL_ROWS == 0 && pgml_out_of_time(env))
 			return PGML_ERR_CANCELLED;
 		/* The root, as numbers of rows fall off fast. */
 		count->size = to_bin(sqrtf(count->rows / (most + 1)));
@@ -299,7 +302,7 @@ fill_valid(const PgmlEnv *env, const PgmlOblCtr *ctr, const PgmlOblProjection *p
 		int32_t bucket = s->value[find_place(ctr, s, direct, key)];
 		uint8_t *to = out->at[PGML_OBL_MAX_ORDERS] + i * out->valid_stride;
 
-		if (i % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
+		if (i % PGML_OBL_POLL_ROWS == 0 && pgml_out_of_time(env))
 			return PGML_ERR_CANCELLED;
 		if (bucket >= 0)
 			memcpy(to, whole_of(ctr, s, bucket), (size_t) ctr->width);
@@ -318,14 +321,14 @@ fill_order(const PgmlEnv *env, const PgmlOblCtr *ctr, PgmlOblCtrScratch *s, int3
 	int64_t last = ctr->n - 1;
 	uint8_t bins[PGML_OBL_CTR_BINS];
 
-	clear_counts(ctr, s, buckets);
+	PGML_TRY(clear_counts(env, ctr, s, buckets));
 	for (int64_t j = 0; j < ctr->n; j++)
 	{
 		int32_t row = at[j];
 		PgmlOblCount *count = count_of(ctr, s, s->bucket[row]);
 
 		__builtin_prefetch(count_of(ctr, s, s->bucket[at[j + AHEAD < last ? j + AHEAD : last]]), 1);
-		if (j % PGML_OBL_POLL_ROWS == 0 && pgml_stopped(env))
+		if (j % PGML_OBL_POLL_ROWS == 0 && pgml_out_of_time(env))
 			return PGML_ERR_CANCELLED;
 		if (!count->large)
 			to_bytes(ctr, count, bins);
@@ -491,6 +494,7 @@ pgml_obl_ctr_table(const PgmlEnv *env, PgmlOblCtr *ctr, int32_t p, PgmlBuf *buf,
 	const PgmlOblProjection *projection = &ctr->known[p].projection;
 	uint64_t keys = pgml_obl_count_keys(ctr->x, projection);
 	PgmlOblCtrScratch *s = &ctr->scratch[0];
+	PgmlEnv whole = *env;
 	uint64_t bytes;
 	int64_t buckets;
 
@@ -498,8 +502,10 @@ pgml_obl_ctr_table(const PgmlEnv *env, PgmlOblCtr *ctr, int32_t p, PgmlBuf *buf,
 	head->n_features = (uint32_t) projection->n;
 	for (int32_t i = 0; i < projection->n; i++)
 		head->feature[i] = (uint32_t) projection->feature[i];
-	PGML_TRY(number_buckets(env, ctr, projection, s, &buckets));
-	PGML_TRY(count_all(env, ctr, s, buckets));
+	/* A tree that was grown in time gets its tables. */
+	whole.deadline = 0;
+	PGML_TRY(number_buckets(&whole, ctr, projection, s, &buckets));
+	PGML_TRY(count_all(&whole, ctr, s, buckets));
 	head->n_slots = keys;
 	if (keys > DIRECT_BUCKETS && keys / 4 > (uint64_t) buckets)
 	{

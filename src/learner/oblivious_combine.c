@@ -168,12 +168,21 @@ touch(PgmlOblCtr *ctr, int32_t p)
 		ctr->used[ctr->known[p].slot] = ctr->clock;
 }
 
+/* Free a projection's slot, as nothing is in it. */
+static void
+give_back_slot(PgmlOblCtr *ctr, int32_t p)
+{
+	ctr->owner[ctr->known[p].slot] = -1;
+	ctr->known[p].slot = -1;
+}
+
 PgmlStatus
 pgml_obl_ctr_provide(const PgmlEnv *env, PgmlOblCtr *ctr, const int32_t *keep, int32_t n_keep,
 					 const int32_t *wanted, int32_t *n_wanted)
 {
 	int32_t missing[PGML_OBL_MAX_SLOTS];
 	int32_t n = 0;
+	PgmlStatus status;
 
 	ctr->clock++;
 	for (int32_t i = 0; i < n_keep; i++)
@@ -193,5 +202,8 @@ pgml_obl_ctr_provide(const PgmlEnv *env, PgmlOblCtr *ctr, const int32_t *keep, i
 		touch(ctr, wanted[i]);
 		missing[n++] = wanted[i];
 	}
-	return pgml_obl_ctr_fill(env, ctr, missing, n);
+	status = pgml_obl_ctr_fill(env, ctr, missing, n);
+	for (int32_t i = 0; status != PGML_OK && i < n; i++)
+		give_back_slot(ctr, missing[i]);
+	return status;
 }

@@ -116,7 +116,8 @@ extern int32_t pgml_obl_ctr_room(const PgmlOblCtr *ctr);
 
 /*
  * Make statistics of combinations available: of wanted[0 .. *n_wanted-1], besides those of keep, which are.  Together they are at most
- * pgml_obl_ctr_room(); where memory does not suffice for all, *n_wanted becomes smaller.
+ * pgml_obl_ctr_room(); where memory does not suffice for all, *n_wanted becomes smaller.  PGML_ERR_CANCELLED at the stop flag and the
+ * deadline: none of those that were missing is there then.
  */
 extern PgmlStatus pgml_obl_ctr_provide(const PgmlEnv *env, PgmlOblCtr *ctr, const int32_t *keep,
 									   int32_t n_keep, const int32_t *wanted, int32_t *n_wanted);

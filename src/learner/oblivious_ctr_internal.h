@@ -116,7 +116,8 @@ pgml_obl_count_keys(const PgmlMatrix *x, const PgmlOblProjection *p)
 }
 
 /*
- * Make the statistics of n projections (NULL: the first n) in their places.
+ * Make the statistics of n projections (NULL: the first n) in their places.  PGML_ERR_CANCELLED, without a message, when the stop flag or
+ * the deadline ends it: what is in the places then is none.
  */
 extern PgmlStatus pgml_obl_ctr_fill(const PgmlEnv *env, PgmlOblCtr *ctr, const int32_t *projection,
 									int32_t n);

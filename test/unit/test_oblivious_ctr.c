@@ -509,6 +509,62 @@ combinations_of_a_tree_are_kept_without_memory(void **state)
 	parts_free(p);
 }
 
+/* Stop flag and deadline end the making of statistics, and nothing half made counts as there; without them, it is made as ever. */
+static void
+statistics_end_in_time(void **state)
+{
+	(void) state;
+	for (int stopped = 0; stopped < 2; stopped++)
+	{
+		Data *d = data_mixed(3000, 6, PGML_TASK_BINARY, 2);
+		Parts *p = parts_new(d, 2);
+		PgmlOblCtr *other;
+		int32_t found[4];
+		int32_t n = 0;
+
+		assert_int_equal(
+			pgml_obl_ctr_combine(&d->env, p->ctr, pgml_obl_ctr_projection(p->ctr, 0), found, &n, 4),
+			PGML_OK);
+		assert_int_equal(n, 1);
+		d->stop = stopped;
+		d->env.deadline = stopped ? 0 : pgml_now() - 1;
+		assert_int_equal(pgml_obl_ctr_provide(&d->env, p->ctr, NULL, 0, found, &n),
+						 PGML_ERR_CANCELLED);
+		assert_int_equal(p->ctr->known[found[0]].slot, -1);
+		assert_int_equal(p->ctr->owner[0], -1);
+		assert_int_equal(pgml_obl_ctr_create(&d->env, p->arena, &p->config, &d->set, &p->target,
+											 1 << 24, &other),
+						 PGML_ERR_CANCELLED);
+		d->stop = 0;
+		d->env.deadline = 0;
+		assert_int_equal(pgml_obl_ctr_provide(&d->env, p->ctr, NULL, 0, found, &n), PGML_OK);
+		assert_int_equal(p->ctr->known[found[0]].slot, 0);
+		assert_int_equal(pgml_obl_ctr_buckets(p->ctr, found[0]), 13 * 3);
+		parts_free(p);
+	}
+}
+
+/* The tables of a tree that was grown in time are made after the deadline; only the stop flag ends them. */
+static void
+tables_are_made_past_the_deadline(void **state)
+{
+	Data *d = data_mixed(300, 6, PGML_TASK_BINARY, 2);
+	Parts *p = parts_new(d, 1);
+	PgmlOblTableHead head;
+	PgmlBuf buf;
+
+	(void) state;
+	pgml_buf_init(&buf, &d->budget);
+	d->env.deadline = pgml_now() - 1;
+	assert_int_equal(pgml_obl_ctr_table(&d->env, p->ctr, 0, &buf, &head), PGML_OK);
+	assert_int_equal(head.n_slots, 13);
+	d->stop = 1;
+	assert_int_equal(pgml_obl_ctr_table(&d->env, p->ctr, 0, &buf, &head), PGML_ERR_CANCELLED);
+	d->stop = 0;
+	pgml_buf_free(&buf);
+	parts_free(p);
+}
+
 /* An id tells nothing: the model is not worse than one without it. */
 static void
 ids_are_not_learned(void **state)
@@ -550,6 +606,8 @@ test_oblivious_ctr(void)
 		cmocka_unit_test(combinations_of_a_tree_are_kept_without_memory),
 		cmocka_unit_test(combinations_find_what_single_features_miss),
 		cmocka_unit_test(tables_agree_with_training),
+		cmocka_unit_test(statistics_end_in_time),
+		cmocka_unit_test(tables_are_made_past_the_deadline),
 		cmocka_unit_test(ids_are_not_learned),
 	};
 
