@@ -5,8 +5,7 @@
  * are in trees there is no form.
  */
 #include "learner/forest_block.h"
-
-#define ALIGNMENT 64
+#include "learner/pieces.h"
 
 /* Rows times trees of a block: some 50 ms at most, after which a caller looks at its interrupts. */
 #define WALKS 2048000
@@ -46,12 +45,6 @@ typedef struct Making
 	uint32_t known[KNOWN]; /* 1 + number of a value, by its hash */
 	PgmlBuf waiting;       /* children whose turn has not come: node and place, u64 each */
 } Making;
-
-static uint64_t
-align_up(uint64_t size)
-{
-	return (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
 
 /* ---- the upper part ------------------------------------------------------------------------------ */
 
@@ -274,21 +267,21 @@ static PgmlStatus
 allocate(Making *m, PgmlArena *arena, uint64_t n_tests, uint64_t n_words)
 {
 	uint64_t n = m->v.header->n_trees;
-	PgmlForestForm form = { .tree = align_up(sizeof(PgmlForestForm)) };
+	PgmlForestForm form = { .tree = pgml_piece_align(sizeof(PgmlForestForm)) };
 	int64_t rows = WALKS / (int64_t) n / PGML_BLOCK_ROWS * PGML_BLOCK_ROWS;
 	uint8_t *memory;
 
-	form.test = form.tree + align_up((n + 1) * sizeof(PgmlForestFormTree));
-	form.exit = form.test + align_up(n_tests * sizeof(PgmlGbmTest));
-	form.word = form.exit + align_up((n_tests + n) * sizeof(uint32_t));
+	form.test = form.tree + pgml_piece_align((n + 1) * sizeof(PgmlForestFormTree));
+	form.exit = form.test + pgml_piece_align(n_tests * sizeof(PgmlGbmTest));
+	form.word = form.exit + pgml_piece_align((n_tests + n) * sizeof(uint32_t));
 	form.stride = (uint32_t) pgml_forest_row_bytes(&m->v);
 	form.block_rows = (int32_t) (rows < PGML_BLOCK_ROWS        ? PGML_BLOCK_ROWS :
 								 rows > PGML_FOREST_BLOCK_ROWS ? PGML_FOREST_BLOCK_ROWS :
 																 rows);
-	memory = pgml_alloc(arena, form.word + n_words * sizeof(uint32_t) + ALIGNMENT);
+	memory = pgml_alloc(arena, form.word + n_words * sizeof(uint32_t) + PGML_PIECE_ALIGNMENT);
 	if (memory == NULL)
 		return pgml_fail_nomem(m->env, "a prepared model");
-	memory = (uint8_t *) align_up((uintptr_t) memory);
+	memory = (uint8_t *) pgml_piece_align((uintptr_t) memory);
 	m->form = (PgmlForestForm *) memory;
 	*m->form = form;
 	m->tree = (PgmlForestFormTree *) (memory + form.tree);

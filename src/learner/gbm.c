@@ -18,7 +18,7 @@
 #include "learner/gbm_hist.h"
 #include "learner/gbm_objective.h"
 #include "learner/gbm_payload.h"
-#include "learner/gbm_stopping.h"
+#include "learner/gbm_rounds.h"
 #include "learner/gbm_tree.h"
 
 #define POOL_BYTES ((int64_t) 256 << 20)
@@ -62,9 +62,7 @@ typedef struct Boost
 	bool sets;         /* one of them is split by sets of levels */
 	int32_t *features; /* of the tree being grown */
 	int32_t n_features;
-	PgmlGbmStopping stopping;
-	bool out_of_time;
-	bool out_of_memory;
+	PgmlGbmRounds rounds;
 } Boost;
 
 /* Share of the rows that a round learns from. */
@@ -280,7 +278,7 @@ boost_output(Boost *b, int round, int k, bool *split)
 	PGML_TRY(pgml_gbm_grow(b->grower, &growth, &tree, &complete));
 	if (!complete)
 	{
-		b->out_of_time = true;
+		b->rounds.out_of_time = true;
 		return PGML_OK;
 	}
 	if (tree->n_leaves > 1)
@@ -299,52 +297,16 @@ boost_output(Boost *b, int round, int k, bool *split)
 
 /* One round: trees for all outputs. *split: one of them has a split. */
 static PgmlStatus
-boost_round(Boost *b, int round, bool *split)
+boost_round(void *arg, int round, bool *split)
 {
+	Boost *b = arg;
+
 	PGML_TRY(open_round(b, round));
-	for (int k = 0; k < b->target.n_outputs && !b->out_of_time; k++)
+	for (int k = 0; k < b->target.n_outputs && !b->rounds.out_of_time; k++)
 		PGML_TRY(boost_output(b, round, k, split));
 	if (b->data->max_payload == 0 || pgml_gbm_forest_bytes(&b->forest) <= b->data->max_payload)
 		return PGML_OK;
 	return pgml_fail(b->env->error, PGML_ERR_LIMIT, "not enough memory for trees");
-}
-
-/*
- * All rounds.  A round in which no tree could be split ends the training, unless sampling may make a
- * difference.  A round that the deadline or the memory cuts short does not count.
- */
-static PgmlStatus
-boost(Boost *b)
-{
-	int empty = 0;
-	bool stop = b->n_usable == 0;
-
-	b->stopping = (PgmlGbmStopping){
-		.env = b->env, .valid = &b->valid, .out = b->data->valid_out, .patience = b->config.patience
-	};
-	pgml_gbm_keep_round(&b->stopping, 0);
-
-	for (int round = 0; round < b->config.n_estimators && !stop; round++)
-	{
-		bool split = false;
-		PgmlStatus status;
-
-		if (pgml_stopped(b->env))
-			return PGML_ERR_CANCELLED;
-		b->out_of_time = pgml_out_of_time(b->env);
-		if (b->out_of_time)
-			break;
-		status = boost_round(b, round, &split);
-		b->out_of_memory = b->stopping.best_round > 0 && pgml_is_memory(status);
-		if (b->out_of_time || b->out_of_memory)
-			break;
-		PGML_TRY(status);
-		empty = split ? 0 : empty + 1;
-		if (empty > (is_random(&b->config) ? MAX_EMPTY_ROUNDS : 0))
-			break;
-		PGML_TRY(pgml_gbm_judge(&b->stopping, round + 1, &stop));
-	}
-	return PGML_OK;
 }
 
 /* The scores for tests, and those of the validation rows as predictions. */
@@ -357,31 +319,34 @@ hand_out(const Boost *b, double *margins)
 	for (int64_t i = 0; margins && i < t->n; i++)
 		for (int k = 0; k < t->n_outputs; k++)
 			margins[i * t->n_outputs + k] = t->score[k * t->n + i] + (regression ? b->init[0] : 0);
-	if (b->stopping.predicted)
+	if (b->rounds.predicted)
 		pgml_gbm_link(t->task, b->forest.link, t->n_outputs, b->init, b->valid.n,
 					  b->data->valid_out);
 }
 
-/* Write the payload; with fewer rounds, down to none, when memory does not suffice for the best number. */
+/* Write the trees of some rounds. */
 static PgmlStatus
-write_payload(Boost *b, int outputs, PgmlFit *fit)
+encode(void *arg, int rounds, PgmlBuf *payload)
 {
-	int rounds = b->stopping.best_round;
+	Boost *b = arg;
+	int64_t outputs = (int64_t) (b->forest.init.len / sizeof(double));
 
-	for (;; rounds /= 2)
-	{
-		PgmlStatus status = pgml_gbm_encode(b->env, &b->forest, (int64_t) rounds * outputs,
-											b->config.max_bin, &fit->payload);
+	return pgml_gbm_encode(b->env, &b->forest, rounds * outputs, b->config.max_bin, payload);
+}
 
-		if (rounds == 0 || !pgml_is_memory(status))
-		{
-			fit->best_iteration = rounds;
-			fit->out_of_time = b->out_of_time;
-			fit->out_of_memory = b->out_of_memory || rounds < b->stopping.best_round;
-			fit->predicted = b->stopping.predicted && rounds == b->stopping.best_round;
-			return status;
-		}
-	}
+/* How the rounds are done.  One in which nothing could be split ends the training, unless sampling may make a difference. */
+static PgmlGbmRounds
+plan_rounds(Boost *b)
+{
+	return (PgmlGbmRounds){ .env = b->env,
+							.valid = &b->valid,
+							.out = b->data->valid_out,
+							.patience = b->config.patience,
+							.most = b->n_usable > 0 ? b->config.n_estimators : 0,
+							.most_empty = is_random(&b->config) ? MAX_EMPTY_ROUNDS : 0,
+							.boost = boost_round,
+							.encode = encode,
+							.arg = b };
 }
 
 PgmlStatus
@@ -404,13 +369,16 @@ pgml_gbm_fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *para
 	if (status == PGML_OK)
 		status = prepare(&b);
 	if (status == PGML_OK)
-		status = boost(&b);
+	{
+		b.rounds = plan_rounds(&b);
+		status = pgml_gbm_boost(&b.rounds);
+	}
 	if (status == PGML_OK)
 		hand_out(&b, margins);
 	/* What only growing needs makes room for the payload. */
 	pgml_arena_destroy(b.arena);
 	if (status == PGML_OK)
-		status = write_payload(&b, pgml_task_outputs(data->task, data->n_classes), fit);
+		status = pgml_gbm_write(&b.rounds, fit);
 	pgml_gbm_forest_free(&b.forest);
 	return status == PGML_ERR_CANCELLED ? pgml_fail_cancelled(env) : status;
 }

@@ -9,7 +9,7 @@
  *   gbm_expand.c   what splitting a leaf takes
  *   gbm_tree.c     leaf-wise growth of one tree;  gbm_apply.c: adding it to scores
  *   gbm_constraint.c  what constraints leave a leaf: features, values
- *   gbm_stopping.c early stopping
+ *   gbm_rounds.c   rounds, early stopping
  *   gbm_payload.c  the stored form: encode, verify;  gbm_score.c: predict
  *   gbm_prepare.c  the form for blocks of rows;  gbm_block.c: predict them, by kernels in gbm_block_*.c
  *

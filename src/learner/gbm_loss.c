@@ -477,12 +477,8 @@ bound_gradients(const PgmlEnv *env, PgmlGbmTarget *t, double *bound, double *h_b
 	return PGML_OK;
 }
 
-/*
- * The smallest power of two that is a unit fine enough for nothing to overflow: n values up to bound add up to less than
- * 2^sum_bits units, and each is below 2^50.
- */
-static double
-unit_for(double bound, int64_t n, int sum_bits)
+double
+pgml_gbm_fine_unit(double bound, int64_t n, int sum_bits)
 {
 	int value_bits, row_bits;
 
@@ -493,9 +489,8 @@ unit_for(double bound, int64_t n, int sum_bits)
 	return ldexp(1, value_bits - (sum_bits - row_bits < 50 ? sum_bits - row_bits : 50));
 }
 
-/* The smallest power of two of which `most` are not below the bound. */
-static double
-packed_unit(double bound, int most)
+double
+pgml_gbm_packed_unit(double bound, int most)
 {
 	int exponent;
 
@@ -516,8 +511,9 @@ pack_all(const PgmlEnv *env, GradientJob *job, double bound, PgmlGbmGradients *o
 	out->packed = (int32_t *) out->sum;
 	out->unit_hessian = t->task == PGML_TASK_REGRESSION && t->w == NULL;
 	scale->g_unit =
-		packed_unit(bound, out->unit_hessian ? PGML_GBM_PACKED_G_ONLY : PGML_GBM_PACKED_G);
-	scale->h_unit = out->unit_hessian ? 1 : packed_unit(h_bound * t->max_weight, PGML_GBM_PACKED_H);
+		pgml_gbm_packed_unit(bound, out->unit_hessian ? PGML_GBM_PACKED_G_ONLY : PGML_GBM_PACKED_G);
+	scale->h_unit =
+		out->unit_hessian ? 1 : pgml_gbm_packed_unit(h_bound * t->max_weight, PGML_GBM_PACKED_H);
 	job->g_per_unit = 1 / scale->g_unit;
 	job->h_per_unit = 1 / scale->h_unit;
 	PGML_TRY(pgml_par_for(env, count_blocks(t->n), gradient_block, job));
@@ -561,8 +557,8 @@ pgml_gbm_gradients(const PgmlEnv *env, PgmlGbmTarget *target, int k, uint64_t se
 	}
 	out->packed = NULL;
 	out->unit_hessian = false;
-	scale->g_unit = unit_for(bound, target->n, 61);
-	scale->h_unit = unit_for(h_bound, target->n, 62 - scale->count_bits);
+	scale->g_unit = pgml_gbm_fine_unit(bound, target->n, 61);
+	scale->h_unit = pgml_gbm_fine_unit(h_bound, target->n, 62 - scale->count_bits);
 	job.g_per_unit = 1 / scale->g_unit;
 	job.h_per_unit = 1 / scale->h_unit;
 	return pgml_par_for(env, count_blocks(target->n), gradient_block, &job);

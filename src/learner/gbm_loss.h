@@ -81,6 +81,13 @@ extern void pgml_gbm_prepare_rows(PgmlGbmTarget *target, int64_t from, int n);
 extern PgmlStatus pgml_gbm_gradients(const PgmlEnv *env, PgmlGbmTarget *target, int k,
 									 uint64_t seed, PgmlGbmGradients *out);
 
+/*
+ * Units of gradients, powers of two.  Fine: the smallest so that n values up to bound add up to less than 2^sum_bits units, each below
+ * 2^50.  Packed: the smallest of which `most` are not below the bound.
+ */
+extern double pgml_gbm_fine_unit(double bound, int64_t n, int sum_bits);
+extern double pgml_gbm_packed_unit(double bound, int most);
+
 /* g and h of output k at weight 1 of n rows from row `from`, in double precision. */
 extern void pgml_gbm_raw_gradients(const PgmlGbmTarget *target, int k, int64_t from, int n,
 								   double *g, double *h);

@@ -6,11 +6,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "learner/pieces.h"
+
 /* Trees between two looks at the stop flag. */
 #define POLL_TREES 64
 #define POLL_STEPS 16384
-
-#define PIECE_ALIGNMENT 64 /* of a line of the cache, and what kernels ask for */
 
 const PgmlGbmKernel *const *
 pgml_gbm_kernels(int *n)
@@ -427,24 +427,6 @@ make_steps(Making *m)
 
 /* ---- preparing: the whole ------------------------------------------------------------------ */
 
-/* Make room for a piece behind the others; returns where it begins. */
-static uint64_t
-place(PgmlGbmForm *form, size_t n, size_t size)
-{
-	uint64_t at = form->size;
-
-	form->size += (n * size + PIECE_ALIGNMENT - 1) / PIECE_ALIGNMENT * PIECE_ALIGNMENT;
-	return at;
-}
-
-/* Copy n elements of a piece to its place. */
-static void
-fill(char *base, uint64_t at, const void *piece, size_t n, size_t size)
-{
-	if (n > 0)
-		memcpy(base + at, piece, n * size);
-}
-
 /* Number of a kernel. */
 static uint32_t
 number_of(const PgmlGbmKernel *kernel)
@@ -470,30 +452,32 @@ assemble(const Making *m, PgmlArena *arena, const void **prepared)
 						 .most_sets = p->most_sets };
 	char *base;
 
-	place(&form, 1, sizeof(PgmlGbmForm));
+	pgml_piece_place(&form.size, 1, sizeof(PgmlGbmForm));
 	/* What a row alone needs lies together. */
-	form.number = place(&form, p->n_numbers, sizeof(PgmlGbmNumberLine));
-	form.category = place(&form, p->n_categories, sizeof(int32_t));
-	form.cuts = place(&form, m->n_cuts, sizeof(PgmlGbmCuts));
-	form.tree = place(&form, n_trees, sizeof(PgmlGbmTreeStart));
-	form.set = place(&form, m->n_sets, sizeof(PgmlGbmSet));
-	form.value = place(&form, m->n_values, sizeof(double));
-	form.n_steps = place(&form, p->step == NULL ? 0 : step_groups(p), sizeof(uint32_t));
-	form.step = p->step == NULL ? 0 : place(&form, m->n_steps, sizeof(PgmlGbmStep));
-	form.test = place(&form, m->n_tests, sizeof(PgmlGbmTest));
+	form.number = pgml_piece_place(&form.size, p->n_numbers, sizeof(PgmlGbmNumberLine));
+	form.category = pgml_piece_place(&form.size, p->n_categories, sizeof(int32_t));
+	form.cuts = pgml_piece_place(&form.size, m->n_cuts, sizeof(PgmlGbmCuts));
+	form.tree = pgml_piece_place(&form.size, n_trees, sizeof(PgmlGbmTreeStart));
+	form.set = pgml_piece_place(&form.size, m->n_sets, sizeof(PgmlGbmSet));
+	form.value = pgml_piece_place(&form.size, m->n_values, sizeof(double));
+	form.n_steps =
+		pgml_piece_place(&form.size, p->step == NULL ? 0 : step_groups(p), sizeof(uint32_t));
+	form.step = p->step == NULL ? 0 : pgml_piece_place(&form.size, m->n_steps, sizeof(PgmlGbmStep));
+	form.test = pgml_piece_place(&form.size, m->n_tests, sizeof(PgmlGbmTest));
 	base = pgml_zalloc(arena, 1, form.size);
 	if (base == NULL)
 		return pgml_fail_nomem(m->env, "a prepared model");
-	fill(base, 0, &form, 1, sizeof(PgmlGbmForm));
-	fill(base, form.number, p->number, p->n_numbers, sizeof(PgmlGbmNumberLine));
-	fill(base, form.category, p->category, p->n_categories, sizeof(int32_t));
-	fill(base, form.cuts, p->cuts, m->n_cuts, sizeof(PgmlGbmCuts));
-	fill(base, form.tree, p->tree, n_trees, sizeof(PgmlGbmTreeStart));
-	fill(base, form.set, m->set, m->n_sets, sizeof(PgmlGbmSet));
-	fill(base, form.value, m->value, m->n_values, sizeof(double));
-	fill(base, form.n_steps, p->n_steps, p->step == NULL ? 0 : step_groups(p), sizeof(uint32_t));
-	fill(base, form.step, p->step, m->n_steps, sizeof(PgmlGbmStep));
-	fill(base, form.test, m->test, m->n_tests, sizeof(PgmlGbmTest));
+	pgml_piece_fill(base, 0, &form, 1, sizeof(PgmlGbmForm));
+	pgml_piece_fill(base, form.number, p->number, p->n_numbers, sizeof(PgmlGbmNumberLine));
+	pgml_piece_fill(base, form.category, p->category, p->n_categories, sizeof(int32_t));
+	pgml_piece_fill(base, form.cuts, p->cuts, m->n_cuts, sizeof(PgmlGbmCuts));
+	pgml_piece_fill(base, form.tree, p->tree, n_trees, sizeof(PgmlGbmTreeStart));
+	pgml_piece_fill(base, form.set, m->set, m->n_sets, sizeof(PgmlGbmSet));
+	pgml_piece_fill(base, form.value, m->value, m->n_values, sizeof(double));
+	pgml_piece_fill(base, form.n_steps, p->n_steps, p->step == NULL ? 0 : step_groups(p),
+					sizeof(uint32_t));
+	pgml_piece_fill(base, form.step, p->step, m->n_steps, sizeof(PgmlGbmStep));
+	pgml_piece_fill(base, form.test, m->test, m->n_tests, sizeof(PgmlGbmTest));
 	*prepared = base;
 	return PGML_OK;
 }

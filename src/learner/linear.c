@@ -335,31 +335,11 @@ prepare(LinearFit *l)
 	return pgml_linear_solver(&l->pass, l->arena, &l->train, curvature, &l->solver);
 }
 
-/* What no fit can do without. */
-static PgmlStatus
-check(const PgmlEnv *env, const PgmlDataset *data)
-{
-	double total = 0;
-
-	if (data->blas == NULL)
-		return pgml_fail(env->error, PGML_ERR_UNAVAILABLE, "learner \"linear\" needs OpenBLAS");
-	for (int64_t i = 0; i < data->n; i++)
-	{
-		if (i % POLL_ROWS == 0 && pgml_stopped(env))
-			return pgml_fail_cancelled(env);
-		total += pgml_linear_weight(data, data->rows[i]);
-	}
-	if (!(total > 0) || !isfinite(total))
-		return pgml_fail(env->error, PGML_ERR_DATA,
-						 "there are no rows with a weight to learn from");
-	return PGML_OK;
-}
-
 static PgmlStatus
 linear_fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlFit *fit)
 {
 	LinearFit l = { .env = env, .data = data, .params = params };
-	PgmlStatus status = check(env, data);
+	PgmlStatus status = pgml_linear_check(env, data, "linear");
 
 	if (status != PGML_OK)
 		return status;

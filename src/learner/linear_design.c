@@ -460,6 +460,26 @@ find_heaviest(const PgmlEnv *env, const PgmlDataset *data, double *heaviest)
 }
 
 PgmlStatus
+pgml_linear_check(const PgmlEnv *env, const PgmlDataset *data, const char *learner)
+{
+	double total = 0;
+
+	if (data->blas == NULL)
+		return pgml_fail(env->error, PGML_ERR_UNAVAILABLE, "learner \"%s\" needs OpenBLAS",
+						 learner);
+	for (int64_t i = 0; i < data->n; i++)
+	{
+		if (i % POLL_ROWS == 0 && pgml_stopped(env))
+			return pgml_fail_cancelled(env);
+		total += pgml_linear_weight(data, data->rows[i]);
+	}
+	if (!(total > 0) || !isfinite(total))
+		return pgml_fail(env->error, PGML_ERR_DATA,
+						 "there are no rows with a weight to learn from");
+	return PGML_OK;
+}
+
+PgmlStatus
 pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data,
 				   PgmlLinearLoss loss, PgmlLinearDesign *design)
 {

@@ -97,20 +97,30 @@ pgml_linear_log_value(const PgmlLinearFeature *f, double x)
 	return (pgml_linear_log(x, f->unit) - f->log_mean) * f->log_factor;
 }
 
-/* Scores to probabilities that add up to 1, whatever the scores are. */
+/* Scores to numbers up to 1 that probabilities are in proportion to, whatever the scores are; *top the largest score.  Returns their sum. */
+static inline double
+pgml_linear_exp_scores(double *z, int k, double *top)
+{
+	double sum = 0;
+
+	*top = z[0];
+	for (int o = 1; o < k; o++)
+		*top = fmax(*top, z[o]);
+	for (int o = 0; o < k; o++)
+	{
+		z[o] = exp(z[o] - *top);
+		sum += z[o];
+	}
+	return sum;
+}
+
+/* Scores to probabilities that add up to 1. */
 static inline void
 pgml_linear_softmax(double *z, int k)
 {
-	double top = z[0];
-	double sum = 0;
+	double top;
+	double sum = pgml_linear_exp_scores(z, k, &top);
 
-	for (int o = 1; o < k; o++)
-		top = fmax(top, z[o]);
-	for (int o = 0; o < k; o++)
-	{
-		z[o] = exp(z[o] - top);
-		sum += z[o];
-	}
 	for (int o = 0; o < k; o++)
 		z[o] /= sum;
 }
@@ -223,6 +233,10 @@ pgml_linear_weight(const PgmlDataset *data, int32_t row)
 {
 	return data->w != NULL ? data->w[row] : 1.0;
 }
+
+/* PGML_ERR_UNAVAILABLE without OpenBLAS, which the learner of that name needs, PGML_ERR_DATA when no row has a weight. */
+extern PgmlStatus pgml_linear_check(const PgmlEnv *env, const PgmlDataset *data,
+									const char *learner);
 
 /*
  * Measure every feature on the training rows and lay out the coefficients; PGML_ERR_DATA for a target that the loss is not

@@ -79,17 +79,10 @@ pgml_linear_scores(const PgmlLinearPass *pass, const double *coef, PgmlLinearBlo
 static double
 softmax_loss(double *z, int k, int label, double w)
 {
-	double top = z[0];
 	double own = z[label];
-	double sum = 0;
+	double top;
+	double sum = pgml_linear_exp_scores(z, k, &top);
 
-	for (int o = 1; o < k; o++)
-		top = fmax(top, z[o]);
-	for (int o = 0; o < k; o++)
-	{
-		z[o] = exp(z[o] - top);
-		sum += z[o];
-	}
 	for (int o = 0; o < k; o++)
 		z[o] *= w / sum;
 	z[label] -= w;

@@ -15,7 +15,7 @@
 #include "core/hash.h"
 #include "core/par.h"
 #include "learner/gbm_payload.h"
-#include "learner/gbm_stopping.h"
+#include "learner/gbm_rounds.h"
 #include "learner/oblivious_block.h"
 #include "learner/oblivious_leaf.h"
 #include "learner/oblivious_payload.h"
@@ -131,9 +131,7 @@ typedef struct Fit
 	uint8_t unseen[PGML_OBL_CTR_BINS];
 	uint32_t width;
 	double *init; /* the forest's */
-	PgmlGbmStopping stopping;
-	bool out_of_time;
-	bool out_of_memory;
+	PgmlGbmRounds rounds;
 } Fit;
 
 /* ---- settings ---- */
@@ -426,8 +424,9 @@ choose_order(const Fit *b, uint64_t seed)
 
 /* One round; *split: its tree has one.  Out of time: it does not count. */
 static PgmlStatus
-boost_round(Fit *b, int round, bool *split)
+boost_round(void *arg, int round, bool *split)
 {
+	Fit *b = arg;
 	const PgmlEnv *env = b->env;
 	uint64_t seed =
 		pgml_hash_combine(env->seed, (uint64_t) PGML_OBL_STREAM_ROUND << 32 | (uint64_t) round);
@@ -450,7 +449,7 @@ boost_round(Fit *b, int round, bool *split)
 		return PGML_OK;
 	growth.noise = noise_of(b, round);
 	PGML_TRY(pgml_obl_grow(b->grower, &growth, &b->tree, &complete));
-	b->out_of_time = !complete;
+	b->rounds.out_of_time = !complete;
 	*split = complete && b->tree.depth > 0;
 	if (!*split)
 		return PGML_OK;
@@ -460,66 +459,34 @@ boost_round(Fit *b, int round, bool *split)
 	return pgml_fail(env->error, PGML_ERR_LIMIT, "not enough memory for trees");
 }
 
-/* All rounds.  One that finds nothing to ask ends the training; one that the deadline or the memory cuts short does not count. */
-static PgmlStatus
-boost(Fit *b)
-{
-	bool stop = false;
-
-	b->stopping = (PgmlGbmStopping){
-		.env = b->env, .valid = &b->valid, .out = b->data->valid_out, .patience = b->config.patience
-	};
-	pgml_gbm_keep_round(&b->stopping, 0);
-	for (int round = 0; round < b->config.n_estimators && !stop; round++)
-	{
-		bool split = false;
-		PgmlStatus status;
-
-		if (pgml_stopped(b->env))
-			return PGML_ERR_CANCELLED;
-		b->out_of_time = pgml_out_of_time(b->env);
-		if (b->out_of_time)
-			break;
-		status = boost_round(b, round, &split);
-		b->out_of_memory = b->stopping.best_round > 0 && pgml_is_memory(status);
-		if (b->out_of_time || b->out_of_memory)
-			break;
-		PGML_TRY(status);
-		if (!split)
-			break;
-		PGML_TRY(pgml_gbm_judge(&b->stopping, round + 1, &stop));
-	}
-	return PGML_OK;
-}
-
 /* ---- the result ---- */
 
-/* Write the payload; with fewer rounds, down to none, when memory does not suffice for the best number. */
+/* Write the trees of some rounds. */
 static PgmlStatus
-write_payload(Fit *b, PgmlFit *fit)
+encode(void *arg, int rounds, PgmlBuf *payload)
 {
+	Fit *b = arg;
 	PgmlOblHeader header = { .n_outputs =
 								 (uint32_t) pgml_task_outputs(b->data->task, b->data->n_classes),
 							 .depthwise = b->config.depthwise,
 							 .max_bin = (uint32_t) b->config.max_bin,
 							 .width = b->width };
-	int rounds = b->stopping.best_round;
 
-	for (;; rounds /= 2)
-	{
-		PgmlStatus status =
-			pgml_obl_encode(b->env, &b->forest, rounds, &header, b->unseen, &fit->payload);
+	return pgml_obl_encode(b->env, &b->forest, rounds, &header, b->unseen, payload);
+}
 
-		if (rounds == 0 || !pgml_is_memory(status))
-		{
-			fit->best_iteration = rounds;
-			fit->out_of_time = b->out_of_time;
-			fit->out_of_memory = b->out_of_memory || rounds < b->stopping.best_round;
-			fit->predicted = b->stopping.predicted && rounds == b->stopping.best_round;
-			return status;
-		}
-		pgml_buf_free(&fit->payload);
-	}
+/* How the rounds are done: one that finds nothing to ask ends the training. */
+static PgmlGbmRounds
+plan_rounds(Fit *b)
+{
+	return (PgmlGbmRounds){ .env = b->env,
+							.valid = &b->valid,
+							.out = b->data->valid_out,
+							.patience = b->config.patience,
+							.most = b->config.n_estimators,
+							.boost = boost_round,
+							.encode = encode,
+							.arg = b };
 }
 
 static PgmlStatus
@@ -536,19 +503,20 @@ fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlF
 		return pgml_fail_nomem(env, "oblivious_boosting");
 	pgml_obl_forest_init(&b.forest, env->budget);
 	status = prepare(&b);
+	b.rounds = plan_rounds(&b);
 	/* The deadline ends the statistics of categories, too: a model without trees is what there is. */
-	b.out_of_time = status == PGML_ERR_CANCELLED && !pgml_stopped(env);
-	if (b.out_of_time)
+	b.rounds.out_of_time = status == PGML_ERR_CANCELLED && !pgml_stopped(env);
+	if (b.rounds.out_of_time)
 		status = PGML_OK;
 	else if (status == PGML_OK)
-		status = boost(&b);
-	if (status == PGML_OK && b.stopping.predicted)
+		status = pgml_gbm_boost(&b.rounds);
+	if (status == PGML_OK && b.rounds.predicted)
 		pgml_gbm_link(data->task, PGML_GBM_LINK_TASK, b.valid.n_outputs, b.init, b.valid.n,
 					  data->valid_out);
 	/* What only growing needs makes room for the payload. */
 	pgml_arena_destroy(b.arena);
 	if (status == PGML_OK)
-		status = write_payload(&b, out);
+		status = pgml_gbm_write(&b.rounds, out);
 	pgml_obl_forest_free(&b.forest);
 	return status == PGML_ERR_CANCELLED ? pgml_fail_cancelled(env) : status;
 }

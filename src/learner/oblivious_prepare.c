@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "learner/pieces.h"
+
 #define POLL_SPLITS 4096
 #define NO_LINE     UINT32_MAX
 
@@ -208,26 +210,6 @@ leaves_fit(const PgmlOblView *v)
 
 /* ---- the whole ---- */
 
-#define PIECE_ALIGNMENT 64
-
-/* Make room for a piece behind the others; returns where it begins. */
-static uint64_t
-place(PgmlOblForm *form, size_t n, size_t size)
-{
-	uint64_t at = form->size;
-
-	form->size += (n * size + PIECE_ALIGNMENT - 1) / PIECE_ALIGNMENT * PIECE_ALIGNMENT;
-	return at;
-}
-
-/* Copy n elements of a piece to its place. */
-static void
-fill(char *base, uint64_t at, const void *piece, size_t n, size_t size)
-{
-	if (n > 0)
-		memcpy(base + at, piece, n * size);
-}
-
 /* Put the pieces together, without pointers. */
 static PgmlStatus
 assemble(Making *m, PgmlArena *arena, const void **prepared)
@@ -237,24 +219,25 @@ assemble(Making *m, PgmlArena *arena, const void **prepared)
 	size_t n_tests = m->first[n_trees - 1];
 	char *base;
 
-	place(form, 1, sizeof(*form));
-	form->number = place(form, form->n_numbers, sizeof(int32_t));
-	form->cuts = place(form, form->n_numbers, sizeof(PgmlGbmCuts));
-	form->level = place(form, form->n_levels, sizeof(PgmlOblLevelLine));
-	form->statistic = place(form, form->n_statistics, sizeof(uint32_t));
-	form->first = place(form, n_trees, sizeof(uint32_t));
-	form->test = place(form, n_tests, sizeof(PgmlGbmTest));
+	pgml_piece_place(&form->size, 1, sizeof(*form));
+	form->number = pgml_piece_place(&form->size, form->n_numbers, sizeof(int32_t));
+	form->cuts = pgml_piece_place(&form->size, form->n_numbers, sizeof(PgmlGbmCuts));
+	form->level = pgml_piece_place(&form->size, form->n_levels, sizeof(PgmlOblLevelLine));
+	form->statistic = pgml_piece_place(&form->size, form->n_statistics, sizeof(uint32_t));
+	form->first = pgml_piece_place(&form->size, n_trees, sizeof(uint32_t));
+	form->test = pgml_piece_place(&form->size, n_tests, sizeof(PgmlGbmTest));
 	base = pgml_zalloc(arena, 1, form->size);
 	if (base == NULL)
 		return pgml_fail_nomem(m->env, "a prepared model");
-	fill(base, 0, form, 1, sizeof(*form));
-	fill(base, form->number, m->number, form->n_numbers, sizeof(int32_t));
+	pgml_piece_fill(base, 0, form, 1, sizeof(*form));
+	pgml_piece_fill(base, form->number, m->number, form->n_numbers, sizeof(int32_t));
 	for (uint32_t k = 0; k < form->n_numbers; k++)
-		fill(base, form->cuts + k * sizeof(PgmlGbmCuts), m->cuts[k], 1, sizeof(PgmlGbmCuts));
-	fill(base, form->level, m->level, form->n_levels, sizeof(PgmlOblLevelLine));
-	fill(base, form->statistic, m->statistic, form->n_statistics, sizeof(uint32_t));
-	fill(base, form->first, m->first, n_trees, sizeof(uint32_t));
-	fill(base, form->test, m->test, n_tests, sizeof(PgmlGbmTest));
+		pgml_piece_fill(base, form->cuts + k * sizeof(PgmlGbmCuts), m->cuts[k], 1,
+						sizeof(PgmlGbmCuts));
+	pgml_piece_fill(base, form->level, m->level, form->n_levels, sizeof(PgmlOblLevelLine));
+	pgml_piece_fill(base, form->statistic, m->statistic, form->n_statistics, sizeof(uint32_t));
+	pgml_piece_fill(base, form->first, m->first, n_trees, sizeof(uint32_t));
+	pgml_piece_fill(base, form->test, m->test, n_tests, sizeof(PgmlGbmTest));
 	*prepared = base;
 	return PGML_OK;
 }

@@ -447,30 +447,6 @@ round_block(void *arg, int64_t block, int thread)
 	return PGML_OK;
 }
 
-/* The smallest power of two of which `most` are not below the bound. */
-static double
-packed_unit(double bound, int most)
-{
-	int exponent;
-
-	if (!(bound > 0))
-		return 1;
-	return ldexp(1, frexp(bound / most, &exponent) == 0.5 ? exponent - 1 : exponent);
-}
-
-/* The smallest power of two so that n values up to bound add up to less than 2^sum_bits units, each below 2^50. */
-static double
-fine_unit(double bound, int64_t n, int sum_bits)
-{
-	int value_bits, row_bits;
-
-	if (!(bound > 0))
-		return 1;
-	frexp(bound, &value_bits);
-	frexp((double) n, &row_bits);
-	return ldexp(1, value_bits - (sum_bits - row_bits < 50 ? sum_bits - row_bits : 50));
-}
-
 /* Choose the form and the units of output k, given the largest |g| and weight and the means of the rows drawn. */
 static void
 choose_units(PgmlOblSample *s, int k, double bound, double mean, double most_w, double mean_w)
@@ -483,8 +459,9 @@ choose_units(PgmlOblSample *s, int k, double bound, double mean, double most_w, 
 	{
 		out->packed = (int32_t *) out->sum;
 		out->unit_hessian = unit;
-		out->scale.g_unit = packed_unit(bound, unit ? PGML_GBM_PACKED_G_ONLY : PGML_GBM_PACKED_G);
-		out->scale.h_unit = unit ? 1 : packed_unit(most_w, PGML_GBM_PACKED_H);
+		out->scale.g_unit =
+			pgml_gbm_packed_unit(bound, unit ? PGML_GBM_PACKED_G_ONLY : PGML_GBM_PACKED_G);
+		out->scale.h_unit = unit ? 1 : pgml_gbm_packed_unit(most_w, PGML_GBM_PACKED_H);
 		/* As for gradient boosting: a rounded value's variance is at most a quarter of the unit's square. */
 		if (out->scale.g_unit / 2 <= 0.01 * mean && (unit || out->scale.h_unit / 2 <= 0.1 * mean_w))
 			return;
@@ -492,8 +469,8 @@ choose_units(PgmlOblSample *s, int k, double bound, double mean, double most_w, 
 	}
 	out->packed = NULL;
 	out->unit_hessian = false;
-	out->scale.g_unit = fine_unit(bound, s->n, 61);
-	out->scale.h_unit = fine_unit(most_w, s->n, 62 - out->scale.count_bits);
+	out->scale.g_unit = pgml_gbm_fine_unit(bound, s->n, 61);
+	out->scale.h_unit = pgml_gbm_fine_unit(most_w, s->n, 62 - out->scale.count_bits);
 }
 
 /* Close the gaps between the rows drawn of each block; all rows when none was drawn. */

@@ -13,7 +13,6 @@
 #include "learner/svm_fit.h"
 
 #define LINEAR_PASSES 1000
-#define POLL_ROWS     65536
 
 /* Steps of the exact solver, as in libsvm: many more than it takes, unless tol is below what rounding allows. */
 #define EXACT_STEPS      10000000
@@ -329,26 +328,6 @@ prepare(PgmlSvmFit *fit, const PgmlParams *params)
 							&fit->map, &fit->mapped);
 }
 
-/* What no fit can do without. */
-static PgmlStatus
-check(const PgmlEnv *env, const PgmlDataset *data)
-{
-	double total = 0;
-
-	if (data->blas == NULL)
-		return pgml_fail(env->error, PGML_ERR_UNAVAILABLE, "learner \"svm\" needs OpenBLAS");
-	for (int64_t i = 0; i < data->n; i++)
-	{
-		if (i % POLL_ROWS == 0 && pgml_stopped(env))
-			return pgml_fail_cancelled(env);
-		total += pgml_linear_weight(data, data->rows[i]);
-	}
-	if (!(total > 0) || !isfinite(total))
-		return pgml_fail(env->error, PGML_ERR_DATA,
-						 "there are no rows with a weight to learn from");
-	return PGML_OK;
-}
-
 static PgmlStatus
 fit_in_arena(PgmlSvmFit *fit, const PgmlParams *params, PgmlFit *out)
 {
@@ -365,7 +344,7 @@ static PgmlStatus
 svm_fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlFit *out)
 {
 	PgmlSvmFit fit = { .env = env, .data = data };
-	PgmlStatus status = check(env, data);
+	PgmlStatus status = pgml_linear_check(env, data, "svm");
 
 	if (status != PGML_OK)
 		return status;
