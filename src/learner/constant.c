@@ -1,5 +1,6 @@
 /*
- * constant.c - the baseline: predicts the weighted mean, or the weighted shares of the classes.
+ * constant.c - the baseline: predicts the weighted mean, or a quantile where that is what models predict, or the weighted shares of the
+ * classes.
  *
  * Payload: u32 version, u32 number of outputs, then the outputs as f64.
  */
@@ -7,6 +8,8 @@
 
 #include <math.h>
 #include <string.h>
+
+#include "core/sort.h"
 
 #define PAYLOAD_VERSION 1u
 #define HEADER_SIZE     8
@@ -72,6 +75,44 @@ weighted_means(const PgmlEnv *env, const PgmlDataset *data, double *out)
 	return PGML_OK;
 }
 
+/* Sum of the weights of the rows whose targets have at most this key. */
+static PgmlStatus
+weight_up_to(const PgmlEnv *env, const PgmlDataset *data, uint64_t key, double *sum)
+{
+	*sum = 0;
+	for (int64_t i = 0; i < data->n; i++)
+	{
+		if (i % POLL_ROWS == 0 && pgml_stopped(env))
+			return pgml_fail_cancelled(env);
+		if (pgml_key_of_double(data->y[data->rows[i]]) <= key)
+			*sum += row_weight(data, i);
+	}
+	return PGML_OK;
+}
+
+/*
+ * The least value of the target up to which at least the share data->quantile of the weight is: its key is found bit by bit, which
+ * takes no memory.
+ */
+static PgmlStatus
+weighted_quantile(const PgmlEnv *env, const PgmlDataset *data, double *out)
+{
+	uint64_t below = 0; /* the key is above it */
+	double total, sum;
+
+	PGML_TRY(total_weight(env, data, &total));
+	for (uint64_t bit = UINT64_C(1) << 63; bit > 0; bit >>= 1)
+	{
+		PGML_TRY(weight_up_to(env, data, below + bit - 1, &sum));
+		if (sum < data->quantile * total)
+			below += bit;
+	}
+	for (int64_t i = 0; i < data->n; i++)
+		if (pgml_key_of_double(data->y[data->rows[i]]) == below)
+			*out = data->y[data->rows[i]];
+	return PGML_OK;
+}
+
 static PgmlStatus
 constant_fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlFit *fit)
 {
@@ -85,7 +126,8 @@ constant_fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *para
 	if (means == NULL)
 		status = pgml_fail_nomem(env, "learner \"constant\"");
 	else
-		status = weighted_means(env, data, means);
+		status = data->quantile > 0 ? weighted_quantile(env, data, means) :
+									  weighted_means(env, data, means);
 	if (status == PGML_OK)
 	{
 		const double *stored = data->task == PGML_TASK_BINARY ? means + 1 : means;

@@ -401,6 +401,7 @@ const PgmlLearner pgml_learner_gradient_boosting = {
 	.honours_constraints = true,
 	.memory = memory,
 	.fit = fit,
+	.quantile = pgml_gbm_quantile,
 	.verify = pgml_gbm_verify,
 	.predict = pgml_gbm_predict,
 	.prepare = pgml_gbm_prepare,

@@ -96,6 +96,9 @@ extern double pgml_gbm_mvs_fraction(int64_t n);
 extern const PgmlParam pgml_gbm_params[PGML_GBM_N_PARAMS];
 extern PgmlGbmConfig pgml_gbm_read_config(const PgmlDataset *data, const PgmlParams *params);
 
+/* The learner's quantile(). */
+extern double pgml_gbm_quantile(const PgmlParams *params);
+
 /* Do classes have weights? */
 static inline bool
 pgml_gbm_weighs_classes(const PgmlGbmConfig *config)

@@ -155,6 +155,16 @@ pgml_gbm_mvs_fraction(int64_t n)
 	return n > MANY_ROWS ? fmax(LEAST_FRACTION, sqrt((double) MANY_ROWS / (double) n)) : 1;
 }
 
+double
+pgml_gbm_quantile(const PgmlParams *params)
+{
+	PgmlGbmObjective objective = (PgmlGbmObjective) params->v[PARAM_OBJECTIVE];
+
+	return objective == PGML_GBM_QUANTILE ? params->v[PARAM_ALPHA] :
+		   objective == PGML_GBM_ABSOLUTE ? 0.5 :
+											0;
+}
+
 PgmlGbmConfig
 pgml_gbm_read_config(const PgmlDataset *data, const PgmlParams *params)
 {

@@ -79,6 +79,7 @@ typedef struct PgmlDataset
 	const PgmlBlas
 		*blas; /* loaded once a training; NULL: not available, learners with needs_blas fail */
 	const PgmlConstraints *constraints; /* NULL: none; only for learners that honour them */
+	double quantile; /* regression: of the target, that the constant predicts; 0: the mean */
 } PgmlDataset;
 
 /* Bins that a fit can use as they are: those given, when they have the wanted max_bin; else NULL. */
@@ -149,6 +150,9 @@ typedef struct PgmlLearner
      */
 	PgmlStatus (*fit)(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params,
 					  PgmlFit *fit);
+
+	/* The quantile of the target that is predicted with these settings, 0: none.  NULL: never one. */
+	double (*quantile)(const PgmlParams *params);
 
 	/* Bound everything in the payload; hostile bytes give PGML_ERR_CORRUPT, never a crash. */
 	PgmlStatus (*verify)(const uint8_t *payload, size_t len, const PgmlShape *shape,

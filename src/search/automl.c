@@ -61,6 +61,19 @@ training_seconds_left(const Training *t)
 	return t->env->deadline > 0 ? t->env->deadline - pgml_now() : 1e9;
 }
 
+/* The metric of the task, or the one that what models are asked to predict is best in. */
+static const PgmlMetric *
+default_metric(Training *t)
+{
+	if (t->quantile == 0)
+		return pgml_metric_default(t->target.task);
+	training_notice(t, false,
+					t->quantile == 0.5 ? "the metric is mae, as the median is to be predicted" :
+										 "the metric is pinball, as quantile %g is to be predicted",
+					t->quantile);
+	return pgml_metric_find(t->quantile == 0.5 ? "mae" : "pinball");
+}
+
 static PgmlStatus
 choose_metric(Training *t)
 {
@@ -72,9 +85,15 @@ choose_metric(Training *t)
 	const PgmlMetric *metrics = pgml_metrics(&n);
 	PgmlStatus status;
 
-	r->metric = name ? pgml_metric_find(name) : pgml_metric_default(t->target.task);
+	if (t->target.task == PGML_TASK_REGRESSION)
+		t->quantile = training_quantile(t->options);
+	t->pinball = pgml_metric_at(pgml_metric_find("pinball"), t->quantile);
+	r->metric = name ? pgml_metric_find(name) : default_metric(t);
 	if (r->metric && (r->metric->tasks & t->target.task))
+	{
+		r->metric = training_metric_for(t, r->metric);
 		return PGML_OK;
+	}
 	for (int i = 0; i < n; i++)
 		if (metrics[i].tasks & t->target.task)
 			used += snprintf(list + used, sizeof(list) - used, "%s%s", used ? ", " : "",

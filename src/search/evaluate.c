@@ -119,7 +119,7 @@ score_seconds(const Training *t)
 	{
 		double parts;
 
-		if (!(metrics[i].tasks & t->target.task))
+		if (training_metric_for(t, &metrics[i]) == NULL)
 			continue;
 		parts = pgml_metric_steps(&metrics[i], &p);
 		prepared += parts;
@@ -347,12 +347,13 @@ score_all(Training *t)
 	for (int i = 0; i < n && r->n_test_scores < PGML_MAX_SCORES; i++)
 	{
 		PgmlScore *score = &r->test_scores[r->n_test_scores];
+		const PgmlMetric *metric = training_metric_for(t, &metrics[i]);
 
-		if (!(metrics[i].tasks & t->target.task))
+		if (metric == NULL)
 			continue;
-		*score = (PgmlScore){ .metric = &metrics[i], .value = NAN, .low = NAN, .high = NAN };
-		PGML_TRY(forgive_memory(pgml_metric_compute(t->env, &metrics[i], &p, &score->value)));
-		if (&metrics[i] == r->metric)
+		*score = (PgmlScore){ .metric = metric, .value = NAN, .low = NAN, .high = NAN };
+		PGML_TRY(forgive_memory(pgml_metric_compute(t->env, metric, &p, &score->value)));
+		if (metric == r->metric)
 			r->score = *score;
 		r->n_test_scores++;
 	}

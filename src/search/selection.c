@@ -94,6 +94,39 @@ training_set_hyperparam(const PgmlLearner *learner, PgmlParams *params, const Pg
 	return pgml_params_set(learner, params, hp->name, hp->value, error);
 }
 
+double
+training_quantile(const PgmlTrainOptions *o)
+{
+	int n;
+	const PgmlLearner *const *learners = pgml_learners(&n);
+
+	for (int i = 0; i < n; i++)
+	{
+		PgmlParams params;
+		PgmlError refusal = { 0 };
+
+		if (!training_selects(o, learners[i]) || learners[i]->quantile == NULL)
+			continue;
+		pgml_params_default(learners[i], &params);
+		/* What it does not know is for others. */
+		for (int h = 0; h < o->n_hyperparams; h++)
+			(void) training_set_hyperparam(learners[i], &params, &o->hyperparams[h], &refusal);
+		if (learners[i]->quantile(&params) > 0)
+			return learners[i]->quantile(&params);
+	}
+	return 0;
+}
+
+const PgmlMetric *
+training_metric_for(const Training *t, const PgmlMetric *metric)
+{
+	if (!(metric->tasks & t->target.task))
+		return NULL;
+	if (metric->quantile == 0)
+		return metric;
+	return t->quantile > 0 ? &t->pinball : NULL;
+}
+
 /* A learner that is asked for by name must be able to do what is asked of it. */
 static PgmlStatus
 check_honours(const PgmlTrainOptions *o, const char *name, PgmlError *error)
@@ -199,11 +232,28 @@ check_hyperparam(const PgmlTrainOptions *o, const PgmlHyperparam *hp, PgmlError 
 	return status;
 }
 
+/* A metric that knows quantiles asks for models that predict one. */
+static PgmlStatus
+check_metric(const PgmlTrainOptions *o, PgmlError *error)
+{
+	const PgmlMetric *metric = o->metric ? pgml_metric_find(o->metric) : NULL;
+	PgmlStatus status;
+
+	if (metric == NULL || metric->quantile == 0 || training_quantile(o) > 0)
+		return PGML_OK;
+	status = pgml_fail(error, PGML_ERR_BADARG,
+					   "metric \"%s\" is for models that predict a quantile", metric->name);
+	pgml_fail_hint(error, "Ask for one, for example hyperparams => '{\"objective\": \"quantile\", "
+						  "\"alpha\": 0.9}'; without, metric mae is for the median.");
+	return status;
+}
+
 PgmlStatus
 pgml_automl_check(const PgmlTrainOptions *options, PgmlError *error)
 {
 	PGML_TRY(check_algorithms(options, error));
 	for (int h = 0; h < options->n_hyperparams; h++)
 		PGML_TRY(check_hyperparam(options, &options->hyperparams[h], error));
+	PGML_TRY(check_metric(options, error));
 	return pgml_search_check(options, error);
 }

@@ -76,6 +76,9 @@ typedef struct Training
 	int32_t *test;
 	int64_t n_test;
 
+	double quantile;    /* of the target, that models are asked to predict; 0: none */
+	PgmlMetric pinball; /* for it */
+
 	PgmlBuf recipe_bytes;
 	PgmlRecipe recipe;
 	PgmlMatrix x;
@@ -154,6 +157,12 @@ extern PgmlStatus training_check_task(Training *t);
 
 /* selection.c: is the learner in the user's list, not only left over by it? */
 extern bool training_names(const PgmlTrainOptions *options, const PgmlLearner *learner);
+
+/* selection.c: the quantile that the user's hyperparams make a selected learner predict; 0: none. */
+extern double training_quantile(const PgmlTrainOptions *options);
+
+/* selection.c: a metric as the training computes it, at its quantile; NULL when it is of other tasks, or models predict no quantile. */
+extern const PgmlMetric *training_metric_for(const Training *t, const PgmlMetric *metric);
 
 /* selection.c: the names of the learners for one of the tasks, for hints. */
 extern void training_list_algorithms(unsigned tasks, char *list, size_t size);

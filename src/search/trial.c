@@ -58,7 +58,8 @@ training_dataset(Training *t, const PgmlLearner *learner, const PgmlParams *para
 						   .valid_rows = valid_rows,
 						   .n_valid = n_valid,
 						   .blas = t->have_blas ? &t->blas : NULL,
-						   .constraints = t->constraints };
+						   .constraints = t->constraints,
+						   .quantile = t->quantile };
 	/* Rare: another number than that of the bins at hand. The learner makes its own. */
 	if (bins < 0 || (t->bins && t->bins_max_bin != (int) params->v[bins]))
 		return PGML_OK;

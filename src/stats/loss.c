@@ -123,6 +123,28 @@ evaluate(const PgmlEnv *env, const PgmlPrepared *part, const double *w, double *
 	return PGML_OK;
 }
 
+/* What the prediction is too low, for now. */
+static double
+shortfall(const PgmlPredictions *p, int64_t row)
+{
+	return p->y[row] - p->p[row];
+}
+
+/* The quantile's share of what a prediction is too low, the rest of what one is too high (Koenker and Bassett 1978). */
+static PgmlStatus
+prepare_pinball(const PgmlEnv *env, PgmlArena *arena, const PgmlPredictions *p, int part,
+				PgmlPrepared *out)
+{
+	PGML_TRY(prepare(env, arena, p, part, out));
+	for (int64_t i = 0; i < p->n; i++)
+	{
+		if (pgml_poll(env, i))
+			return pgml_fail_cancelled(env);
+		out->loss[i] *= out->loss[i] >= 0 ? out->quantile : out->quantile - 1;
+	}
+	return PGML_OK;
+}
+
 /* Squared errors, and y less its mean, which keeps the variance below exact enough. */
 static PgmlStatus
 prepare_r2(const PgmlEnv *env, PgmlArena *arena, const PgmlPredictions *p, int part,
@@ -192,6 +214,9 @@ const PgmlMethod pgml_method_mape = { .prepare = prepare,
 const PgmlMethod pgml_method_rmsle = {
 	.prepare = prepare, .evaluate = evaluate, .row_loss = squared_log, .root = true
 };
+const PgmlMethod pgml_method_pinball = { .prepare = prepare_pinball,
+										 .evaluate = evaluate,
+										 .row_loss = shortfall };
 const PgmlMethod pgml_method_r2 = { .prepare = prepare_r2,
 									.evaluate = evaluate_r2,
 									.row_loss = squared };

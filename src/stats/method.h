@@ -32,6 +32,7 @@ typedef struct PgmlPrepared
 	PgmlTask task;
 	int64_t n;
 	int n_classes;
+	double quantile; /* pinball: the one that predictions are to be */
 	double *loss;    /* losses: of each row */
 	double *centred; /* r2: y less about its mean */
 	int32_t *truth;  /* classes: of each row */
@@ -83,6 +84,7 @@ extern const PgmlMethod pgml_method_mae;
 extern const PgmlMethod pgml_method_r2;
 extern const PgmlMethod pgml_method_mape;
 extern const PgmlMethod pgml_method_rmsle;
+extern const PgmlMethod pgml_method_pinball;
 
 /*
  * metric.c: refuse what cannot be computed; *defined is false when the value is NaN without a

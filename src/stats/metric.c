@@ -14,52 +14,56 @@ static const PgmlMetric metrics[] = {
 	  "Probability that a row of the class gets a higher score than one that is not, ties "
 	  "counting half; with several classes the mean over the classes present, each against the "
 	  "rest.",
-	  &pgml_method_roc_auc },
+	  &pgml_method_roc_auc, 0 },
 	{ "log_loss", CLASSES, false,
 	  "Mean negative logarithm of the probability given to the true class, probabilities cut to "
 	  "[1e-15, 1 - 1e-15].",
-	  &pgml_method_log_loss },
-	{ "accuracy", CLASSES, true, "Share of rows whose class was predicted.",
-	  &pgml_method_accuracy },
+	  &pgml_method_log_loss, 0 },
+	{ "accuracy", CLASSES, true, "Share of rows whose class was predicted.", &pgml_method_accuracy,
+	  0 },
 	{ "balanced_accuracy", CLASSES, true, "Mean recall of the classes present.",
-	  &pgml_method_balanced_accuracy },
+	  &pgml_method_balanced_accuracy, 0 },
 	{ "precision", CLASSES, true,
 	  "Share of right ones among the rows predicted positive, 0 when there are none; with "
 	  "several classes the plain mean over the classes that occur.",
-	  &pgml_method_precision },
+	  &pgml_method_precision, 0 },
 	{ "recall", CLASSES, true,
 	  "Share of the positive rows that were found, 0 when there are none; with several classes "
 	  "the plain mean over the classes that occur.",
-	  &pgml_method_recall },
+	  &pgml_method_recall, 0 },
 	{ "f1", CLASSES, true,
 	  "Harmonic mean of precision and recall, 0 when both are; with several classes the plain "
 	  "mean over the classes that occur.",
-	  &pgml_method_f1 },
+	  &pgml_method_f1, 0 },
 	{ "mcc", CLASSES, true,
 	  "Matthews correlation of true and predicted classes (R_K with several classes), 0 when one "
 	  "of them is constant.",
-	  &pgml_method_mcc },
+	  &pgml_method_mcc, 0 },
 	{ "average_precision", CLASSES, true,
 	  "Area under the precision-recall curve without interpolation; with several classes the "
 	  "mean over the classes present, each against the rest.",
-	  &pgml_method_average_precision },
+	  &pgml_method_average_precision, 0 },
 	{ "brier", CLASSES, false,
 	  "Mean squared difference between probability and outcome; with several classes summed over "
 	  "the classes.",
-	  &pgml_method_brier },
-	{ "rmse", REGRESSION, false, "Square root of the mean squared error.", &pgml_method_rmse },
-	{ "mae", REGRESSION, false, "Mean absolute error.", &pgml_method_mae },
+	  &pgml_method_brier, 0 },
+	{ "rmse", REGRESSION, false, "Square root of the mean squared error.", &pgml_method_rmse, 0 },
+	{ "mae", REGRESSION, false, "Mean absolute error.", &pgml_method_mae, 0 },
 	{ "r2", REGRESSION, true,
 	  "Share of the variance that is explained; undefined when all true values are equal.",
-	  &pgml_method_r2 },
+	  &pgml_method_r2, 0 },
 	{ "mape", REGRESSION, false,
 	  "Mean absolute error relative to the true value, as a fraction; true values of 0 make it "
 	  "huge.",
-	  &pgml_method_mape },
+	  &pgml_method_mape, 0 },
 	{ "rmsle", REGRESSION, false,
 	  "Square root of the mean squared difference of log(1 + value); negative predictions count "
 	  "as 0; undefined when a true value is -1 or less.",
-	  &pgml_method_rmsle },
+	  &pgml_method_rmsle, 0 },
+	{ "pinball", REGRESSION, false,
+	  "Mean quantile loss of the quantile that the model predicts: that share of what a prediction "
+	  "is too low, the rest of what one is too high.",
+	  &pgml_method_pinball, 0.5 },
 };
 
 #define N_METRICS ((int) (sizeof(metrics) / sizeof(metrics[0])))
@@ -78,6 +82,15 @@ pgml_metric_find(const char *name)
 		if (strcmp(metrics[i].name, name) == 0)
 			return &metrics[i];
 	return NULL;
+}
+
+PgmlMetric
+pgml_metric_at(const PgmlMetric *metric, double quantile)
+{
+	PgmlMetric out = *metric;
+
+	out.quantile = quantile;
+	return out;
 }
 
 const PgmlMetric *
@@ -148,6 +161,7 @@ pgml_metric_prepare(const PgmlEnv *env, PgmlArena *arena, const PgmlMetric *metr
 	out->task = p->task;
 	out->n = p->n;
 	out->n_classes = p->n_classes;
+	out->quantile = metric->quantile;
 	return metric->method->prepare(env, arena, p, part, out);
 }
 

@@ -30,6 +30,8 @@ typedef struct PgmlMetric
 	bool higher_is_better;
 	const char *summary;             /* one sentence for the documentation */
 	const struct PgmlMethod *method; /* private to stats/ */
+	double
+		quantile; /* the one that predictions are to be; 0: the metric knows none, see pgml_metric_at() */
 } PgmlMetric;
 
 /* All metrics; *n their number. */
@@ -37,6 +39,9 @@ extern const PgmlMetric *pgml_metrics(int *n);
 
 /* The metric of that name, NULL when there is none. */
 extern const PgmlMetric *pgml_metric_find(const char *name);
+
+/* A metric that knows quantiles, of which the registry has that for the median, for another one. */
+extern PgmlMetric pgml_metric_at(const PgmlMetric *metric, double quantile);
 
 /* roc_auc for binary, log_loss for multiclass, rmse for regression. */
 extern const PgmlMetric *pgml_metric_default(PgmlTask task);

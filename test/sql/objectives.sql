@@ -23,6 +23,14 @@ SELECT round(avg((minutes <= predict_value('at_most@2', d))::int), 1) FROM deliv
 SELECT version FROM automl_train('at_most', hyperparams => '{"objective": "absolute"}');
 SELECT round(avg((minutes <= predict_value('at_most@3', d))::int), 1) FROM deliveries AS d;
 
+-- the metric follows what is predicted, is the same for the baseline, and repeats; pinball without a quantile is an error
+SELECT metric, score < baseline AS better FROM automl_train('at_most_minutes', 'SELECT km, minutes FROM deliveries', 'minutes', algorithms => '{gradient_boosting}',
+    hyperparams => '{"objective": "quantile", "alpha": 0.8}', max_trials => 1, time_budget => '0');
+SELECT metric FROM automl_train('at_most_minutes');
+SELECT metric FROM automl_train('at_most_minutes', hyperparams => '{"objective": "absolute"}');
+SELECT metric FROM automl_train('at_most_minutes', metric => 'pinball');
+SELECT automl_train('bad', 'SELECT km, minutes FROM deliveries', 'minutes', metric => 'pinball');
+
 -- logarithms are undone
 SELECT version FROM automl_train('counts', 'deliveries', 'minutes', exclude => '{late}', algorithms => '{gradient_boosting}',
     hyperparams => '{"objective": "poisson", "grow_policy": "depthwise", "max_depth": 4}', max_trials => 1, time_budget => '0');

@@ -25,7 +25,7 @@ check_scores(const Run *r)
 	const PgmlMetric *metrics = pgml_metrics(&n);
 
 	for (int i = 0; i < n; i++)
-		defined += (metrics[i].tasks & r->result.task) != 0;
+		defined += (metrics[i].tasks & r->result.task) != 0 && metrics[i].quantile == 0;
 	assert_int_equal(r->result.n_test_scores, defined);
 	for (int i = 0; i < r->result.n_test_scores; i++)
 	{
@@ -95,6 +95,67 @@ chosen_rates_are_kept(void **state)
 		assert_true(pgml_param(trial->learner, &trial->params, "learning_rate") > 0.01);
 		assert_true(pgml_metric_better(r.result.metric, r.result.score.value, r.result.baseline));
 		run_image(&r);
+		run_done(&r);
+		people_free(p);
+	}
+}
+
+/*
+ * A quantile that models are asked for is what they are compared by, validated, scored and compared with the baseline by; the median by mae,
+ * unless told otherwise.
+ */
+static void
+quantiles_have_their_metric(void **state)
+{
+	static const char *const names[] = { "gradient_boosting" };
+	static const PgmlHyperparam high[] = { { "objective", 0, "quantile" }, { "alpha", 0.8, NULL } };
+	static const PgmlHyperparam middle[] = { { "objective", 0, "absolute" } };
+	static const struct
+	{
+		const PgmlHyperparam *hyperparams;
+		int n;
+		const char *given, *metric;
+		double quantile;
+	} cases[] = { { high, 2, NULL, "pinball", 0.8 },
+				  { high, 2, "pinball", "pinball", 0.8 },
+				  { high, 2, "rmse", "rmse", 0.8 },
+				  { middle, 1, NULL, "mae", 0.5 },
+				  { middle, 1, "pinball", "pinball", 0.5 } };
+
+	(void) state;
+	for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++)
+	{
+		People *p = people_new(600, PGML_TASK_REGRESSION);
+		const PgmlTrainResult *result;
+		const PgmlScore *pinball;
+		Run r;
+
+		run_init(&r);
+		r.options.algorithms = names;
+		r.options.n_algorithms = r.options.max_trials = 1;
+		r.options.hyperparams = cases[k].hyperparams;
+		r.options.n_hyperparams = cases[k].n;
+		r.options.metric = cases[k].given;
+		run_train(&r, p);
+		result = &r.result;
+		assert_string_equal(result->metric->name, cases[k].metric);
+		assert_int_equal(has_notice(&r,
+									cases[k].quantile == 0.5 ? "the metric is mae, as the median" :
+															   "pinball, as quantile 0.8",
+									false),
+						 cases[k].given == NULL);
+		assert_true(pgml_metric_better(result->metric, result->trials[1].validation_score,
+									   result->trials[0].validation_score));
+		assert_true(pgml_metric_better(result->metric, result->score.value, result->baseline));
+		pinball = &result->test_scores[result->n_test_scores - 1];
+		assert_string_equal(pinball->metric->name, "pinball");
+		assert_true(pinball->metric->quantile == cases[k].quantile);
+		assert_true(pinball->low <= pinball->value && pinball->value <= pinball->high);
+		/* Half of the absolute error, at the median. */
+		if (cases[k].quantile == 0.5)
+			for (int i = 0; i < result->n_test_scores; i++)
+				if (strcmp(result->test_scores[i].metric->name, "mae") == 0)
+					assert_true(fabs(result->test_scores[i].value / 2 - pinball->value) < 1e-12);
 		run_done(&r);
 		people_free(p);
 	}
@@ -628,6 +689,7 @@ int
 test_automl(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(quantiles_have_their_metric),
 		cmocka_unit_test(better_than_the_baseline),
 		cmocka_unit_test(chosen_rates_are_kept),
 		cmocka_unit_test(metric_that_was_asked_for),

@@ -225,6 +225,13 @@ metric_of_numbers(People *p, Run *r)
 }
 
 static void
+metric_of_quantiles(People *p, Run *r)
+{
+	(void) p;
+	r->options.metric = "pinball";
+}
+
+static void
 metric_undefined(People *p, Run *r)
 {
 	for (int64_t i = 0; i < p->f.table.nrows; i++)
@@ -494,6 +501,8 @@ static const Trouble troubles[] = {
 	  "The metrics of this task are roc_auc" },
 	{ "metric of numbers", MUL, 100, metric_of_numbers, PGML_ERR_BADARG,
 	  "metric \"rmse\" is not for this task", "The metrics of this task are " },
+	{ "metric of quantiles", REG, 100, metric_of_quantiles, PGML_ERR_BADARG,
+	  "metric \"pinball\" is for models that predict a quantile", "\"objective\": \"quantile\"" },
 	{ "undefined metric", REG, 100, metric_undefined, PGML_ERR_DATA,
 	  "metric \"rmsle\" is not defined on the validation rows: a target is -1 or less",
 	  "Choose another metric, for example rmse" },

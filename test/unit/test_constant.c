@@ -72,6 +72,49 @@ predicts_the_weighted_mean(void **state)
 	assert_true(out == 1);
 }
 
+/* The least value up to which the quantile's share of the weight is. */
+static void
+predicts_a_quantile_when_asked(void **state)
+{
+	static const double y[] = { 5, -3, 0, 40, -0.5 };
+	static const double w[] = { 1, 6, 1, 1, 1 };
+	static const int32_t rows[] = { 0, 1, 2, 3, 4 };
+	static const struct
+	{
+		double quantile, plain, weighted;
+	} known[] = { { 0.001, -3, -3 }, { 0.2, -3, -3 }, { 0.21, -0.5, -3 }, { 0.5, 0, -3 },
+				  { 0.61, 5, -0.5 }, { 0.9, 40, 5 },  { 0.999, 40, 40 } };
+
+	(void) state;
+	for (size_t k = 0; k < 2 * sizeof(known) / sizeof(known[0]); k++)
+	{
+		PgmlBudget budget;
+		PgmlError err = { 0 };
+		PgmlEnv env = { .budget = &budget, .error = &err };
+		PgmlShape shape = { .task = PGML_TASK_REGRESSION, .n_classes = 1 };
+		PgmlMatrix x = { .nrows = 5 };
+		PgmlDataset data = { .x = &x,
+							 .y = y,
+							 .w = k % 2 ? w : NULL,
+							 .task = PGML_TASK_REGRESSION,
+							 .n_classes = 1,
+							 .rows = rows,
+							 .n = 5,
+							 .quantile = known[k / 2].quantile };
+		PgmlParams params;
+		PgmlFit fit = { 0 };
+		double out;
+
+		pgml_budget_init(&budget, 0);
+		pgml_buf_init(&fit.payload, &budget);
+		pgml_params_default(learner, &params);
+		assert_int_equal(learner->fit(&env, &data, &params, &fit), PGML_OK);
+		learner->predict(fit.payload.data, &shape, NULL, 1, &out);
+		assert_true(out == (k % 2 ? known[k / 2].weighted : known[k / 2].plain));
+		pgml_buf_free(&fit.payload);
+	}
+}
+
 static void
 predicts_the_shares_of_the_classes(void **state)
 {
@@ -185,6 +228,7 @@ test_constant(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(predicts_the_weighted_mean),
+		cmocka_unit_test(predicts_a_quantile_when_asked),
 		cmocka_unit_test(predicts_the_shares_of_the_classes),
 		cmocka_unit_test(needs_a_row_with_a_weight),
 		cmocka_unit_test(stops_when_asked),

@@ -84,6 +84,7 @@ static const Answer regression_answers[] = {
 	{ "r2", 0.73866778966989821, 0.77211675404492364 },
 	{ "mape", 151621187454806.88, 153131358644595.78 },
 	{ "rmsle", 0.19317289119786479, 0.19493274252836484 },
+	{ "pinball", 0.22616666666666668, 0.23749900398406379 },
 };
 
 /* What a computation is lent; error and stop are looked at by the tests. */
@@ -172,6 +173,31 @@ test_known_answers(void **state)
 	check_answers(multi_answers, COUNT(multi_answers), multi(NULL), multi(weights));
 	check_answers(regression_answers, COUNT(regression_answers), regression(NULL),
 				  regression(weights));
+}
+
+/* Too high by 1, right, too low by 2, too high by 4: of the quantile 0.9, these are 0.1, 0, 1.8 and 0.4; scikit-learn says the same. */
+static void
+test_pinball(void **state)
+{
+	static const double y[] = { 1, 2, 3, 4 };
+	static const double p[] = { 2, 2, 1, 8 };
+	static const double w[] = { 1, 1, 3, 1 };
+	PgmlMetric high = pgml_metric_at(pgml_metric_find("pinball"), 0.9);
+	PgmlPredictions preds = predictions(PGML_TASK_REGRESSION, 1, 4, y, p, NULL);
+	Lent l;
+	double value, upper;
+
+	(void) state;
+	assert_int_equal(pgml_metric_compute(lend(&l), &high, &preds, &value), PGML_OK);
+	assert_close(value, 2.3 / 4, 1e-15);
+	assert_int_equal(
+		pgml_metric_interval(&l.env, &high, &preds, NULL, 0, 0.95, 200, 1, &value, &upper),
+		PGML_OK);
+	assert_true(value >= 0 && value < 0.575 && upper > 0.575 && upper <= 1.8);
+	preds.w = w;
+	assert_int_equal(pgml_metric_compute(&l.env, &high, &preds, &value), PGML_OK);
+	assert_close(value, 5.9 / 6, 1e-15);
+	assert_int_equal(atomic_load(&l.budget.used), 0);
 }
 
 /* Every metric has an answer above, a sentence, a task, and can be found. */
@@ -648,6 +674,7 @@ test_metric(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_known_answers),
+		cmocka_unit_test(test_pinball),
 		cmocka_unit_test(test_registry),
 		cmocka_unit_test(test_better),
 		cmocka_unit_test(test_weights_are_copies),
