@@ -11,6 +11,9 @@
 /* Points, less one, at which the slope of a prediction is looked at on the way from the expected scores; even. */
 #define SLOPE_STEPS 64
 
+/* Probabilities no farther apart than this are as good as equal. */
+#define NO_WAY 1e-7
+
 /* A member and how it is explained. */
 typedef struct Part
 {
@@ -45,6 +48,7 @@ typedef struct Work
 	double *expected; /* score, by output */
 	double *slope;    /* of the prediction in each score, mean over the way */
 	double *point;    /* scores and probabilities of a place on the way, by output */
+	double base;      /* of the mean of the members */
 } Work;
 
 /* ---- preparation ---------------------------------------------------------------------------- */
@@ -330,6 +334,92 @@ add_carried(const Work *w, const Part *part, double factor, double *base)
 	return PGML_OK;
 }
 
+/* ---- temperature ---------------------------------------------------------------------------- */
+
+/* The mean of the members for row i, all outputs, into w->point. */
+static void
+predict_mean(const Work *w, int64_t i)
+{
+	const PgmlImage *image = w->explainer->image;
+	const PgmlBlock *block = w->block;
+	float *x = (float *) w->single;
+
+	for (int32_t f = 0; f < image->shape.nfeatures; f++)
+		x[f] = block->x[f * block->stride + i];
+	pgml_image_mean(image, x, 1, w->point, w->point + w->explainer->outputs);
+}
+
+/*
+ * The explained probability at the image's temperature, when it is p before, and the other classes have the rest in the proportion that w->point
+ * has them in; `others` is room for all outputs.
+ */
+static double
+tempered(const Work *w, double p, double *others)
+{
+	const PgmlImage *image = w->explainer->image;
+	int outputs = w->explainer->outputs;
+	double rest = 1 - w->point[w->output];
+
+	p = fmin(fmax(p, 0), 1);
+	if (outputs == 1)
+	{
+		pgml_image_temper(image, 1, &p);
+		return p;
+	}
+	for (int c = 0; c < outputs; c++)
+		others[c] = rest > 0 ? w->point[c] * (1 - p) / rest : (1 - p) / (outputs - 1);
+	others[w->output] = p;
+	pgml_image_temper(image, 1, others);
+	return others[w->output];
+}
+
+/* Stretch what is explained of row i; returns its base. */
+static double
+stretch_row(const Work *w, int64_t i)
+{
+	double *others = w->point + w->explainer->outputs;
+	double from = w->base, to, base, factor;
+
+	predict_mean(w, i);
+	to = w->point[w->output];
+	base = tempered(w, from, others);
+	/* The slope at a point, where there is no way to speak of. */
+	if (fabs(to - from) < NO_WAY)
+	{
+		from = fmax(to - NO_WAY, 0);
+		to = fmin(to + NO_WAY, 1);
+	}
+	factor = (tempered(w, to, others) - tempered(w, from, others)) / (to - from);
+	for (int32_t f = 0; f < w->explainer->image->shape.nfeatures; f++)
+		w->phi[f * PGML_SHAP_ROWS + i] *= factor;
+	return base;
+}
+
+/* Carry contributions to the mean of the members, and its base, to the image's temperature. */
+static PgmlStatus
+temper(const Work *w, double *base)
+{
+	const PgmlImage *image = w->explainer->image;
+
+	for (int64_t i = 0; i < w->block->n; i++)
+	{
+		base[i] = w->base;
+		if (!(image->temperature > 0))
+			continue;
+		if (pgml_stopped(w->env))
+			return pgml_fail_cancelled(w->env);
+		if (w->explainer->scale == PGML_SCALE_PROBABILITY)
+			base[i] = stretch_row(w, i);
+		else
+		{
+			base[i] /= image->temperature;
+			for (int32_t f = 0; f < image->shape.nfeatures; f++)
+				w->phi[f * PGML_SHAP_ROWS + i] /= image->temperature;
+		}
+	}
+	return PGML_OK;
+}
+
 /* ---- rows ----------------------------------------------------------------------------------- */
 
 /* Add up the features of each input; for the other of two classes turned round. */
@@ -365,7 +455,6 @@ pgml_explain(const PgmlEnv *env, const PgmlExplainer *explainer, const PgmlBlock
 	w.output = image->task == PGML_TASK_MULTICLASS ? class : 0;
 	lay_out(&w, scratch);
 	memset(w.phi, 0, (size_t) image->shape.nfeatures * PGML_SHAP_ROWS * sizeof(double));
-	*base = 0;
 	for (int i = 0; i < image->n_members; i++)
 	{
 		const Part *part = &explainer->parts[i];
@@ -375,10 +464,11 @@ pgml_explain(const PgmlEnv *env, const PgmlExplainer *explainer, const PgmlBlock
 			PGML_TRY(add_carried(&w, part, weight, &own));
 		else
 			PGML_TRY(add_part(&w, part, w.output, weight, &own, w.phi));
-		*base += weight * own;
+		w.base += weight * own;
 	}
-	if (turned)
-		*base = explainer->scale == PGML_SCALE_SCORE ? -*base : 1 - *base;
+	PGML_TRY(temper(&w, base));
+	for (int64_t i = 0; turned && i < block->n; i++)
+		base[i] = explainer->scale == PGML_SCALE_SCORE ? -base[i] : 1 - base[i];
 	sum_inputs(&w, turned, contribution, stride);
 	return PGML_OK;
 }

@@ -10,11 +10,15 @@
  *                    explained is the weighted average of the logarithms; with one member exactly that of the prediction
  *   all scores       classes, and all members are sums of scores before the logistic function or softmax: explained is the
  *                    weighted average of the scores.  Binary: log-odds; with one member exactly those of the prediction.
+ *                    A temperature divides them.
  *   otherwise        the probability, or the value.  Members that are sums of these are as they are; those of others are carried
  *                    from the scores: each score's contributions are stretched by the mean slope of the probability between the
  *                    expected scores and the row's (integrated gradients, Sundararajan et al. 2017; with two classes the
  *                    rescale rule of Shrikumar et al. 2017, as G-DeepSHAP does, Chen et al. 2022).  They add up to the
- *                    prediction, but are Shapley values of the scores, not of the probability.
+ *                    prediction, but are Shapley values of the scores, not of the probability.  A temperature stretches the contributions
+ *                    to the mean of the members by one factor a row, its mean slope on the way from the base to that mean, while the
+ *                    other classes keep the row's proportion to each other: so they add up to the prediction, and with three classes or
+ *                    more the base, which goes the same way, depends on the row.
  */
 #ifndef PGML_MODEL_EXPLAIN_H
 #define PGML_MODEL_EXPLAIN_H
@@ -49,7 +53,7 @@ extern size_t pgml_explainer_scratch(const PgmlExplainer *explainer);
 
 /*
  * Explain at most PGML_SHAP_ROWS rows of features for a class (regression: 0): contribution[i * stride + row] is what input i
- * of the recipe adds, 0 for inputs that are not used; with *base they add up to the row's value, its logarithm, score or
+ * of the recipe adds, 0 for inputs that are not used; with base[row] they add up to the row's value, its logarithm, score or
  * probability.
  * Fails only by PGML_ERR_CANCELLED, within 50 ms.
  */

@@ -26,7 +26,8 @@ enum
 	SECTION_MEMBER = 3,
 	SECTION_CALIBRATION = 4,
 	SECTION_BACKGROUND = 5,
-	SECTION_DECISION = 6
+	SECTION_DECISION = 6,
+	SECTION_TEMPERATURE = 7 /* in front of the calibration */
 };
 
 /* Header offsets of the fields that are known only at the end. */
@@ -170,6 +171,19 @@ end_section(PgmlBuf *image, uint32_t n, uint32_t type, size_t start)
 }
 
 PgmlStatus
+pgml_image_set_temperature(const PgmlEnv *env, double temperature, PgmlBuf *image)
+{
+	uint32_t n;
+	size_t start;
+
+	PGML_TRY(reserve_section(env, PGML_TEMPERATURE_BYTES, "the temperature", image));
+	n = begin_section(image, &start);
+	pgml_temperature_encode(temperature, image);
+	end_section(image, n, SECTION_TEMPERATURE, start);
+	return PGML_OK;
+}
+
+PgmlStatus
 pgml_image_calibrate(const PgmlEnv *env, const PgmlCalibration *calibration, PgmlBuf *image)
 {
 	uint32_t n;
@@ -248,7 +262,7 @@ open_header(PgmlReader *r, bool verified, uint32_t *n_sections, PgmlError *err)
 		return corrupt(err, "its length is wrong");
 	if (!verified && (crc != checksum(r->data, r->len) || reserved != 0))
 		return corrupt(err, "its checksum is wrong");
-	if (*n_sections < 3 || *n_sections > 5 + PGML_MAX_MEMBERS ||
+	if (*n_sections < 3 || *n_sections > 6 + PGML_MAX_MEMBERS ||
 		r->len < HEADER_SIZE + (size_t) *n_sections * DIRECTORY_SIZE)
 		return corrupt(err, "its number of sections is wrong");
 	return PGML_OK;
@@ -355,6 +369,15 @@ read_section(const uint8_t *bytes, size_t len, uint32_t i, uint32_t *type, const
 	return true;
 }
 
+/* Place of a type in the order of sections. */
+static uint32_t
+place(uint32_t type)
+{
+	if (type == SECTION_TEMPERATURE)
+		return SECTION_MEMBER + 1;
+	return type > SECTION_MEMBER ? type + 1 : type;
+}
+
 /* Which type section i may have after one of type `previous`: members, then what may be missing, each once. */
 static bool
 type_is_right(uint32_t i, uint32_t previous, uint32_t type)
@@ -363,7 +386,7 @@ type_is_right(uint32_t i, uint32_t previous, uint32_t type)
 		return type == (i == 0 ? SECTION_META : SECTION_RECIPE);
 	if (type == SECTION_MEMBER)
 		return previous <= SECTION_MEMBER && i < 2 + PGML_MAX_MEMBERS;
-	return i > 2 && type > previous && type <= SECTION_DECISION;
+	return i > 2 && place(type) > place(previous) && type <= SECTION_TEMPERATURE;
 }
 
 static PgmlStatus
@@ -427,6 +450,8 @@ open_image(const uint8_t *bytes, size_t len, bool verified, PgmlArena *arena, Pg
 		}
 		else if (type == SECTION_MEMBER)
 			PGML_TRY(open_member(start, size, verified, image, err));
+		else if (type == SECTION_TEMPERATURE)
+			PGML_TRY(pgml_temperature_open(start, size, image->task, &image->temperature, err));
 		else if (type == SECTION_CALIBRATION)
 			PGML_TRY(pgml_calibration_open(start, size, image->task, &image->calibration, err));
 		else if (type == SECTION_BACKGROUND)
@@ -459,7 +484,7 @@ pgml_image_outputs(const PgmlImage *image)
 }
 
 void
-pgml_image_predict(const PgmlImage *image, const float *x, int64_t n, double *out, double *scratch)
+pgml_image_mean(const PgmlImage *image, const float *x, int64_t n, double *out, double *scratch)
 {
 	int64_t size = n * pgml_image_outputs(image);
 	const PgmlMember *first = &image->members[0];
@@ -477,6 +502,20 @@ pgml_image_predict(const PgmlImage *image, const float *x, int64_t n, double *ou
 		for (int64_t j = 0; j < size; j++)
 			out[j] += member->weight * scratch[j];
 	}
+}
+
+void
+pgml_image_temper(const PgmlImage *image, int64_t n, double *out)
+{
+	if (image->temperature > 0)
+		pgml_temper(image->task, image->n_classes, image->temperature, n, out);
+}
+
+void
+pgml_image_predict(const PgmlImage *image, const float *x, int64_t n, double *out, double *scratch)
+{
+	pgml_image_mean(image, x, n, out, scratch);
+	pgml_image_temper(image, n, out);
 }
 
 int

@@ -6,7 +6,8 @@
  *             bytes but the last eight of the header, u32 zero
  *   directory per section: u32 type, u32 reserved, u64 offset, u64 length
  *   sections  META (task, target, classes, metric), RECIPE (prep/recipe.h), MEMBER * n (learner name, weight, payload), and
- *             CALIBRATION (model/calibration.h), BACKGROUND (model/background.h) and DECISION (model/decision.h), which may be missing
+ *             TEMPERATURE (model/temperature.h), CALIBRATION (model/calibration.h), BACKGROUND (model/background.h) and DECISION
+ *             (model/decision.h), which may be missing
  *
  * Open verifies everything once; after that predictions follow offsets without checks.  The bytes may lie anywhere
  * 8-byte aligned: a palloc'ed chunk or shared memory.
@@ -21,6 +22,7 @@
 #include "model/background.h"
 #include "model/calibration.h"
 #include "model/decision.h"
+#include "model/temperature.h"
 #include "prep/recipe.h"
 
 #define PGML_IMAGE_VERSION 1
@@ -53,6 +55,12 @@ typedef struct PgmlImageSpec
 extern PgmlStatus pgml_image_encode(const PgmlEnv *env, const PgmlImageSpec *spec, PgmlBuf *out);
 
 /*
+ * Give an image of classes a temperature, as the first section behind the members; fails as pgml_image_calibrate() does.
+ */
+extern PgmlStatus pgml_image_set_temperature(const PgmlEnv *env, double temperature,
+											 PgmlBuf *image);
+
+/*
  * Add the calibration to an image that has none.  Without memory for it, PGML_ERR_NOMEM or PGML_ERR_LIMIT, the image is
  * what it was.
  */
@@ -79,6 +87,7 @@ typedef struct PgmlImage
 	PgmlRecipe recipe;
 	int n_members;
 	PgmlMember members[PGML_MAX_MEMBERS];
+	double temperature;          /* of the probabilities; 0: none */
 	PgmlCalibration calibration; /* n = 0: none */
 	PgmlBackground background;   /* n = 0: none */
 	PgmlDecision decision;       /* n_classes = 0: the most probable class */
@@ -112,6 +121,13 @@ extern void pgml_image_predict(const PgmlImage *image, const float *x, int64_t n
 
 /* The predicted class: by the image's decision, else the one with the largest probability (binary: 1 when p >= 0.5). */
 extern int pgml_image_class(const PgmlImage *image, const double *out);
+
+/* The same before the temperature: the weighted mean of the members. */
+extern void pgml_image_mean(const PgmlImage *image, const float *x, int64_t n, double *out,
+							double *scratch);
+
+/* Give n rows of means the image's temperature, if it has one. */
+extern void pgml_image_temper(const PgmlImage *image, int64_t n, double *out);
 
 /* A class and its probability. */
 typedef struct PgmlRankedClass

@@ -281,5 +281,6 @@ pgml_scorer_predict(const PgmlScorer *scorer, const PgmlBlock *block, double *ou
 		if (rows.n > scorer->rows)
 			rows.n = scorer->rows;
 		predict_rows(scorer, &rows, out + from * scorer->outputs, scratch);
+		pgml_image_temper(scorer->image, rows.n, out + from * scorer->outputs);
 	}
 }

@@ -21,6 +21,9 @@
 #define LEAST_GAIN      1e-3 /* of weights of several classes */
 #define MOST_OPERATIONS 5e7
 
+/* Parts that the rows make where only one part was held out. */
+#define PARTS_OF_ONE 5
+
 static const double factors[] = { 0.25, 0.5, 0.7, 0.85, 1.2, 1.4, 2, 4 };
 
 #define N_FACTORS ((int) (sizeof(factors) / sizeof(factors[0])))
@@ -110,7 +113,7 @@ training_metric(const Training *t, const PgmlEnv *env, const PgmlPredictions *p,
 
 PgmlStatus
 training_average(const Training *t, const TrialModel *models, const double *weight, int n_models,
-				 int64_t step, PgmlArena *arena, PgmlPredictions *out)
+				 int64_t step, PgmlArena *arena, uint8_t *part, PgmlPredictions *out)
 {
 	int outputs = t->outputs;
 	double *y = pgml_array(arena, t->n_train, sizeof(double));
@@ -124,6 +127,8 @@ training_average(const Training *t, const TrialModel *models, const double *weig
 	{
 		if ((t->folds == 1 && t->fold[i] != 0) || validated++ % step != 0)
 			continue;
+		if (part)
+			part[n] = t->folds == 1 ? n % PARTS_OF_ONE : t->fold[i];
 		y[n] = t->target.y[t->train[i]];
 		if (w)
 			w[n] = t->weight[t->train[i]];
@@ -200,7 +205,7 @@ learn(Training *t, const TrialModel *models, const double *weight, int n_models,
 
 	if (!number)
 		return pgml_fail_nomem(t->env, "the threshold");
-	PGML_TRY(training_average(t, models, weight, n_models, step, arena, &p));
+	PGML_TRY(training_average(t, models, weight, n_models, step, arena, NULL, &p));
 	if (!learns(t, p.n) || n_classes > MOST_CLASSES)
 		return PGML_OK;
 	return n_classes == 2 ? learn_threshold(t, &p, number) : learn_weights(t, &p, number);

@@ -316,6 +316,8 @@ training_out_of_fold(const Training *t, const TrialModel *models, const double *
 	for (int m = 0; m < n_models; m++)
 		for (int k = 0; weight[m] > 0 && k < t->outputs; k++)
 			p[k] += weight[m] * models[m].oof[i * t->outputs + k];
+	if (t->temperature > 0)
+		pgml_temper(t->target.task, t->target.n_classes, t->temperature, 1, p);
 }
 
 PgmlStatus

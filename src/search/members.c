@@ -373,6 +373,8 @@ training_build_image(Training *t, TrialModel *models, double *weight, int n_mode
 						"made of fewer");
 	name_algorithm(t, &c);
 	PGML_TRY(training_explain_choice(t, c.models, c.weight, c.n_models, c.given_up));
+	if (models != baseline && c.models != baseline)
+		PGML_TRY(training_choose_temperature(t, c.models, c.weight, c.n_models));
 	PGML_TRY(training_learn_errors(t, c.models, c.weight, c.n_models));
 	PGML_TRY(training_choose_decision(t, c.models, c.weight, c.n_models));
 	for (int m = 0; m < n_models; m++)

@@ -11,6 +11,7 @@
 #include "prep/target.h"
 #include "search/automl.h"
 #include "stats/conformal.h"
+#include "stats/temperature.h"
 
 #define PGML_MAX_CANDIDATES PGML_MAX_ENSEMBLE /* trials kept for the ensemble */
 
@@ -91,6 +92,7 @@ typedef struct Training
 	const char *folds_why; /* so many, in words */
 	uint8_t *fold;         /* per training row; with one holdout part, 0 = validation, 1 = not */
 
+	double temperature;        /* of the chosen models' probabilities; 0: none */
 	PgmlDecision decision;     /* how classes are predicted; n_classes = 0: the most probable one */
 	PgmlErrorSize error_size;  /* of the chosen models, where the target is a number */
 	Scored scored;             /* the test rows, or without any those that validate */
@@ -273,7 +275,10 @@ extern PgmlStatus training_dataset(Training *t, const PgmlLearner *learner,
 								   const PgmlParams *params, const int32_t *rows, int64_t n,
 								   const int32_t *valid_rows, int64_t n_valid, PgmlDataset *data);
 
-/* ensemble.c: what the models with a weight predict together, out of fold, for training row i; p has room for its outputs. */
+/*
+ * ensemble.c: what the models with a weight predict together, at t->temperature, out of fold, for training row i; p has room for its
+ * outputs.
+ */
 extern void training_out_of_fold(const Training *t, const TrialModel *models, const double *weight,
 								 int n_models, int64_t i, double *p);
 
@@ -311,12 +316,13 @@ extern double training_evaluation_seconds(const Training *t, double seconds_per_
 extern PgmlStatus training_read_costs(Training *t);
 
 /*
- * What the models with a weight predict out of fold, for every step-th validated row in the order of the training rows, with what
- * metrics need; in arena.
+ * decide.c: what the models with a weight predict out of fold, for every step-th validated row in the order of the training rows, with
+ * what metrics need; in arena.  part: the fold that each row was left out of, or with one part held out one of five in turn; room for
+ * the training rows, or NULL.
  */
 extern PgmlStatus training_average(const Training *t, const TrialModel *models,
 								   const double *weight, int n_models, int64_t step,
-								   PgmlArena *arena, PgmlPredictions *out);
+								   PgmlArena *arena, uint8_t *part, PgmlPredictions *out);
 
 /*
  * why.c: say in result->why why the models with a weight predict, from the trials' scores and the limits.  given_up: per model, why it was
@@ -332,6 +338,13 @@ extern bool training_tunes_threshold(const Training *t);
 /* The training's metric; of two classes at its best threshold, where one is learned.  env is the caller's. */
 extern PgmlStatus training_metric(const Training *t, const PgmlEnv *env, const PgmlPredictions *p,
 								  double *value);
+
+/*
+ * temperature.c: learn t->temperature from the out-of-fold predictions of the models with a weight, and put it into the image, which has no
+ * section behind the members yet.  None where few rows validate, where it does not pay, without memory, and for models that people read.
+ */
+extern PgmlStatus training_choose_temperature(Training *t, const TrialModel *models,
+											  const double *weight, int n_models);
 
 /*
  * Learn from the out-of-fold predictions of the models with a weight how classes are predicted best: t->decision, unless there are costs.

@@ -180,7 +180,7 @@ score_mean(Why *y)
 	Training *t = y->t;
 	double *target, *p, *w;
 
-	PGML_TRY(training_average(t, y->models, y->weight, y->n_models, 1, y->arena, &y->mean));
+	PGML_TRY(training_average(t, y->models, y->weight, y->n_models, 1, y->arena, NULL, &y->mean));
 	PGML_TRY(training_metric(t, t->env, &y->mean, &y->score));
 	if (t->folds == 1)
 		return PGML_OK;
@@ -361,7 +361,7 @@ score_with(Why *y, int m, double *score)
 	for (int i = 0; i < y->n_models; i++)
 		weight[i] = y->weight[i] * y->n_chosen / (y->n_chosen + 1);
 	weight[m] = 1.0 / (y->n_chosen + 1);
-	PGML_TRY(training_average(y->t, y->models, weight, y->n_models, 1, y->arena, &preds));
+	PGML_TRY(training_average(y->t, y->models, weight, y->n_models, 1, y->arena, NULL, &preds));
 	return training_metric(y->t, y->t->env, &preds, score);
 }
 

@@ -150,7 +150,7 @@ explain(const PgmlEnv *env, const PgmlImage *image, PgmlArena *arena, const floa
 	PgmlBlock block = { x, ROWS, ROWS };
 	const PgmlExplainer *explainer;
 	double *contribution;
-	double base;
+	double base[ROWS];
 	void *scratch;
 
 	if (image->recipe.n_inputs > MAX_FEATURES ||
@@ -160,7 +160,7 @@ explain(const PgmlEnv *env, const PgmlImage *image, PgmlArena *arena, const floa
 	if (scratch == NULL)
 		return;
 	contribution = calloc(((size_t) image->recipe.n_inputs + 1) * ROWS, sizeof(double));
-	(void) pgml_explain(env, explainer, &block, 0, &base, contribution, ROWS, scratch);
+	(void) pgml_explain(env, explainer, &block, 0, base, contribution, ROWS, scratch);
 	free(contribution);
 }
 

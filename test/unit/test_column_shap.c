@@ -78,7 +78,7 @@ typedef struct Made
 	float rows[COLUMNS * BACKGROUND]; /* background, feature by feature */
 	double share[BACKGROUND];
 	float explained[COLUMNS * EXPLAINED];
-	double base;
+	double base[EXPLAINED];
 	double contribution[COLUMNS * EXPLAINED];
 } Made;
 
@@ -146,7 +146,7 @@ made_explain(Made *m)
 
 		assert_int_equal(pgml_explainer_scale(explainer), PGML_SCALE_VALUE);
 		assert_true(pgml_explainer_work(explainer) > 0);
-		status = scratch ? pgml_explain(&m->f.env, explainer, &block, 0, &m->base, m->contribution,
+		status = scratch ? pgml_explain(&m->f.env, explainer, &block, 0, m->base, m->contribution,
 										EXPLAINED, scratch) :
 						   PGML_ERR_NOMEM;
 	}
@@ -200,7 +200,7 @@ assert_adds_up(const Made *m)
 {
 	for (int i = 0; i < EXPLAINED; i++)
 	{
-		double sum = m->base;
+		double sum = m->base[i];
 		float x[COLUMNS];
 
 		for (int32_t f = 0; f < formula_features; f++)
@@ -208,7 +208,7 @@ assert_adds_up(const Made *m)
 			x[f] = m->explained[f * EXPLAINED + i];
 			sum += m->contribution[f * EXPLAINED + i];
 		}
-		assert_true(fabs(m->base - value_of(m, 0, i)) < 1e-12);
+		assert_true(fabs(m->base[i] - value_of(m, 0, i)) < 1e-12);
 		assert_true(fabs(sum - formula(x)) < 1e-11 * (1 + fabs(sum)));
 	}
 }

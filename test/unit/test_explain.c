@@ -21,7 +21,7 @@ typedef struct Explained
 	PgmlImage image;
 	const PgmlExplainer *explainer;
 	PgmlStatus status; /* of making it */
-	double base;
+	double base[ROWS];
 	double contribution[IMAGE_ROWS * 40];
 	float rows[ROWS * 64]; /* row after row */
 	double p[ROWS * 4];
@@ -99,7 +99,7 @@ explain(Explained *e, int class)
 		for (int i = 0; i < ROWS; i++)
 			x[f * ROWS + i] = e->rows[i * d + f] = m->x.col[f][i];
 	pgml_image_predict(&e->image, e->rows, ROWS, e->p, scratch);
-	assert_int_equal(pgml_explain(&m->f.env, e->explainer, &block, class, &e->base, e->contribution,
+	assert_int_equal(pgml_explain(&m->f.env, e->explainer, &block, class, e->base, e->contribution,
 								  IMAGE_ROWS,
 								  pgml_alloc(m->f.arena, pgml_explainer_scratch(e->explainer))),
 					 PGML_OK);
@@ -109,7 +109,7 @@ explain(Explained *e, int class)
 static double
 total(const Explained *e, int row)
 {
-	double sum = e->base;
+	double sum = e->base[row];
 
 	for (int32_t i = 0; i < e->image.recipe.n_inputs; i++)
 		sum += e->contribution[i * IMAGE_ROWS + row];
@@ -146,7 +146,7 @@ mixed_members_add_up_to_the_prediction(void **state)
 			for (int row = 0; row < ROWS; row++)
 			{
 				assert_true(fabs(total(e, row) - predicted(e, class, row)) < 1e-9);
-				moved = fmax(moved, fabs(total(e, row) - e->base));
+				moved = fmax(moved, fabs(total(e, row) - e->base[row]));
 			}
 			assert_true(moved > 0.05);
 		}
@@ -211,7 +211,7 @@ logarithms_add_up(void **state)
 	{
 		assert_true(fabs(total(alone, row) - log(alone->p[row])) < 1e-9);
 		assert_true(fabs(total(mixed, row) - mixed->p[row]) < 1e-9);
-		moved = fmax(moved, fabs(total(alone, row) - alone->base));
+		moved = fmax(moved, fabs(total(alone, row) - alone->base[row]));
 	}
 	assert_true(moved > 0.05);
 	explained_free(alone);
@@ -265,7 +265,7 @@ linear_contributions_are_deviations_from_the_mean(void **state)
 
 		mean += predict_mixed(e, row, &none, row) / IMAGE_ROWS;
 	}
-	assert_true(fabs(e->base - mean) < 1e-9);
+	assert_true(fabs(e->base[0] - mean) < 1e-9);
 	explained_free(e);
 }
 
@@ -282,8 +282,57 @@ constants_have_only_a_base(void **state)
 
 		explain(e, 0);
 		for (int row = 0; row < ROWS; row++)
-			assert_true(total(e, row) == e->base && fabs(e->base - predicted(e, 0, row)) < 1e-12);
+			assert_true(total(e, row) == e->base[row] &&
+						fabs(e->base[row] - predicted(e, 0, row)) < 1e-12);
 		explained_free(e);
+	}
+}
+
+/* Explanations at a temperature: probabilities add up to the prediction, as do log-odds of one member; of scores, all are divided. */
+static void
+temperatures_keep_the_sums(void **state)
+{
+	static const double mixed[] = { 0.25, 0.25, 0.5 }, weight[] = { 0.3, 0.7 }, one[] = { 1 };
+	static const double temperatures[] = { 0.4, 0.8, 3 };
+
+	(void) state;
+	for (int t = 1; t < 3; t++)
+	{
+		Explained *all = explained_new(tasks[t], 0, 3, mixed);
+		Explained *both = explained_new(tasks[t], 1, 2, weight);
+		Explained *trees = explained_new(tasks[t], 2, 1, one);
+
+		for (int i = 0; i < 3; i++)
+			for (int class = 0; class < all->m.n_classes; class ++)
+			{
+				double before[ROWS], phi[ROWS];
+
+				both->image.temperature = 0;
+				explain(both, class);
+				for (int row = 0; row < ROWS; row++)
+				{
+					before[row] = total(both, row);
+					phi[row] = both->contribution[row];
+				}
+				all->image.temperature = both->image.temperature = trees->image.temperature =
+					temperatures[i];
+				explain(all, class);
+				explain(both, class);
+				explain(trees, class);
+				for (int row = 0; row < ROWS; row++)
+				{
+					double p = predicted(trees, class, row);
+
+					assert_true(fabs(total(all, row) - predicted(all, class, row)) < 1e-9);
+					assert_true(all->base[row] > 0 && all->base[row] < 1);
+					assert_true(fabs(total(both, row) - before[row] / temperatures[i]) < 1e-9);
+					assert_true(fabs(both->contribution[row] - phi[row] / temperatures[i]) < 1e-9);
+					assert_true(t == 2 || fabs(total(trees, row) - log(p / (1 - p))) < 1e-9);
+				}
+			}
+		explained_free(all);
+		explained_free(both);
+		explained_free(trees);
 	}
 }
 
@@ -296,6 +345,7 @@ test_explain(void)
 		cmocka_unit_test(logarithms_add_up),
 		cmocka_unit_test(linear_contributions_are_deviations_from_the_mean),
 		cmocka_unit_test(constants_have_only_a_base),
+		cmocka_unit_test(temperatures_keep_the_sums),
 	};
 
 	return cmocka_run_group_tests_name("explain", tests, NULL, NULL);

@@ -631,7 +631,7 @@ contradictions_are_refused(void **state)
 	size_t entry = IMAGE_HEADER_SIZE;
 
 	assert_refused(image, IMAGE_OFFSET_SECTIONS, &(uint32_t){ 2 }, 4, "number of sections");
-	assert_refused(image, IMAGE_OFFSET_SECTIONS, &(uint32_t){ 6 + PGML_MAX_MEMBERS }, 4,
+	assert_refused(image, IMAGE_OFFSET_SECTIONS, &(uint32_t){ 7 + PGML_MAX_MEMBERS }, 4,
 				   "number of sections");
 	assert_refused(image, IMAGE_OFFSET_SECTIONS, &(uint32_t){ UINT32_MAX }, 4,
 				   "number of sections");
@@ -763,7 +763,8 @@ hostile_calibrations_are_refused(void **state)
 	assert_refused(&m->binary.image, last, &(double){ 1.5 }, 8, "does not make sense");
 	/* It is the last section, and there is one at most. */
 	assert_refused(image, entry - 24, &(uint32_t){ 4 }, 4, "directory");
-	assert_refused(image, entry, &(uint32_t){ 7 }, 4, "directory");
+	assert_refused(image, entry, &(uint32_t){ 8 }, 4, "directory");
+	assert_refused(image, entry, &(uint32_t){ 7 }, 4, "temperature");
 	assert_refused(image, entry, &(uint32_t){ 6 }, 4, "decision");
 	assert_refused(image, entry, &(uint32_t){ 5 }, 4, "background rows");
 	assert_refused(image, entry + 16, &(uint64_t){ 8 }, 8, "calibration cannot be read");
