@@ -152,7 +152,10 @@ const PgmlParam pgml_gbm_params[PGML_GBM_N_PARAMS] = {
 double
 pgml_gbm_mvs_fraction(int64_t n)
 {
-	return n > MANY_ROWS ? fmax(LEAST_FRACTION, sqrt((double) MANY_ROWS / (double) n)) : 1;
+	double share = (double) MANY_ROWS / (double) n;
+
+	/* The power 5/8 by square roots, which are the same on every machine. */
+	return share < 1 ? fmax(LEAST_FRACTION, sqrt(share) * sqrt(sqrt(sqrt(share)))) : 1;
 }
 
 double
