@@ -327,7 +327,7 @@ pgml_column_shap_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *i
 		return pgml_fail_nomem(env, "an explanation");
 	shap->alone = *image;
 	shap->alone.n_members = 1;
-	shap->alone.temperature = 0;
+	shap->alone.stacked = false;
 	shap->alone.members[0] = *own;
 	shap->outputs = pgml_image_outputs(image);
 	list_columns(&image->recipe, shap);

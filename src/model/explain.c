@@ -3,6 +3,7 @@
  */
 #include "model/explain.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -11,8 +12,8 @@
 /* Points, less one, at which the slope of a prediction is looked at on the way from the expected scores; even. */
 #define SLOPE_STEPS 64
 
-/* Probabilities no farther apart than this are as good as equal. */
-#define NO_WAY 1e-7
+/* Predictions no farther apart than this are as good as equal. */
+#define NO_WAY 1e-12
 
 /* A member and how it is explained. */
 typedef struct Part
@@ -120,7 +121,8 @@ pgml_explainer_create(const PgmlEnv *env, PgmlArena *arena, const PgmlImage *ima
 	if (regression)
 		e->scale = logs == image->n_members ? PGML_SCALE_LOG : PGML_SCALE_VALUE;
 	else
-		e->scale = scores == image->n_members ? PGML_SCALE_SCORE : PGML_SCALE_PROBABILITY;
+		e->scale = image->stacked || scores == image->n_members ? PGML_SCALE_SCORE :
+																  PGML_SCALE_PROBABILITY;
 	for (int i = 0; i < image->n_members; i++)
 	{
 		Part *part = &e->parts[i];
@@ -160,7 +162,7 @@ pgml_explainer_scratch(const PgmlExplainer *e)
 	size_t outputs = (size_t) e->outputs;
 
 	return e->part_scratch +
-		   (3 * features * PGML_SHAP_ROWS + 2 * outputs * PGML_SHAP_ROWS + 3 * outputs) *
+		   (3 * features * PGML_SHAP_ROWS + 2 * outputs * PGML_SHAP_ROWS + 2 * outputs) *
 			   sizeof(double);
 }
 
@@ -334,88 +336,75 @@ add_carried(const Work *w, const Part *part, double factor, double *base)
 	return PGML_OK;
 }
 
-/* ---- temperature ---------------------------------------------------------------------------- */
+/* ---- stacks --------------------------------------------------------------------------------- */
 
-/* The mean of the members for row i, all outputs, into w->point. */
-static void
-predict_mean(const Work *w, int64_t i)
+/* The logarithm of the probability that a member predicts for the explained class of row i. */
+static double
+log_predicted(const Work *w, const Part *part, int64_t i)
 {
-	const PgmlImage *image = w->explainer->image;
-	const PgmlBlock *block = w->block;
-	float *x = (float *) w->single;
+	const PgmlShape *shape = &w->explainer->image->shape;
+	float *x = (float *) w->carried;
 
-	for (int32_t f = 0; f < image->shape.nfeatures; f++)
-		x[f] = block->x[f * block->stride + i];
-	pgml_image_mean(image, x, 1, w->point, w->point + w->explainer->outputs);
+	for (int32_t f = 0; f < shape->nfeatures; f++)
+		x[f] = w->block->x[f * w->block->stride + i];
+	part->member->learner->predict(part->member->payload, shape, x, 1, w->point);
+	return log(fmax(w->point[w->output], DBL_MIN));
 }
 
 /*
- * The explained probability at the image's temperature, when it is p before, and the other classes have the rest in the proportion that w->point
- * has them in; `others` is room for all outputs.
+ * What the stack sums up, for a member that predicts u, or whose score is u.  Scores of several classes are logarithms but for what is the same for
+ * all classes; with them `log_p`, the logarithm itself, says what the least probability cuts off.
  */
 static double
-tempered(const Work *w, double p, double *others)
+stacked_value(const Work *w, const Part *part, double u, double log_p)
 {
-	const PgmlImage *image = w->explainer->image;
-	int outputs = w->explainer->outputs;
-	double rest = 1 - w->point[w->output];
+	PgmlTask task = w->explainer->image->task;
+	double most;
 
-	p = fmin(fmax(p, 0), 1);
-	if (outputs == 1)
-	{
-		pgml_image_temper(image, 1, &p);
-		return p;
-	}
-	for (int c = 0; c < outputs; c++)
-		others[c] = rest > 0 ? w->point[c] * (1 - p) / rest : (1 - p) / (outputs - 1);
-	others[w->output] = p;
-	pgml_image_temper(image, 1, others);
-	return others[w->output];
+	if (!explains_scores(part))
+		return pgml_stack_log(task, u);
+	if (task != PGML_TASK_BINARY)
+		return u + fmax(pgml_stack_log(task, 0) - log_p, 0);
+	most = pgml_stack_log(task, 1);
+	return fmin(fmax(u, -most), most);
 }
 
-/* Stretch what is explained of row i; returns its base. */
+/* Mean slope of the stacked value on the way from the base to row i, where a member's score or probability is `to`. */
 static double
-stretch_row(const Work *w, int64_t i)
+stacked_slope(const Work *w, const Part *part, int64_t i, double from, double to)
 {
-	double *others = w->point + w->explainer->outputs;
-	double from = w->base, to, base, factor;
+	bool several = explains_scores(part) && w->explainer->outputs > 1;
+	double log_p = several ? log_predicted(w, part, i) : 0;
 
-	predict_mean(w, i);
-	to = w->point[w->output];
-	base = tempered(w, from, others);
-	/* The slope at a point, where there is no way to speak of. */
+	if (fabs(to - from) < NO_WAY && explains_scores(part))
+		return 1;
 	if (fabs(to - from) < NO_WAY)
 	{
 		from = fmax(to - NO_WAY, 0);
 		to = fmin(to + NO_WAY, 1);
 	}
-	factor = (tempered(w, to, others) - tempered(w, from, others)) / (to - from);
-	for (int32_t f = 0; f < w->explainer->image->shape.nfeatures; f++)
-		w->phi[f * PGML_SHAP_ROWS + i] *= factor;
-	return base;
+	return (stacked_value(w, part, to, log_p) - stacked_value(w, part, from, 0)) / (to - from);
 }
 
-/* Carry contributions to the mean of the members, and its base, to the image's temperature. */
+/* Add a member of a stack: contributions to its score or probability, carried to what is summed up by the rescale rule. */
 static PgmlStatus
-temper(const Work *w, double *base)
+add_stacked(const Work *w, const Part *part, double *base)
 {
-	const PgmlImage *image = w->explainer->image;
+	int32_t features = w->explainer->image->shape.nfeatures;
+	double from;
 
+	PGML_TRY(find_single(w, part, w->output));
+	from = w->expected[w->output];
+	*base = stacked_value(w, part, from, 0);
 	for (int64_t i = 0; i < w->block->n; i++)
 	{
-		base[i] = w->base;
-		if (!(image->temperature > 0))
-			continue;
-		if (pgml_stopped(w->env))
-			return pgml_fail_cancelled(w->env);
-		if (w->explainer->scale == PGML_SCALE_PROBABILITY)
-			base[i] = stretch_row(w, i);
-		else
-		{
-			base[i] /= image->temperature;
-			for (int32_t f = 0; f < image->shape.nfeatures; f++)
-				w->phi[f * PGML_SHAP_ROWS + i] /= image->temperature;
-		}
+		double to = from, factor;
+
+		for (int32_t f = 0; f < features; f++)
+			to += w->single[f * PGML_SHAP_ROWS + i];
+		factor = part->member->stack * stacked_slope(w, part, i, from, to);
+		for (int32_t f = 0; f < features; f++)
+			w->phi[f * PGML_SHAP_ROWS + i] += factor * w->single[f * PGML_SHAP_ROWS + i];
 	}
 	return PGML_OK;
 }
@@ -458,17 +447,20 @@ pgml_explain(const PgmlEnv *env, const PgmlExplainer *explainer, const PgmlBlock
 	for (int i = 0; i < image->n_members; i++)
 	{
 		const Part *part = &explainer->parts[i];
-		double weight = part->member->weight, own;
+		double weight = image->stacked ? part->member->stack : part->member->weight, own;
 
-		if (part->carried)
+		if (image->stacked)
+			PGML_TRY(add_stacked(&w, part, &own));
+		else if (part->carried)
 			PGML_TRY(add_carried(&w, part, weight, &own));
 		else
 			PGML_TRY(add_part(&w, part, w.output, weight, &own, w.phi));
 		w.base += weight * own;
 	}
-	PGML_TRY(temper(&w, base));
-	for (int64_t i = 0; turned && i < block->n; i++)
-		base[i] = explainer->scale == PGML_SCALE_SCORE ? -base[i] : 1 - base[i];
+	if (turned)
+		w.base = explainer->scale == PGML_SCALE_SCORE ? -w.base : 1 - w.base;
+	for (int64_t i = 0; i < block->n; i++)
+		base[i] = w.base;
 	sum_inputs(&w, turned, contribution, stride);
 	return PGML_OK;
 }

@@ -10,15 +10,13 @@
  *                    explained is the weighted average of the logarithms; with one member exactly that of the prediction
  *   all scores       classes, and all members are sums of scores before the logistic function or softmax: explained is the
  *                    weighted average of the scores.  Binary: log-odds; with one member exactly those of the prediction.
- *                    A temperature divides them.
+ *   stacked          classes: the weighted sum of the members' scores, exactly that of the prediction.  Members that are sums of
+ *                    probabilities are carried to the logarithms, binary to the log-odds, by the rescale rule (see below).
  *   otherwise        the probability, or the value.  Members that are sums of these are as they are; those of others are carried
  *                    from the scores: each score's contributions are stretched by the mean slope of the probability between the
  *                    expected scores and the row's (integrated gradients, Sundararajan et al. 2017; with two classes the
  *                    rescale rule of Shrikumar et al. 2017, as G-DeepSHAP does, Chen et al. 2022).  They add up to the
- *                    prediction, but are Shapley values of the scores, not of the probability.  A temperature stretches the contributions
- *                    to the mean of the members by one factor a row, its mean slope on the way from the base to that mean, while the
- *                    other classes keep the row's proportion to each other: so they add up to the prediction, and with three classes or
- *                    more the base, which goes the same way, depends on the row.
+ *                    prediction, but are Shapley values of the scores, not of the probability.
  */
 #ifndef PGML_MODEL_EXPLAIN_H
 #define PGML_MODEL_EXPLAIN_H

@@ -27,7 +27,7 @@ enum
 	SECTION_CALIBRATION = 4,
 	SECTION_BACKGROUND = 5,
 	SECTION_DECISION = 6,
-	SECTION_TEMPERATURE = 7 /* in front of the calibration */
+	SECTION_STACK = 7 /* in front of the calibration */
 };
 
 /* Header offsets of the fields that are known only at the end. */
@@ -171,15 +171,15 @@ end_section(PgmlBuf *image, uint32_t n, uint32_t type, size_t start)
 }
 
 PgmlStatus
-pgml_image_set_temperature(const PgmlEnv *env, double temperature, PgmlBuf *image)
+pgml_image_stack(const PgmlEnv *env, const double *weight, int n_members, PgmlBuf *image)
 {
 	uint32_t n;
 	size_t start;
 
-	PGML_TRY(reserve_section(env, PGML_TEMPERATURE_BYTES, "the temperature", image));
+	PGML_TRY(reserve_section(env, pgml_stack_bytes(n_members), "the stack", image));
 	n = begin_section(image, &start);
-	pgml_temperature_encode(temperature, image);
-	end_section(image, n, SECTION_TEMPERATURE, start);
+	pgml_stack_encode(weight, n_members, image);
+	end_section(image, n, SECTION_STACK, start);
 	return PGML_OK;
 }
 
@@ -349,6 +349,18 @@ open_member(const uint8_t *bytes, size_t len, bool verified, PgmlImage *image, P
 	return member->learner->verify(member->payload, member->payload_len, &image->shape, err);
 }
 
+static PgmlStatus
+open_stack(const uint8_t *bytes, size_t len, PgmlImage *image, PgmlError *err)
+{
+	double weight[PGML_MAX_MEMBERS];
+
+	PGML_TRY(pgml_stack_open(bytes, len, image->task, image->n_members, weight, err));
+	for (int i = 0; i < image->n_members; i++)
+		image->members[i].stack = weight[i];
+	image->stacked = true;
+	return PGML_OK;
+}
+
 /* Section number i: type and a slice inside the image. */
 static bool
 read_section(const uint8_t *bytes, size_t len, uint32_t i, uint32_t *type, const uint8_t **start,
@@ -373,7 +385,7 @@ read_section(const uint8_t *bytes, size_t len, uint32_t i, uint32_t *type, const
 static uint32_t
 place(uint32_t type)
 {
-	if (type == SECTION_TEMPERATURE)
+	if (type == SECTION_STACK)
 		return SECTION_MEMBER + 1;
 	return type > SECTION_MEMBER ? type + 1 : type;
 }
@@ -386,7 +398,7 @@ type_is_right(uint32_t i, uint32_t previous, uint32_t type)
 		return type == (i == 0 ? SECTION_META : SECTION_RECIPE);
 	if (type == SECTION_MEMBER)
 		return previous <= SECTION_MEMBER && i < 2 + PGML_MAX_MEMBERS;
-	return i > 2 && place(type) > place(previous) && type <= SECTION_TEMPERATURE;
+	return i > 2 && place(type) > place(previous) && type <= SECTION_STACK;
 }
 
 static PgmlStatus
@@ -450,8 +462,8 @@ open_image(const uint8_t *bytes, size_t len, bool verified, PgmlArena *arena, Pg
 		}
 		else if (type == SECTION_MEMBER)
 			PGML_TRY(open_member(start, size, verified, image, err));
-		else if (type == SECTION_TEMPERATURE)
-			PGML_TRY(pgml_temperature_open(start, size, image->task, &image->temperature, err));
+		else if (type == SECTION_STACK)
+			PGML_TRY(open_stack(start, size, image, err));
 		else if (type == SECTION_CALIBRATION)
 			PGML_TRY(pgml_calibration_open(start, size, image->task, &image->calibration, err));
 		else if (type == SECTION_BACKGROUND)
@@ -484,38 +496,53 @@ pgml_image_outputs(const PgmlImage *image)
 }
 
 void
-pgml_image_mean(const PgmlImage *image, const float *x, int64_t n, double *out, double *scratch)
+pgml_image_begin(const PgmlImage *image, int64_t n, double *out)
 {
 	int64_t size = n * pgml_image_outputs(image);
 	const PgmlMember *first = &image->members[0];
 
-	first->learner->predict(first->payload, &image->shape, x, n, out);
-	if (image->n_members == 1)
-		return;
-	for (int64_t j = 0; j < size; j++)
-		out[j] *= first->weight;
-	for (int i = 1; i < image->n_members; i++)
-	{
-		const PgmlMember *member = &image->members[i];
-
-		member->learner->predict(member->payload, &image->shape, x, n, scratch);
+	if (image->stacked)
 		for (int64_t j = 0; j < size; j++)
-			out[j] += member->weight * scratch[j];
-	}
+			out[j] = first->stack * pgml_stack_log(image->task, out[j]);
+	else if (image->n_members > 1)
+		for (int64_t j = 0; j < size; j++)
+			out[j] *= first->weight;
 }
 
 void
-pgml_image_temper(const PgmlImage *image, int64_t n, double *out)
+pgml_image_add(const PgmlImage *image, int member, int64_t n, const double *single, double *out)
 {
-	if (image->temperature > 0)
-		pgml_temper(image->task, image->n_classes, image->temperature, n, out);
+	int64_t size = n * pgml_image_outputs(image);
+	const PgmlMember *own = &image->members[member];
+
+	if (image->stacked)
+		pgml_stack_add(image->task, own->stack, size, single, out);
+	else
+		for (int64_t j = 0; j < size; j++)
+			out[j] += own->weight * single[j];
+}
+
+void
+pgml_image_finish(const PgmlImage *image, int64_t n, double *out)
+{
+	if (image->stacked)
+		pgml_stack_finish(image->task, image->n_classes, n, out);
 }
 
 void
 pgml_image_predict(const PgmlImage *image, const float *x, int64_t n, double *out, double *scratch)
 {
-	pgml_image_mean(image, x, n, out, scratch);
-	pgml_image_temper(image, n, out);
+	for (int i = 0; i < image->n_members; i++)
+	{
+		const PgmlMember *member = &image->members[i];
+
+		member->learner->predict(member->payload, &image->shape, x, n, i > 0 ? scratch : out);
+		if (i == 0)
+			pgml_image_begin(image, n, out);
+		else
+			pgml_image_add(image, i, n, scratch, out);
+	}
+	pgml_image_finish(image, n, out);
 }
 
 int

@@ -6,7 +6,7 @@
  *             bytes but the last eight of the header, u32 zero
  *   directory per section: u32 type, u32 reserved, u64 offset, u64 length
  *   sections  META (task, target, classes, metric), RECIPE (prep/recipe.h), MEMBER * n (learner name, weight, payload), and
- *             TEMPERATURE (model/temperature.h), CALIBRATION (model/calibration.h), BACKGROUND (model/background.h) and DECISION
+ *             STACK (model/stack.h), CALIBRATION (model/calibration.h), BACKGROUND (model/background.h) and DECISION
  *             (model/decision.h), which may be missing
  *
  * Open verifies everything once; after that predictions follow offsets without checks.  The bytes may lie anywhere
@@ -22,19 +22,23 @@
 #include "model/background.h"
 #include "model/calibration.h"
 #include "model/decision.h"
-#include "model/temperature.h"
+#include "model/stack.h"
 #include "prep/recipe.h"
 
 #define PGML_IMAGE_VERSION 1
 #define PGML_MAX_MEMBERS   128
 
-/* One fitted learner of the ensemble; predictions are averaged with the weights (which add up to 1). */
+/*
+ * One fitted learner of the ensemble.  Predictions are averaged with the weights, which add up to 1; in a stacked image the weights say how much
+ * members count, and predictions are stacked (stats/stack.h) with the weights of the stack.
+ */
 typedef struct PgmlMember
 {
 	const PgmlLearner *learner;
 	double weight;
 	const uint8_t *payload;
 	size_t payload_len;
+	double stack;
 } PgmlMember;
 
 /* What an image is made of. */
@@ -55,10 +59,10 @@ typedef struct PgmlImageSpec
 extern PgmlStatus pgml_image_encode(const PgmlEnv *env, const PgmlImageSpec *spec, PgmlBuf *out);
 
 /*
- * Give an image of classes a temperature, as the first section behind the members; fails as pgml_image_calibrate() does.
+ * Stack the members of an image of classes with these weights, one each, as the first section behind them; fails as pgml_image_calibrate() does.
  */
-extern PgmlStatus pgml_image_set_temperature(const PgmlEnv *env, double temperature,
-											 PgmlBuf *image);
+extern PgmlStatus pgml_image_stack(const PgmlEnv *env, const double *weight, int n_members,
+								   PgmlBuf *image);
 
 /*
  * Add the calibration to an image that has none.  Without memory for it, PGML_ERR_NOMEM or PGML_ERR_LIMIT, the image is
@@ -87,7 +91,7 @@ typedef struct PgmlImage
 	PgmlRecipe recipe;
 	int n_members;
 	PgmlMember members[PGML_MAX_MEMBERS];
-	double temperature;          /* of the probabilities; 0: none */
+	bool stacked;                /* else predictions are averaged */
 	PgmlCalibration calibration; /* n = 0: none */
 	PgmlBackground background;   /* n = 0: none */
 	PgmlDecision decision;       /* n_classes = 0: the most probable class */
@@ -122,12 +126,14 @@ extern void pgml_image_predict(const PgmlImage *image, const float *x, int64_t n
 /* The predicted class: by the image's decision, else the one with the largest probability (binary: 1 when p >= 0.5). */
 extern int pgml_image_class(const PgmlImage *image, const double *out);
 
-/* The same before the temperature: the weighted mean of the members. */
-extern void pgml_image_mean(const PgmlImage *image, const float *x, int64_t n, double *out,
-							double *scratch);
-
-/* Give n rows of means the image's temperature, if it has one. */
-extern void pgml_image_temper(const PgmlImage *image, int64_t n, double *out);
+/*
+ * What members predict for n rows, put together: begin with the first member's predictions in out, add those of the members 1, 2, ... and
+ * finish.  All n x outputs.
+ */
+extern void pgml_image_begin(const PgmlImage *image, int64_t n, double *out);
+extern void pgml_image_add(const PgmlImage *image, int member, int64_t n, const double *single,
+						   double *out);
+extern void pgml_image_finish(const PgmlImage *image, int64_t n, double *out);
 
 /* A class and its probability. */
 typedef struct PgmlRankedClass

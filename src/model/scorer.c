@@ -253,22 +253,17 @@ predict_part(const PgmlScorer *scorer, const Part *part, const PgmlBlock *block,
 static void
 predict_rows(const PgmlScorer *scorer, const PgmlBlock *block, double *out, void *scratch)
 {
-	int64_t size = block->n * scorer->outputs;
+	const PgmlImage *image = scorer->image;
 	double *single = (double *) ((char *) scratch + scorer->member_scratch);
 
 	predict_part(scorer, &scorer->parts[0], block, out, scratch);
-	if (scorer->image->n_members == 1)
-		return;
-	for (int64_t j = 0; j < size; j++)
-		out[j] *= scorer->parts[0].member->weight;
-	for (int i = 1; i < scorer->image->n_members; i++)
+	pgml_image_begin(image, block->n, out);
+	for (int i = 1; i < image->n_members; i++)
 	{
-		double weight = scorer->parts[i].member->weight;
-
 		predict_part(scorer, &scorer->parts[i], block, single, scratch);
-		for (int64_t j = 0; j < size; j++)
-			out[j] += weight * single[j];
+		pgml_image_add(image, i, block->n, single, out);
 	}
+	pgml_image_finish(image, block->n, out);
 }
 
 void
@@ -281,6 +276,5 @@ pgml_scorer_predict(const PgmlScorer *scorer, const PgmlBlock *block, double *ou
 		if (rows.n > scorer->rows)
 			rows.n = scorer->rows;
 		predict_rows(scorer, &rows, out + from * scorer->outputs, scratch);
-		pgml_image_temper(scorer->image, rows.n, out + from * scorer->outputs);
 	}
 }

@@ -314,10 +314,18 @@ training_out_of_fold(const Training *t, const TrialModel *models, const double *
 	for (int k = 0; k < t->outputs; k++)
 		p[k] = 0;
 	for (int m = 0; m < n_models; m++)
-		for (int k = 0; weight[m] > 0 && k < t->outputs; k++)
-			p[k] += weight[m] * models[m].oof[i * t->outputs + k];
-	if (t->temperature > 0)
-		pgml_temper(t->target.task, t->target.n_classes, t->temperature, 1, p);
+	{
+		const double *own = models[m].oof + i * t->outputs;
+
+		if (weight[m] <= 0)
+			continue;
+		if (t->stacked)
+			pgml_stack_add(t->target.task, t->stack[m], t->outputs, own, p);
+		for (int k = 0; !t->stacked && k < t->outputs; k++)
+			p[k] += weight[m] * own[k];
+	}
+	if (t->stacked)
+		pgml_stack_finish(t->target.task, t->target.n_classes, 1, p);
 }
 
 PgmlStatus

@@ -296,8 +296,10 @@ encode(Training *t, const Choice *c, PgmlBuf *out)
 	for (int m = 0; m < c->n_models; m++)
 		for (int f = 0; c->weight[m] > 0 && f < c->folds[m]; f++)
 			members[spec.n_members++] =
-				(PgmlMember){ c->models[m].trial->learner, c->weight[m] / c->folds[m],
-							  c->models[m].fit[f].payload.data, c->models[m].fit[f].payload.len };
+				(PgmlMember){ .learner = c->models[m].trial->learner,
+							  .weight = c->weight[m] / c->folds[m],
+							  .payload = c->models[m].fit[f].payload.data,
+							  .payload_len = c->models[m].fit[f].payload.len };
 	return pgml_image_encode(t->env, &spec, out);
 }
 
@@ -355,6 +357,8 @@ training_build_image(Training *t, TrialModel *models, double *weight, int n_mode
 	PgmlStatus status;
 
 	memcpy(c.weight, weight, n_models * sizeof(double));
+	if (models != baseline)
+		PGML_TRY(training_choose_stack(t, models, c.weight, n_models));
 	PGML_TRY(refit_members(t, &c));
 	for (int m = 0; m < n_models; m++)
 		c.folds[m] = models[m].n_fits;
@@ -364,6 +368,7 @@ training_build_image(Training *t, TrialModel *models, double *weight, int n_mode
 	if (pgml_is_memory(status) && models != baseline)
 	{
 		c = (Choice){ .models = baseline, .n_models = 1, .weight = { 1 }, .folds = { 1 } };
+		t->stacked = false;
 		status = encode_what_fits(t, &c, &reduced);
 	}
 	PGML_TRY(status);
@@ -372,9 +377,9 @@ training_build_image(Training *t, TrialModel *models, double *weight, int n_mode
 						"pgml_auto.max_memory left no room for all parts of the best model; it was "
 						"made of fewer");
 	name_algorithm(t, &c);
+	if (t->stacked)
+		PGML_TRY(training_finish_stack(t, c.models, c.weight, c.folds, c.n_models));
 	PGML_TRY(training_explain_choice(t, c.models, c.weight, c.n_models, c.given_up));
-	if (models != baseline && c.models != baseline)
-		PGML_TRY(training_choose_temperature(t, c.models, c.weight, c.n_models));
 	PGML_TRY(training_learn_errors(t, c.models, c.weight, c.n_models));
 	PGML_TRY(training_choose_decision(t, c.models, c.weight, c.n_models));
 	for (int m = 0; m < n_models; m++)

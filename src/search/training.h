@@ -11,7 +11,7 @@
 #include "prep/target.h"
 #include "search/automl.h"
 #include "stats/conformal.h"
-#include "stats/temperature.h"
+#include "stats/stack.h"
 
 #define PGML_MAX_CANDIDATES PGML_MAX_ENSEMBLE /* trials kept for the ensemble */
 
@@ -92,7 +92,10 @@ typedef struct Training
 	const char *folds_why; /* so many, in words */
 	uint8_t *fold;         /* per training row; with one holdout part, 0 = validation, 1 = not */
 
-	double temperature;        /* of the chosen models' probabilities; 0: none */
+	bool stacked;                       /* else the chosen models are averaged */
+	double stack[PGML_MAX_CANDIDATES];  /* the models' weights then, 0: not chosen */
+	double centre[PGML_MAX_CANDIDATES]; /* what these are believed to be near to */
+
 	PgmlDecision decision;     /* how classes are predicted; n_classes = 0: the most probable one */
 	PgmlErrorSize error_size;  /* of the chosen models, where the target is a number */
 	Scored scored;             /* the test rows, or without any those that validate */
@@ -276,7 +279,7 @@ extern PgmlStatus training_dataset(Training *t, const PgmlLearner *learner,
 								   const int32_t *valid_rows, int64_t n_valid, PgmlDataset *data);
 
 /*
- * ensemble.c: what the models with a weight predict together, at t->temperature, out of fold, for training row i; p has room for its
+ * ensemble.c: what the models with a weight predict together, stacked if they are, out of fold, for training row i; p has room for its
  * outputs.
  */
 extern void training_out_of_fold(const Training *t, const TrialModel *models, const double *weight,
@@ -340,11 +343,18 @@ extern PgmlStatus training_metric(const Training *t, const PgmlEnv *env, const P
 								  double *value);
 
 /*
- * temperature.c: learn t->temperature from the out-of-fold predictions of the models with a weight, and put it into the image, which has no
- * section behind the members yet.  None where few rows validate, where it does not pay, without memory, and for models that people read.
+ * stack.c: whether to stack the models instead of averaging them; t->stacked, t->stack, and in weight the share of each model then.
+ * They are not where few rows validate, where it does not pay, under constraints, without memory, and as models that people read.
  */
-extern PgmlStatus training_choose_temperature(Training *t, const TrialModel *models,
-											  const double *weight, int n_models);
+extern PgmlStatus training_choose_stack(Training *t, const TrialModel *models, double *weight,
+										int n_models);
+
+/*
+ * stack.c: fit the stack of the models with a weight, of which so many folds are in the image, and put it into the image, which has no section
+ * behind the members yet.
+ */
+extern PgmlStatus training_finish_stack(Training *t, const TrialModel *models, double *weight,
+										const int *folds, int n_models);
 
 /*
  * Learn from the out-of-fold predictions of the models with a weight how classes are predicted best: t->decision, unless there are costs.

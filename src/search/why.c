@@ -369,7 +369,7 @@ score_with(Why *y, int m, double *score)
 static PgmlStatus
 find_too_slow(Why *y)
 {
-	int m = best_too_slow(y);
+	int m = y->t->stacked ? -1 : best_too_slow(y);
 	double score = chosen_score(y), with;
 
 	if (m < 0 || isnan(score))

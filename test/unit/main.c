@@ -35,7 +35,7 @@ static const Module modules[] = {
 	{ "decision", test_decision },
 	{ "why", test_why },
 	{ "plan", test_plan },
-	{ "temperature", test_temperature },
+	{ "stack", test_stack },
 	{ "conformal", test_conformal },
 	{ "linear", test_linear },
 	{ "linear_penalties", test_linear_penalties },

@@ -210,7 +210,7 @@ assert_same_model(Run *a, Run *b)
 		PGML_OK);
 	assert_true(x.calibration.n > 0 && y.calibration.n > 0);
 	assert_int_equal(x.n_members, y.n_members);
-	start = 32 + 24 * (size_t) (3 + (x.temperature > 0) + x.n_members);
+	start = 32 + 24 * (size_t) (3 + x.stacked + x.n_members);
 	end = (size_t) ((const uint8_t *) x.calibration.at - x.bytes) - 24;
 	assert_memory_equal(x.bytes + start, y.bytes + start, end - start);
 	assert_int_equal(x.calibration.n_points, y.calibration.n_points);

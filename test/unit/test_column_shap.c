@@ -111,7 +111,7 @@ made_new(int32_t p, Formula function)
 	m->image.task = PGML_TASK_REGRESSION;
 	m->image.n_classes = 1;
 	m->image.n_members = 1;
-	m->image.members[0] = (PgmlMember){ &formula_learner, 1, NULL, 0 };
+	m->image.members[0] = (PgmlMember){ .learner = &formula_learner, .weight = 1 };
 	m->image.shape = (PgmlShape){ .task = PGML_TASK_REGRESSION, .n_classes = 1, .nfeatures = p };
 	for (int i = 0; i < BACKGROUND; i++)
 		m->share[i] = (i + 1) / (BACKGROUND * (BACKGROUND + 1) / 2.0);

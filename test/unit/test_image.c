@@ -183,10 +183,11 @@ check_predictions(ImageModel *m)
 	for (int i = 0; i < IMAGE_MEMBERS; i++)
 	{
 		const PgmlMember *member = &m->members[i];
-		PgmlMember alone = { member->learner, 1, member->payload, member->payload_len };
+		PgmlMember alone = *member;
 		PgmlImageSpec spec = m->spec;
 		PgmlBuf bytes;
 
+		alone.weight = 1;
 		spec.members = &alone;
 		spec.n_members = 1;
 		pgml_buf_init(&bytes, m->f.env.budget);
@@ -241,8 +242,10 @@ number_of_members_is_bounded(void **state)
 	double one, all, scratch;
 
 	for (int i = 0; i <= PGML_MAX_MEMBERS; i++)
-		members[i] = (PgmlMember){ m->members[2].learner, 1.0 / PGML_MAX_MEMBERS,
-								   m->members[2].payload, m->members[2].payload_len };
+		members[i] = (PgmlMember){ .learner = m->members[2].learner,
+								   .weight = 1.0 / PGML_MAX_MEMBERS,
+								   .payload = m->members[2].payload,
+								   .payload_len = m->members[2].payload_len };
 	spec.members = members;
 	spec.n_members = PGML_MAX_MEMBERS;
 	pgml_buf_init(&bytes, m->f.env.budget);
@@ -764,7 +767,7 @@ hostile_calibrations_are_refused(void **state)
 	/* It is the last section, and there is one at most. */
 	assert_refused(image, entry - 24, &(uint32_t){ 4 }, 4, "directory");
 	assert_refused(image, entry, &(uint32_t){ 8 }, 4, "directory");
-	assert_refused(image, entry, &(uint32_t){ 7 }, 4, "temperature");
+	assert_refused(image, entry, &(uint32_t){ 7 }, 4, "stack");
 	assert_refused(image, entry, &(uint32_t){ 6 }, 4, "decision");
 	assert_refused(image, entry, &(uint32_t){ 5 }, 4, "background rows");
 	assert_refused(image, entry + 16, &(uint64_t){ 8 }, 8, "calibration cannot be read");

@@ -287,8 +287,10 @@ members_without_block_form_take_part(void **state)
 	for (int i = 0; i < 2; i++)
 	{
 		m[i] = random_model(&spec, 12);
-		image.members[i] = (PgmlMember){ &pgml_learner_gradient_boosting, i == 0 ? 0.3 : 0.7,
-										 m[i]->payload.data, m[i]->payload.len };
+		image.members[i] = (PgmlMember){ .learner = &pgml_learner_gradient_boosting,
+										 .weight = i == 0 ? 0.3 : 0.7,
+										 .payload = m[i]->payload.data,
+										 .payload_len = m[i]->payload.len };
 		spec.leaves = RANDOM_LEAVES;
 	}
 	image.shape = m[0]->shape;

@@ -55,7 +55,7 @@ extern int test_portfolio(void);
 extern int test_decision(void);
 extern int test_why(void);
 extern int test_plan(void);
-extern int test_temperature(void);
+extern int test_stack(void);
 extern int test_rows(void);
 extern int test_looks(void);
 extern int test_space(void);
