@@ -41,8 +41,7 @@ pgml_stack_open(const uint8_t *bytes, size_t len, PgmlTask task, int n_members, 
 	}
 	if (r.failed || task == PGML_TASK_REGRESSION || n != (uint32_t) n_members ||
 		len != pgml_stack_bytes(n_members))
-		return pgml_fail(err, PGML_ERR_CORRUPT,
-						 "model image is damaged: its stack cannot be read");
+		return pgml_fail(err, PGML_ERR_CORRUPT, "model image is damaged: its stack cannot be read");
 	for (int i = 0; i < n_members; i++)
 	{
 		weight[i] = pgml_read_f64(&r);

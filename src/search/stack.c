@@ -56,8 +56,7 @@ static bool
 may_stack(const Training *t, const TrialModel *models, const double *weight, int n_models)
 {
 	return t->target.task != PGML_TASK_REGRESSION && !training_constrains(t->options) &&
-		   !is_read(models, weight, n_models) &&
-		   training_seconds_left(t) + training_grace(t) >= 0;
+		   !is_read(models, weight, n_models) && training_seconds_left(t) + training_grace(t) >= 0;
 }
 
 /* Every how manyth of the validated rows is looked at. */
@@ -80,8 +79,7 @@ collect(Stacking *s, const double *weight, int n_models)
 
 	if (!part)
 		return pgml_fail_nomem(t->env, "the stack");
-	PGML_TRY(
-		training_average(t, s->models, weight, n_models, step, s->arena, part, &s->mean));
+	PGML_TRY(training_average(t, s->models, weight, n_models, step, s->arena, part, &s->mean));
 	s->rows = (PgmlStackRows){ .task = t->target.task,
 							   .n_classes = t->target.n_classes,
 							   .n_models = columns,
@@ -98,8 +96,8 @@ collect(Stacking *s, const double *weight, int n_models)
 			continue;
 		for (int k = 0; k < outputs; k++)
 			for (int c = 0; c < columns; c++)
-				s->rows.log[(n * outputs + k) * columns + c] = pgml_stack_log(
-					t->target.task, s->models[s->model[c]].oof[i * outputs + k]);
+				s->rows.log[(n * outputs + k) * columns + c] =
+					pgml_stack_log(t->target.task, s->models[s->model[c]].oof[i * outputs + k]);
 		n++;
 	}
 	return PGML_OK;

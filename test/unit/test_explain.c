@@ -306,8 +306,8 @@ stacks_add_up_to_the_score(void **state)
 		e->image.stacked = true;
 		for (int m = 0; m < 3; m++)
 			e->image.members[m].stack = stack[m];
-		assert_int_equal(
-			pgml_explainer_create(&e->m.f.env, e->m.f.arena, &e->image, &e->explainer), PGML_OK);
+		assert_int_equal(pgml_explainer_create(&e->m.f.env, e->m.f.arena, &e->image, &e->explainer),
+						 PGML_OK);
 		assert_int_equal(pgml_explainer_scale(e->explainer), PGML_SCALE_SCORE);
 		for (int class = 0; class < e->m.n_classes; class ++)
 		{

@@ -114,7 +114,7 @@ draw(PgmlTask task, int64_t n, const double *weight)
 			d->rows.log[i * outputs * MODELS + j] = 1.5 * pgml_rng_normal(&rng);
 		score(d, i, weight, z);
 		while (class < d->rows.n_classes - 1 && u > probability(d, z, class))
-			u -= probability(d, z, class++);
+			u -= probability(d, z, class ++);
 		d->y[i] = class;
 		d->w[i] = 3;
 		d->part[i] = (uint8_t) (i % 5);
@@ -423,10 +423,14 @@ int
 test_stack(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(logarithms_are_added_up),     cmocka_unit_test(weights_are_found),
-		cmocka_unit_test(few_rows_change_little),      cmocka_unit_test(parts_do_not_see_themselves),
-		cmocka_unit_test(the_least_is_taken_out),      cmocka_unit_test(fits_end_early),
-		cmocka_unit_test(sections_are_checked),        cmocka_unit_test(images_predict_stacked),
+		cmocka_unit_test(logarithms_are_added_up),
+		cmocka_unit_test(weights_are_found),
+		cmocka_unit_test(few_rows_change_little),
+		cmocka_unit_test(parts_do_not_see_themselves),
+		cmocka_unit_test(the_least_is_taken_out),
+		cmocka_unit_test(fits_end_early),
+		cmocka_unit_test(sections_are_checked),
+		cmocka_unit_test(images_predict_stacked),
 		cmocka_unit_test(cautious_models_are_sharpened),
 	};
 
