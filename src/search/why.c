@@ -232,19 +232,20 @@ rank_learners(const Why *y, Share *share)
 	return n;
 }
 
-/* "An ensemble of 5 trials (mlp 0.6, linear 0.4)" */
+/* "An ensemble of 5 trials, stacked (mlp 0.6, linear 0.4)" */
 static void
 say_ensemble(Why *y)
 {
 	Share share[PGML_MAX_CANDIDATES];
 	int n = rank_learners(y, share);
+	const char *stacked = y->t->stacked ? ", stacked" : "";
 
 	if (n == 1)
 	{
-		say(y, "An ensemble of %d trials of %s", y->n_chosen, share[0].learner->name);
+		say(y, "An ensemble of %d trials of %s%s", y->n_chosen, share[0].learner->name, stacked);
 		return;
 	}
-	say(y, "An ensemble of %d trials (", y->n_chosen);
+	say(y, "An ensemble of %d trials%s (", y->n_chosen, stacked);
 	for (int i = 0; i < n && i < NAMED; i++)
 		say(y, "%s%s %.2g", i > 0 ? ", " : "", share[i].learner->name, share[i].weight);
 	say(y, n > NAMED ? ", ...)" : ")");
@@ -293,6 +294,15 @@ say_comparisons(Why *y)
 	say(y, " a constant prediction (%.5g)", baseline->validation_score);
 }
 
+/* A stack of one model gives its probabilities a temperature. */
+static void
+say_temperature(Why *y)
+{
+	for (int m = 0; m < y->n_models; m++)
+		if (y->weight[m] > 0 && y->t->stack[m] > 0)
+			say(y, "; its probabilities are given a temperature of %.2f", 1 / y->t->stack[m]);
+}
+
 /* One model of several that were tried: what else there was of its learner, and why others do not predict with it. */
 static void
 say_single(Why *y)
@@ -300,6 +310,8 @@ say_single(Why *y)
 	int same = count_trials(y, y->first->learner);
 	const PgmlTrial *best = best_trial(y, y->first->learner, NULL);
 
+	if (y->t->stacked)
+		say_temperature(y);
 	if (same > 1 && best == y->first)
 		say(y, "; it is the best of %d trials of its algorithm", same);
 	if (y->t->options->ensemble == 1)
