@@ -44,26 +44,61 @@ print_predictions(const PgmlBuf *bytes, PgmlArena *arena, const char *name)
 	return 0;
 }
 
+/* Write an image, never over an existing one, and print its predictions. */
+static int
+store(const ImageModel *m, const char *dir, const char *name)
+{
+	char path[500];
+	FILE *file;
+	int bad;
+
+	snprintf(path, sizeof(path), "%s/image_v%d_calibrated_%s.bin", dir, PGML_IMAGE_VERSION, name);
+	if ((file = fopen(path, "wbx")) == NULL)
+	{
+		perror(path);
+		return 1;
+	}
+	bad = fwrite(m->image.data, 1, m->image.len, file) != m->image.len;
+	bad |= fclose(file) != 0;
+	return bad | print_predictions(&m->image, m->f.arena, name);
+}
+
 static int
 make(const char *dir, PgmlTask task, const char *name, int first, const PgmlLearner *third)
 {
 	ImageModel *m = malloc(sizeof(*m));
-	char path[500];
-	FILE *file;
 	int bad = 1;
 
-	snprintf(path, sizeof(path), "%s/image_v%d_calibrated_%s.bin", dir, PGML_IMAGE_VERSION, name);
 	if (m == NULL)
 		return 1;
 	if (image_model_init_with(m, task, first, third) != PGML_OK)
 		fprintf(stderr, "%s\n", m->f.error.message);
-	else if ((file = fopen(path, "wbx")) == NULL) /* never over an existing one */
-		perror(path);
+	else
+		bad = store(m, dir, name);
+	image_model_done(m);
+	free(m);
+	return bad;
+}
+
+/* The same with the first three learners stacked. */
+static int
+make_stacked(const char *dir, PgmlTask task, const char *name)
+{
+	static const double weight[IMAGE_MEMBERS] = { 0.2, -0.4, 1.1 };
+	ImageModel *m = malloc(sizeof(*m));
+	int bad = 1;
+
+	if (m == NULL)
+		return 1;
+	if (image_model_init(m, task) != PGML_OK)
+		fprintf(stderr, "%s\n", m->f.error.message);
 	else
 	{
-		bad = fwrite(m->image.data, 1, m->image.len, file) != m->image.len;
-		bad |= fclose(file) != 0;
-		bad |= print_predictions(&m->image, m->f.arena, name);
+		pgml_buf_free(&m->image);
+		if (pgml_image_encode(&m->f.env, &m->spec, &m->image) == PGML_OK &&
+			pgml_image_stack(&m->f.env, weight, IMAGE_MEMBERS, &m->image) == PGML_OK &&
+			image_model_calibrate(m) == PGML_OK)
+			bad = store(m, dir, name);
 	}
 	image_model_done(m);
 	free(m);
@@ -98,5 +133,7 @@ main(int argc, char **argv)
 		   make(dir, PGML_TASK_REGRESSION, "mlp_regression", 0, mlp) |
 		   make(dir, PGML_TASK_BINARY, "svm_binary", 0, &pgml_learner_svm) |
 		   make(dir, PGML_TASK_MULTICLASS, "svm_multiclass", 0, &pgml_learner_svm) |
-		   make(dir, PGML_TASK_REGRESSION, "svm_regression", 0, &pgml_learner_svm);
+		   make(dir, PGML_TASK_REGRESSION, "svm_regression", 0, &pgml_learner_svm) |
+		   make_stacked(dir, PGML_TASK_BINARY, "stacked_binary") |
+		   make_stacked(dir, PGML_TASK_MULTICLASS, "stacked_multiclass");
 }
