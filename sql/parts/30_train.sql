@@ -23,6 +23,8 @@ CREATE FUNCTION @extschema@.automl_train(
     options        jsonb DEFAULT NULL,
     search         text DEFAULT 'auto',
     search_space   jsonb DEFAULT NULL,
+    mode           text DEFAULT 'auto',
+    max_predict_us double precision DEFAULT NULL,
     background     boolean DEFAULT false,
     resume         boolean DEFAULT false)
 RETURNS TABLE (
@@ -68,7 +70,9 @@ CREATE FUNCTION @extschema@.automl_plan(
     seed           bigint DEFAULT NULL,
     options        jsonb DEFAULT NULL,
     search         text DEFAULT 'auto',
-    search_space   jsonb DEFAULT NULL)
+    search_space   jsonb DEFAULT NULL,
+    mode           text DEFAULT 'auto',
+    max_predict_us double precision DEFAULT NULL)
 RETURNS TABLE (
     step           text,
     what           text,

@@ -39,7 +39,7 @@ static const struct
 	{ "group_column", ARG_TEXT },    { "weight_column", ARG_TEXT }, { "positive_class", ARG_TEXT },
 	{ "test_size", ARG_FLOAT },      { "algorithms", ARG_LIST },    { "hyperparams", ARG_JSON },
 	{ "seed", ARG_BIGINT },          { "options", ARG_JSON },       { "search", ARG_CHOICE },
-	{ "search_space", ARG_JSON },
+	{ "search_space", ARG_JSON },    { "mode", ARG_CHOICE },        { "max_predict_us", ARG_FLOAT },
 };
 
 #define FIRST_ARGUMENT 2
@@ -470,32 +470,6 @@ option_bool(const char *key, const JsonbValue *value)
 	return value->val.boolean;
 }
 
-/* Is the mode `fast`? */
-static bool
-option_fast(const JsonbValue *value)
-{
-	const char *mode = value->type == jbvString ? json_value_text(value) : "";
-
-	if (strcmp(mode, "best") != 0 && strcmp(mode, "fast") != 0)
-		bad_argument("options: \"mode\" must be \"best\" or \"fast\"",
-					 "best: as accurate as it gets; fast: few models, each fitted to all training "
-					 "rows, for predictions that must be fast.");
-	return strcmp(mode, "fast") == 0;
-}
-
-/* Microseconds that a prediction may take. */
-static double
-option_microseconds(const char *key, const JsonbValue *value)
-{
-	double number = value->type == jbvNumeric ? json_value_number(value) : NAN;
-
-	if (!(number > 0))
-		bad_argument(psprintf("options: \"%s\" must be a number above 0", key),
-					 "Microseconds per row of one core, for example options => "
-					 "'{\"max_predict_us\": 10}'.");
-	return number;
-}
-
 /* A list of column names. */
 static const char **
 option_list(const char *key, JsonbValue *value, int *n)
@@ -571,14 +545,9 @@ read_options(const Jsonb *settings, PgmlTrainOptions *options)
 			options->keep = option_list(key, &value, &options->n_keep);
 		else if (strcmp(key, "cost_matrix") == 0)
 			read_costs(&value, options);
-		else if (strcmp(key, "mode") == 0)
-			options->fast = option_fast(&value);
-		else if (strcmp(key, "max_predict_us") == 0)
-			options->max_predict_us = option_microseconds(key, &value);
 		else
-			bad_argument(
-				psprintf("unrecognized key \"%s\" in options", key),
-				"Known keys: cost_matrix, ensemble, folds, keep, max_levels, max_predict_us, mode, refit.");
+			bad_argument(psprintf("unrecognized key \"%s\" in options", key),
+						 "Known keys: cost_matrix, ensemble, folds, keep, max_levels, refit.");
 	}
 }
 
@@ -598,6 +567,24 @@ read_budget(const Jsonb *settings, PgmlTrainOptions *options)
 	if (!(options->test_size >= 0 && options->test_size < 1))
 		bad_argument("test_size must be at least 0 and less than 1",
 					 "It is the share of rows held out for testing; the default is 0.2.");
+}
+
+static void
+read_mode(const Jsonb *settings, PgmlTrainOptions *options)
+{
+	const char *mode = json_get_text(settings, "mode");
+	bool limited = json_get(settings, "max_predict_us") != NULL;
+
+	if (mode != NULL && strcmp(mode, "best") != 0 && strcmp(mode, "fast") != 0)
+		bad_argument(psprintf("unrecognized mode \"%s\"", mode),
+					 "best: as accurate as it gets; fast: few models, each fitted to all training "
+					 "rows, for predictions that must be fast.");
+	options->fast = mode != NULL && strcmp(mode, "fast") == 0;
+	options->max_predict_us = json_get_number(settings, "max_predict_us", 0);
+	if (limited && !(options->max_predict_us > 0))
+		bad_argument(
+			"max_predict_us must be above 0",
+			"It is the time that the prediction of a row may take on one core, in microseconds.");
 }
 
 void
@@ -623,6 +610,7 @@ train_settings_read(const Jsonb *settings, PgmlTrainOptions *options, int64 *see
 	options->id_columns = json_get_list(settings, "id_columns", &options->n_id_columns);
 	options->algorithms = json_get_list(settings, "algorithms", &options->n_algorithms);
 	read_budget(settings, options);
+	read_mode(settings, options);
 	read_hyperparams(settings, options);
 	read_options(settings, options);
 	options->search = json_get_text(settings, "search");

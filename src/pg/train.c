@@ -18,8 +18,8 @@
 #include "pg/training.h"
 
 /* Arguments after those of the training itself. */
-#define ARG_BACKGROUND 21
-#define ARG_RESUME     22
+#define ARG_BACKGROUND 23
+#define ARG_RESUME     24
 
 PG_FUNCTION_INFO_V1(pgml_auto_train);
 PGDLLEXPORT Datum pgml_auto_train(PG_FUNCTION_ARGS);

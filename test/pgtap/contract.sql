@@ -25,7 +25,7 @@ SELECT set_eq(
     || 'time_column text DEFAULT NULL::text, group_column text DEFAULT NULL::text, weight_column text DEFAULT NULL::text, '
     || 'positive_class text DEFAULT NULL::text, test_size double precision DEFAULT NULL::double precision, '
     || 'algorithms text[] DEFAULT NULL::text[], hyperparams jsonb DEFAULT NULL::jsonb, seed bigint DEFAULT NULL::bigint, '
-    || 'options jsonb DEFAULT NULL::jsonb, search text DEFAULT ''auto''::text, search_space jsonb DEFAULT NULL::jsonb, background boolean DEFAULT false, resume boolean DEFAULT false) TABLE(model text, version integer, deployed boolean, task text, metric text, '
+    || 'options jsonb DEFAULT NULL::jsonb, search text DEFAULT ''auto''::text, search_space jsonb DEFAULT NULL::jsonb, mode text DEFAULT ''auto''::text, max_predict_us double precision DEFAULT NULL::double precision, background boolean DEFAULT false, resume boolean DEFAULT false) TABLE(model text, version integer, deployed boolean, task text, metric text, '
     || 'score double precision, score_low double precision, score_high double precision, baseline double precision, '
     || 'algorithm text, trials integer, rows bigint, features integer, seconds double precision, job bigint)',
     'automl_plan(model text DEFAULT NULL::text, data text DEFAULT NULL::text, target text DEFAULT NULL::text, task text DEFAULT ''auto''::text, '
@@ -34,7 +34,7 @@ SELECT set_eq(
     || 'time_column text DEFAULT NULL::text, group_column text DEFAULT NULL::text, weight_column text DEFAULT NULL::text, '
     || 'positive_class text DEFAULT NULL::text, test_size double precision DEFAULT NULL::double precision, '
     || 'algorithms text[] DEFAULT NULL::text[], hyperparams jsonb DEFAULT NULL::jsonb, seed bigint DEFAULT NULL::bigint, '
-    || 'options jsonb DEFAULT NULL::jsonb, search text DEFAULT ''auto''::text, search_space jsonb DEFAULT NULL::jsonb) TABLE(step text, what text, detail text, seconds double precision, memory_bytes bigint)',
+    || 'options jsonb DEFAULT NULL::jsonb, search text DEFAULT ''auto''::text, search_space jsonb DEFAULT NULL::jsonb, mode text DEFAULT ''auto''::text, max_predict_us double precision DEFAULT NULL::double precision) TABLE(step text, what text, detail text, seconds double precision, memory_bytes bigint)',
     'automl_cancel(job bigint) boolean',
     'automl_wait(job bigint, timeout interval DEFAULT NULL::interval) text',
     'automl_run_due(now timestamp with time zone DEFAULT NULL::timestamp with time zone) integer',

@@ -48,7 +48,7 @@ WHERE step NOT IN ('speed', 'preparation', 'total');
 SELECT step, what, detail
 FROM automl_plan(data => 'SELECT area, region, date ''2026-01-01'' + id AS sold, price > 200 AS dear FROM houses', target => 'dear',
                  time_column => 'sold', max_trials => 1, algorithms => '{naive_bayes}',
-                 options => '{"mode": "fast", "cost_matrix": {"true": {"false": 5}}}')
+                 mode => 'fast', options => '{"cost_matrix": {"true": {"false": 5}}}')
 WHERE step IN ('data', 'target', 'test rows', 'validation', 'trial', 'refit', 'decision', 'calibration', 'evaluation');
 SELECT step, what, detail FROM automl_plan(data => 'houses', target => 'price', max_trials => 1, algorithms => '{linear}', test_size => 0)
 WHERE step IN ('test rows', 'calibration', 'evaluation');

@@ -34,6 +34,9 @@ is($standby->safe_psql('postgres', $all), $primary->safe_psql('postgres', $all),
 is($standby->safe_psql('postgres', q{SELECT count(*) FROM predict_table('lines', 'points')}), 120, 'whole tables, too');
 like($standby->safe_psql('postgres', q{SELECT string_agg(description, ' ') FROM automl_describe('m')}),
 	qr/version 1 \(deployed\)/, 'it describes models');
+is($standby->safe_psql('postgres', q{SELECT count(*) > 3 FROM automl_plan('lines', time_budget => '5 s')}), 't', 'plans a training of one');
+is($standby->safe_psql('postgres', q{SELECT count(*) > 3 FROM automl_plan(data => 'points', target => 'y', time_budget => '5 s')}), 't',
+	'and of a new one');
 
 $primary->safe_psql('postgres', q{SELECT automl_deploy('m', 2)});
 $primary->wait_for_catchup($standby);
