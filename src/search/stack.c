@@ -22,6 +22,8 @@
 /* Multiplications of a pass over the rows, about: of more rows some are looked at. */
 #define MOST_WORK 2e7
 
+_Static_assert(PGML_MAX_CANDIDATES <= PGML_STACK_MODELS, "all models can be stacked");
+
 /* What is fitted: the models, and the rows with their logarithms. */
 typedef struct Stacking
 {
