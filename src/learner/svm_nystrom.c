@@ -8,6 +8,7 @@
 #include "learner/svm.h"
 
 #define RIDGE      1e-6 /* landmarks that are nearly equal make the matrix singular */
+#define MOST_RIDGE 1.0
 #define BLOCK_ROWS 256
 
 void
@@ -67,20 +68,13 @@ invert(const PgmlEnv *env, int64_t n, double *matrix, double *scratch)
 	return PGML_OK;
 }
 
-/* The inverse of the factor of the landmarks' kernel matrix. */
+/* Fill in the lower triangle of the landmarks' kernel matrix, with a ridge. x, k: scratch for a row and its kernel values. */
 static PgmlStatus
-prepare_inverse(const PgmlEnv *env, PgmlArena *arena, float gamma, PgmlSvmMap *map)
+fill_matrix(const PgmlEnv *env, const PgmlSvmMap *map, float gamma, double ridge, float *x,
+			float *k)
 {
 	int64_t n = map->points.n;
-	int64_t places = pgml_svm_tiles(n) * PGML_SVM_TILE;
-	float *x =
-		pgml_array(arena, (size_t) (map->points.numbers + map->points.codes) + 1, sizeof(float));
-	float *k = pgml_array(arena, (size_t) places, sizeof(float));
-	double *scratch = pgml_array(arena, (size_t) n, sizeof(double));
 
-	map->inverse = pgml_zalloc(arena, (size_t) (n * n), sizeof(double));
-	if (x == NULL || k == NULL || scratch == NULL || map->inverse == NULL)
-		return pgml_fail_nomem(env, "learner \"svm\"");
 	for (int64_t i = 0; i < n; i++)
 	{
 		double *line = map->inverse + i * n;
@@ -91,10 +85,50 @@ prepare_inverse(const PgmlEnv *env, PgmlArena *arena, float gamma, PgmlSvmMap *m
 		pgml_svm_kernel_row(&map->points, gamma, x, 0, pgml_svm_tiles(n), k);
 		for (int64_t j = 0; j < i; j++)
 			line[j] = k[j];
-		line[i] = 1 + RIDGE;
+		line[i] = 1 + ridge;
 	}
-	PGML_TRY(pgml_svm_factorise(env, n, RIDGE / 2, map->inverse));
-	return invert(env, n, map->inverse, scratch);
+	return PGML_OK;
+}
+
+/*
+ * Is the inverse of the factor one of a matrix with no eigenvalue below half the ridge?  Kernel values are rounded to floats, and the errors
+ * of many landmarks add up to more than a small ridge: what is factorised then has negative eigenvalues, and the inverse grows without limit.
+ */
+static bool
+is_stable(const double *inverse, int64_t n, double ridge)
+{
+	double most = sqrt(2 / ridge);
+
+	for (int64_t i = 0; i < n; i++)
+		for (int64_t j = 0; j <= i; j++)
+			if (!(fabs(inverse[i * n + j]) <= most))
+				return false;
+	return true;
+}
+
+/* The inverse of the factor of the landmarks' kernel matrix, with the least ridge at which it is stable. */
+static PgmlStatus
+prepare_inverse(const PgmlEnv *env, PgmlArena *arena, float gamma, PgmlSvmMap *map)
+{
+	int64_t n = map->points.n;
+	int64_t places = pgml_svm_tiles(n) * PGML_SVM_TILE;
+	float *x =
+		pgml_array(arena, (size_t) (map->points.numbers + map->points.codes) + 1, sizeof(float));
+	float *k = pgml_array(arena, (size_t) places, sizeof(float));
+	double *scratch = pgml_array(arena, (size_t) n, sizeof(double));
+	double ridge = RIDGE;
+
+	map->inverse = pgml_zalloc(arena, (size_t) (n * n), sizeof(double));
+	if (x == NULL || k == NULL || scratch == NULL || map->inverse == NULL)
+		return pgml_fail_nomem(env, "learner \"svm\"");
+	for (;; ridge *= 10)
+	{
+		PGML_TRY(fill_matrix(env, map, gamma, ridge, x, k));
+		PGML_TRY(pgml_svm_factorise(env, n, ridge / 2, map->inverse));
+		PGML_TRY(invert(env, n, map->inverse, scratch));
+		if (ridge >= MOST_RIDGE || is_stable(map->inverse, n, ridge))
+			return PGML_OK;
+	}
 }
 
 /* ---- mapping rows ---- */

@@ -371,6 +371,29 @@ the_approximation_approaches_the_kernel(void **state)
 	data_free(d);
 }
 
+/* Values of one number that come again and again: the landmarks' matrix has far fewer dimensions than landmarks, and more rounding errors. */
+static void
+landmarks_may_be_equal(void **state)
+{
+	Data *d = data_new(2000, 1, PGML_TASK_BINARY, 2);
+	double p[2000];
+
+	(void) state;
+	for (int64_t i = 0; i < 2000; i++)
+	{
+		d->col[0][i] = (float) (i * 31 % 97);
+		d->y[i] = (double) (d->col[0][i] > 48);
+	}
+	set_way(d, 2);
+	set(d, "n_components", 1024);
+	fit(d);
+	predict_rows(d, 2000, p);
+	for (int64_t i = 0; i < 2000; i++)
+		if (fabs((double) d->col[0][i] - 48.5) > 5)
+			assert_true((p[i] > 0.5) == (d->y[i] > 0));
+	data_free(d);
+}
+
 /* Two numbers without outliers, so that weights do not change how they are scaled, and a category. */
 static Data *
 data_even(int64_t n, PgmlTask task)
@@ -793,6 +816,7 @@ test_svm(void)
 		cmocka_unit_test(rows_are_predicted_alike_in_any_company),
 		cmocka_unit_test(threads_and_repetition_change_no_byte),
 		cmocka_unit_test(the_approximation_approaches_the_kernel),
+		cmocka_unit_test(landmarks_may_be_equal),
 		cmocka_unit_test(weights_are_copies),
 		cmocka_unit_test(balanced_weights_leave_probabilities_alone),
 		cmocka_unit_test(many_rows_are_calibrated_by_some),
