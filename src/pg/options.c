@@ -123,10 +123,15 @@ put_argument(StringInfo out, const char *name, ArgumentKind kind, Datum value)
 }
 
 void
-train_call_read(FunctionCallInfo fcinfo, bool needs_model, TrainCall *call)
+train_call_read(FunctionCallInfo fcinfo, bool needs_model, int more, TrainCall *call)
 {
 	StringInfoData out;
 
+	if (PG_NARGS() != FIRST_ARGUMENT + (int) lengthof(arguments) + more)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the functions of pgml_auto are of another version than its library"),
+				 errhint("Run ALTER EXTENSION pgml_auto UPDATE.")));
 	if (PG_ARGISNULL(0) && needs_model)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("model must not be NULL"),
 						errhint("Give the model a name: automl_train('churn', ...).")));

@@ -21,10 +21,11 @@ typedef struct TrainCall
 } TrainCall;
 
 /*
- * Read the arguments that automl_train and automl_plan share.  Errors: impossible model name, NULL when a model is needed, NULL among array
+ * Read the arguments that automl_train and automl_plan share; the function has so many more.  Errors: 55000 for a function that was made by
+ * another version, impossible model name, NULL when a model is needed, NULL among array
  * elements.
  */
-extern void train_call_read(FunctionCallInfo fcinfo, bool needs_model, TrainCall *call);
+extern void train_call_read(FunctionCallInfo fcinfo, bool needs_model, int more, TrainCall *call);
 
 /* Stored settings (may be NULL) overridden by those given; an empty text takes a setting back. */
 extern Jsonb *train_settings_merge(Jsonb *stored, Jsonb *given);

@@ -52,7 +52,7 @@ pgml_auto_plan(PG_FUNCTION_ARGS)
 						errhint("Call it as SELECT * FROM automl_plan(...).")));
 	InitMaterializedSRF(fcinfo, 0);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	train_call_read(fcinfo, false, &call);
+	train_call_read(fcinfo, false, 0, &call);
 	job = training_create(&call);
 	training_check(job, false);
 	training_plan(job);

@@ -98,7 +98,7 @@ pgml_auto_train(PG_FUNCTION_ARGS)
 	require_writable();
 	InitMaterializedSRF(fcinfo, 0);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	train_call_read(fcinfo, true, &call);
+	train_call_read(fcinfo, true, ARG_RESUME - ARG_BACKGROUND + 1, &call);
 	job = training_create(&call);
 	background = !PG_ARGISNULL(ARG_BACKGROUND) && PG_GETARG_BOOL(ARG_BACKGROUND);
 	training_check(job, !background);
