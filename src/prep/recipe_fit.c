@@ -194,7 +194,7 @@ drop_duplicates(RecipeFit *fit)
 static PgmlStatus
 nothing_usable(const RecipeFit *fit)
 {
-	char list[400] = "";
+	char list[480] = "";
 	size_t len = 0;
 	int told = 0;
 
@@ -203,7 +203,7 @@ nothing_usable(const RecipeFit *fit)
 		const char *name = fit->cols[i].col->name;
 		const char *reason = fit->cols[i].reason;
 		int n = snprintf(list + len, sizeof(list) - len, "%s\"%.*s\": %.*s", told > 0 ? "; " : "",
-						 pgml_shown(name, 40), name, pgml_shown(reason, 50), reason);
+						 pgml_shown(name, 40), name, pgml_shown(reason, 80), reason);
 		len += n > 0 ? (size_t) n : 0;
 		if (len >= sizeof(list))
 			break;

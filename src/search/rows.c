@@ -307,10 +307,12 @@ check_training_rows(Training *t, int64_t n)
 
 	if (t->n_train >= 2)
 		return check_target_varies(t);
-	status = pgml_fail(t->env->error, PGML_ERR_DATA, "only %lld rows are left to train on",
-					   (long long) t->n_train);
-	pgml_fail_detail(t->env->error, "%lld rows have a target, %lld of them are test rows.",
-					 (long long) n, (long long) t->n_test);
+	status = pgml_fail(t->env->error, PGML_ERR_DATA, "only %lld row%s left to train on",
+					   (long long) t->n_train, t->n_train == 1 ? " is" : "s are");
+	pgml_fail_detail(
+		t->env->error,
+		"%lld rows have a target, %lld of them are test rows, and %lld more have no weight.",
+		(long long) n, (long long) t->n_test, (long long) t->n_weightless);
 	pgml_fail_hint(t->env->error,
 				   "A model needs at least 2 training rows; 50 or more give a useful one.");
 	return status;

@@ -419,6 +419,23 @@ cautious_models_are_sharpened(void **state)
 	people_free(few);
 }
 
+/* Labels that follow from nothing: what is learned from noise is not made sharper. */
+static void
+labels_of_noise_are_not_sharpened(void **state)
+{
+	static const char *const learners[] = { "knn", "extra_trees", "gradient_boosting" };
+	People *p = people_new(2000, PGML_TASK_BINARY);
+	PgmlRng rng;
+
+	(void) state;
+	pgml_rng_init(&rng, 11, 7);
+	for (int64_t i = 0; i < 2000; i++)
+		set_text(&p->f.table.cols[COL_Y], i, pgml_rng_below(&rng, 2) == 1 ? "yes" : "no");
+	for (int l = 0; l < 3; l++)
+		assert_true(trained(p, learners[l]) < 1);
+	people_free(p);
+}
+
 int
 test_stack(void)
 {
@@ -432,6 +449,7 @@ test_stack(void)
 		cmocka_unit_test(sections_are_checked),
 		cmocka_unit_test(images_predict_stacked),
 		cmocka_unit_test(cautious_models_are_sharpened),
+		cmocka_unit_test(labels_of_noise_are_not_sharpened),
 	};
 
 	return cmocka_run_group_tests_name("stack", tests, NULL, NULL);
