@@ -3,23 +3,12 @@
  *
  * Numbers: a feature rises with its column, so a threshold on it is one on the column: the largest double whose feature does not exceed it.
  */
-#include "prep/recipe_sql.h"
+#include "prep/recipe_sql_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "prep/recipe_internal.h"
-
-/* The blanks that pgml_trim() removes. */
-#define BLANKS "E' \\t\\n\\x0b\\f\\r'"
-
 /* ---- writing ---------------------------------------------------------------------------------- */
-
-static void
-put(PgmlBuf *out, const char *s)
-{
-	pgml_buf_put(out, s, strlen(s));
-}
 
 /* A text between quotes, which are doubled. */
 static void
@@ -40,7 +29,7 @@ pgml_sql_literal(PgmlBuf *out, const char *s, size_t len)
 {
 	/* Backslashes mean the same whatever standard_conforming_strings says. */
 	if (memchr(s, '\\', len) != NULL)
-		put(out, " E");
+		sql_put(out, " E");
 	put_quoted(out, '\'', s, len);
 }
 
@@ -61,69 +50,28 @@ pgml_sql_number(PgmlBuf *out, double v)
 		if (strtod(buf + 1, NULL) == v)
 			break;
 	}
-	put(out, buf);
+	sql_put(out, buf);
 }
 
-/* What a condition is written with. */
-typedef struct Writing
-{
-	const PgmlRecipe *recipe;
-	RecipeInput in;
-	const char *name;
-	const PgmlFeatureTest *test;
-	bool left;
-	bool exact;
-	PgmlBuf *out;
-} Writing;
-
-/* The name of the column; for readers only quoted where that is needed to read it. */
-static void
-put_name(const Writing *w)
+void
+sql_put_name(const SqlWriting *w)
 {
 	bool plain = w->name[0] != '\0' && !(w->name[0] >= '0' && w->name[0] <= '9');
 
 	for (const char *c = w->name; *c != '\0'; c++)
 		plain &= (*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '_';
 	if (!w->exact && plain)
-		put(w->out, w->name);
+		sql_put(w->out, w->name);
 	else
 		pgml_sql_identifier(w->out, w->name);
 }
 
-/* Do missing values satisfy the condition? */
-static bool
-takes_missing(const Writing *w)
-{
-	return w->test->missing_left == w->left;
-}
-
 /* ---- numbers ---------------------------------------------------------------------------------- */
 
-/* Doubles in their order as integers, and back. */
-static int64_t
-place_of(double v)
+double
+sql_largest_left(const PgmlNumberStep *step, double threshold)
 {
-	int64_t bits;
-
-	memcpy(&bits, &v, sizeof(bits));
-	return bits < 0 ? INT64_MIN - bits : bits;
-}
-
-static double
-at_place(int64_t place)
-{
-	int64_t bits = place < 0 ? INT64_MIN - place : place;
-	double v;
-
-	memcpy(&v, &bits, sizeof(v));
-	return v;
-}
-
-/* The largest finite number whose feature is at most the threshold; -INFINITY: there is none. */
-static double
-largest_left(const PgmlNumberStep *step, double threshold)
-{
-	int64_t low = place_of(-DBL_MAX), high = place_of(DBL_MAX);
+	int64_t low = sql_place_of(-DBL_MAX), high = sql_place_of(DBL_MAX);
 
 	if (!(pgml_number_feature(step, -DBL_MAX) <= threshold))
 		return -INFINITY;
@@ -134,12 +82,12 @@ largest_left(const PgmlNumberStep *step, double threshold)
 	{
 		int64_t middle = (int64_t) (((__int128) low + high) >> 1);
 
-		if (pgml_number_feature(step, at_place(middle)) <= threshold)
+		if (pgml_number_feature(step, sql_at_place(middle)) <= threshold)
 			low = middle;
 		else
 			high = middle;
 	}
-	return at_place(low);
+	return sql_at_place(low);
 }
 
 /* The number with the fewest digits that has the same feature as the threshold, for readers. */
@@ -155,7 +103,7 @@ put_short(PgmlBuf *out, const PgmlNumberStep *step, double threshold)
 		if (pgml_number_feature(step, strtod(buf, NULL)) == (float) threshold)
 			break;
 	}
-	put(out, buf);
+	sql_put(out, buf);
 }
 
 static bool
@@ -165,50 +113,69 @@ is_integer(const char *type)
 		   strcmp(type, "smallint") == 0;
 }
 
-/* "x IS NULL" or not; exact: NaN is missing, too. */
+/* What a number is compared as: itself, as double precision, or the seconds of an interval. */
 static void
-put_missing(const Writing *w, bool missing, bool nan)
+put_operand(const SqlWriting *w)
 {
-	put(w->out, missing && nan ? "(" : "");
-	put_name(w);
-	put(w->out, missing ? " IS NULL" : " IS NOT NULL");
+	bool interval = w->in.step == RECIPE_INTERVAL;
+
+	sql_put(w->out, interval ? "pg_catalog.date_part('epoch', " : "");
+	sql_put_name(w);
+	sql_put(w->out, interval ? ")" : w->exact && !is_integer(w->type) ? "::float8" : "");
+}
+
+/* Is NaN missing, too? Intervals are never NaN. */
+static bool
+has_nan(const SqlWriting *w)
+{
+	return w->exact && w->in.kind == PGML_KIND_NUMBER && !is_integer(w->type);
+}
+
+/* "x IS NULL" or not. */
+static void
+put_missing(const SqlWriting *w, bool missing)
+{
+	bool nan = has_nan(w);
+
+	sql_put(w->out, missing && nan ? "(" : "");
+	sql_put_name(w);
+	sql_put(w->out, missing ? " IS NULL" : " IS NOT NULL");
 	if (!nan)
 		return;
-	put(w->out, missing ? " OR " : " AND ");
-	put_name(w);
-	put(w->out, missing ? "::float8 = 'NaN')" : "::float8 <> 'NaN'");
+	sql_put(w->out, missing ? " OR " : " AND ");
+	put_operand(w);
+	sql_put(w->out, missing ? " = 'NaN')" : " <> 'NaN'");
 }
 
 /* A number's condition. */
 static void
-put_number(const Writing *w, const char *type)
+put_number(const SqlWriting *w)
 {
-	PgmlNumberStep step = { (int32_t) w->in.first_feature, w->in.center, w->in.low, w->in.high };
-	double bound = isnan(w->test->threshold) ? -INFINITY : largest_left(&step, w->test->threshold);
-	bool nan = w->exact && !is_integer(type);
-	bool missing = takes_missing(w);
+	PgmlNumberStep step = sql_number_step(w);
+	double bound =
+		isnan(w->test->threshold) ? -INFINITY : sql_largest_left(&step, w->test->threshold);
+	bool nan = has_nan(w);
+	bool missing = sql_takes_missing(w);
 	bool none = w->left ? bound == -INFINITY : bound == DBL_MAX; /* of the numbers */
 	bool all = w->left ? bound == DBL_MAX : bound == -INFINITY;
 
 	if (none || all)
 	{
 		if (none != missing)
-			put(w->out, missing ? "true" : "false");
+			sql_put(w->out, missing ? "true" : "false");
 		else
-			put_missing(w, missing, nan);
+			put_missing(w, missing);
 		return;
 	}
-	put(w->out, missing || (nan && !w->left) ? "(" : "");
-	put_name(w);
-	if (w->exact && !is_integer(type))
-		put(w->out, "::float8");
-	put(w->out, w->left ? " <= " : " > ");
-	if (is_integer(type) && fabs(bound) < 9007199254740992.0)
+	sql_put(w->out, missing || (nan && !w->left) ? "(" : "");
+	put_operand(w);
+	sql_put(w->out, w->left ? " <= " : " > ");
+	if (is_integer(w->type) && fabs(bound) < 9007199254740992.0)
 	{
 		char buf[32];
 
 		snprintf(buf, sizeof(buf), "%.0f", floor(bound));
-		put(w->out, buf);
+		sql_put(w->out, buf);
 	}
 	else if (w->exact)
 		pgml_sql_number(w->out, bound);
@@ -219,69 +186,66 @@ put_number(const Writing *w, const char *type)
 		/* PostgreSQL has NaN greater than all numbers. */
 		if (nan && !w->left)
 		{
-			put(w->out, " AND ");
-			put_name(w);
-			put(w->out, "::float8 <> 'NaN')");
+			sql_put(w->out, " AND ");
+			put_operand(w);
+			sql_put(w->out, " <> 'NaN')");
 		}
 		return;
 	}
-	put(w->out, " OR ");
-	put_name(w);
-	put(w->out, " IS NULL");
+	sql_put(w->out, " OR ");
+	sql_put_name(w);
+	sql_put(w->out, " IS NULL");
 	if (nan && w->left)
 	{
-		put(w->out, " OR ");
-		put_name(w);
-		put(w->out, "::float8 = 'NaN'");
+		sql_put(w->out, " OR ");
+		put_operand(w);
+		sql_put(w->out, " = 'NaN'");
 	}
-	put(w->out, ")");
+	sql_put(w->out, ")");
 }
 
-/* A boolean, or whether a value is missing: features 0 and 1. */
+/* A boolean: features 0 and 1. */
 static void
-put_flag(const Writing *w, bool indicator)
+put_boolean(const SqlWriting *w)
 {
 	bool zero = (0 <= w->test->threshold) == w->left; /* false satisfies the condition */
 	bool one = (1 <= w->test->threshold) == w->left;
-	bool missing = indicator ? one : takes_missing(w);
-	bool nan = w->exact && indicator && w->in.kind == PGML_KIND_NUMBER;
+	bool missing = sql_takes_missing(w);
 
-	if (indicator)
-		one = zero;
 	if (zero == one)
 	{
 		if (zero != missing)
-			put_missing(w, missing, nan);
+			put_missing(w, missing);
 		else
-			put(w->out, zero ? "true" : "false");
+			sql_put(w->out, zero ? "true" : "false");
 		return;
 	}
-	put_name(w);
+	sql_put_name(w);
 	if (missing)
-		put(w->out, one ? " IS NOT FALSE" : " IS NOT TRUE");
+		sql_put(w->out, one ? " IS NOT FALSE" : " IS NOT TRUE");
 	else
-		put(w->out, one ? " IS TRUE" : " IS FALSE");
+		sql_put(w->out, one ? " IS TRUE" : " IS FALSE");
 }
 
 /* ---- categories ------------------------------------------------------------------------------- */
 
 /* The column as its levels are told apart: without blanks around it, in small ASCII letters. */
 static void
-put_folded_name(const Writing *w)
+put_folded_name(const SqlWriting *w)
 {
 	if (!w->exact)
 	{
-		put_name(w);
+		sql_put_name(w);
 		return;
 	}
-	put(w->out, "pg_catalog.lower(pg_catalog.btrim(");
-	put_name(w);
-	put(w->out, "::text, " BLANKS ") COLLATE pg_catalog.\"C\")");
+	sql_put(w->out, "pg_catalog.lower(pg_catalog.btrim(");
+	sql_put_name(w);
+	sql_put(w->out, "::text, " SQL_BLANKS ") COLLATE pg_catalog.\"C\")");
 }
 
 /* Append the levels on one side, separated by commas; returns how many there are. */
 static int
-put_levels(const Writing *w, bool left, int n)
+put_levels(const SqlWriting *w, bool left, int n)
 {
 	for (uint32_t l = 0; l < w->in.n_named; l++)
 		for (uint32_t i = 0; i < w->in.n_named && w->test->level_left[l] == left; i++)
@@ -294,7 +258,7 @@ put_levels(const Writing *w, bool left, int n)
 			if (level.level != l)
 				continue;
 			text = recipe_string(w->recipe, level.text, &len);
-			put(w->out, n++ > 0 ? ", " : "");
+			sql_put(w->out, n++ > 0 ? ", " : "");
 			if (!w->exact)
 				put_quoted(w->out, '\'', text, len);
 			else
@@ -316,20 +280,20 @@ put_levels(const Writing *w, bool left, int n)
 
 /* Append the texts that stand for missing. */
 static void
-put_markers(const Writing *w, int n)
+put_markers(const SqlWriting *w, int n)
 {
 	const char *marker;
 
 	for (int i = 0; (marker = pgml_pure_missing_marker(i)) != NULL; i++)
 	{
-		put(w->out, n++ > 0 ? ", " : "");
+		sql_put(w->out, n++ > 0 ? ", " : "");
 		pgml_sql_literal(w->out, marker, strlen(marker));
 	}
 }
 
 /* Has a side levels with names? */
 static bool
-has_levels(const Writing *w, bool left)
+has_levels(const SqlWriting *w, bool left)
 {
 	for (uint32_t l = 0; l < w->in.n_named; l++)
 		if (w->test->level_left[l] == left)
@@ -339,9 +303,9 @@ has_levels(const Writing *w, bool left)
 
 /* A category's condition: levels that are listed, or all that are not. */
 static void
-put_category(const Writing *w)
+put_category(const SqlWriting *w)
 {
-	bool missing = takes_missing(w);
+	bool missing = sql_takes_missing(w);
 	bool pooled = (w->in.flags & RECIPE_OTHER) != 0;
 	/* Unseen values count as the last level, or as missing. */
 	bool unseen = pooled ? w->test->level_left[w->in.n_named] == w->left : missing;
@@ -352,23 +316,50 @@ put_category(const Writing *w)
 	if (!markers && !has_levels(w, side))
 	{
 		if (missing == unseen)
-			put(w->out, missing ? "true" : "false");
+			sql_put(w->out, missing ? "true" : "false");
 		else
-			put_missing(w, missing, false);
+			put_missing(w, missing);
 		return;
 	}
 	if (missing)
 	{
-		put(w->out, "(");
-		put_name(w);
-		put(w->out, " IS NULL OR ");
+		sql_put(w->out, "(");
+		sql_put_name(w);
+		sql_put(w->out, " IS NULL OR ");
 	}
 	put_folded_name(w);
-	put(w->out, unseen ? " NOT IN (" : " IN (");
+	sql_put(w->out, unseen ? " NOT IN (" : " IN (");
 	int n = put_levels(w, side, 0);
 	if (markers)
 		put_markers(w, n);
-	put(w->out, missing ? "))" : ")");
+	sql_put(w->out, missing ? "))" : ")");
+}
+
+/* Whether a value is missing: feature 1 when it is, else 0. */
+static void
+put_indicator(const SqlWriting *w)
+{
+	bool present = (0 <= w->test->threshold) == w->left; /* what satisfies the condition */
+	bool missing = (1 <= w->test->threshold) == w->left;
+
+	if (present == missing)
+		sql_put(w->out, missing ? "true" : "false");
+	else if (!w->exact)
+		put_missing(w, missing);
+	else if (w->in.base == RECIPE_DATE)
+		sql_put_missing_date(w, missing);
+	else if (w->in.base == RECIPE_NUMBER_TEXT)
+		sql_put_missing_number_text(w, missing);
+	else if (w->in.base == RECIPE_CATEGORY)
+	{
+		sql_put(w->out, "(");
+		put_folded_name(w);
+		sql_put(w->out, " NOT IN (");
+		put_markers(w, 0);
+		sql_put(w->out, missing ? ")) IS NOT TRUE" : "))");
+	}
+	else
+		put_missing(w, missing);
 }
 
 /* ---- the condition ---------------------------------------------------------------------------- */
@@ -386,44 +377,45 @@ cannot_say(const RecipeInput *in, const char *name, const char *type)
 		return "its type is money or json";
 	if (strcmp(type, "inet") == 0 || strcmp(type, "cidr") == 0)
 		return "it is a network address";
-	switch (in->step)
+	/* Values are asked for as they were trained on. */
+	switch (in->base)
 	{
 		case RECIPE_NUMBER:
 			return in->kind == PGML_KIND_NUMBER ? NULL : "it is not a number";
 		case RECIPE_BOOLEAN:
 			return in->kind == PGML_KIND_BOOL ? NULL : "it is not a boolean";
 		case RECIPE_CATEGORY:
-			return in->kind == PGML_KIND_TEXT ? NULL : "it is not text";
-		case RECIPE_MISSING:
-			return in->kind == PGML_KIND_NUMBER || in->kind == PGML_KIND_BOOL ?
-					   NULL :
-					   "which of its values are missing is told by their text";
 		case RECIPE_NUMBER_TEXT:
-			return "it is text that is read as numbers";
+			return in->kind == PGML_KIND_TEXT ? NULL : "it is not text";
 		case RECIPE_DATE:
-		case RECIPE_DATE_TEXT:
-			return "it is a date, of which parts are used";
+			return in->kind == PGML_KIND_DATE || in->kind == PGML_KIND_TIMESTAMP ?
+					   NULL :
+					   "it is not a date";
+		case RECIPE_TIME:
+			return in->kind == PGML_KIND_TIME ? NULL : "it is not a time";
+		case RECIPE_INTERVAL:
+			return in->kind == PGML_KIND_INTERVAL ? NULL : "it is not an interval";
 		default:
-			return "it is a time or an interval";
+			return "it is text that is read as dates";
 	}
 }
 
 /* For readers: a feature that is no column by its own name. */
 static void
-put_part(const Writing *w, int32_t f)
+put_part(const SqlWriting *w, int32_t f)
 {
 	bool days = (w->in.step == RECIPE_DATE || w->in.step == RECIPE_DATE_TEXT) &&
 				(w->in.parts & 1u << RECIPE_DAYS) && f == (int32_t) w->in.first_feature;
 	char buf[64];
 
-	put(w->out, takes_missing(w) ? "(" : "");
+	sql_put(w->out, sql_takes_missing(w) ? "(" : "");
 	if (days)
 	{
 		PgmlValue v = { .kind = PGML_KIND_DATE,
 						.num = floor(w->test->threshold + w->in.center) * 86400.0 };
 
-		put_name(w);
-		put(w->out, w->left ? " <= " : " > ");
+		sql_put_name(w);
+		sql_put(w->out, w->left ? " <= " : " > ");
 		if (isfinite(v.num))
 			pgml_value_print(&v, buf, sizeof(buf));
 		else
@@ -431,17 +423,17 @@ put_part(const Writing *w, int32_t f)
 	}
 	else
 	{
-		put(w->out, pgml_recipe_feature(w->recipe, f).name);
-		put(w->out, w->left ? " <= " : " > ");
+		sql_put(w->out, pgml_recipe_feature(w->recipe, f).name);
+		sql_put(w->out, w->left ? " <= " : " > ");
 		snprintf(buf, sizeof(buf), "%.6g",
 				 w->test->threshold + (w->in.n_features == 1 ? w->in.center : 0));
 	}
-	put(w->out, buf);
-	if (takes_missing(w))
+	sql_put(w->out, buf);
+	if (sql_takes_missing(w))
 	{
-		put(w->out, " OR ");
-		put_name(w);
-		put(w->out, " IS NULL)");
+		sql_put(w->out, " OR ");
+		sql_put_name(w);
+		sql_put(w->out, " IS NULL)");
 	}
 }
 
@@ -450,17 +442,17 @@ pgml_recipe_condition(const PgmlRecipe *recipe, int32_t f, const PgmlFeatureTest
 					  bool exact, PgmlBuf *out, PgmlError *err)
 {
 	int32_t source = (int32_t) recipe_feature(recipe, f).source;
-	Writing w = { .recipe = recipe,
-				  .in = recipe_input(recipe, source),
-				  .test = test,
-				  .left = left,
-				  .exact = exact,
-				  .out = out };
-	const char *type = recipe_string(recipe, w.in.type_name, NULL);
+	SqlWriting w = { .recipe = recipe,
+					 .in = recipe_input(recipe, source),
+					 .test = test,
+					 .left = left,
+					 .exact = exact,
+					 .out = out };
 	const char *reason;
 
 	w.name = recipe_string(recipe, w.in.name, NULL);
-	reason = cannot_say(&w.in, w.name, type);
+	w.type = recipe_string(recipe, w.in.type_name, NULL);
+	reason = cannot_say(&w.in, w.name, w.type);
 	if (exact && reason != NULL)
 	{
 		pgml_fail(err, PGML_ERR_BADARG, "conditions on column \"%s\" cannot be written in SQL: %s",
@@ -473,11 +465,17 @@ pgml_recipe_condition(const PgmlRecipe *recipe, int32_t f, const PgmlFeatureTest
 	if (test->level_left != NULL)
 		put_category(&w);
 	else if (w.in.step == RECIPE_BOOLEAN)
-		put_flag(&w, false);
+		put_boolean(&w);
 	else if (w.in.step == RECIPE_MISSING)
-		put_flag(&w, true);
-	else if (w.in.step == RECIPE_NUMBER || w.in.step == RECIPE_NUMBER_TEXT)
-		put_number(&w, type);
+		put_indicator(&w);
+	else if (exact && w.in.step == RECIPE_NUMBER_TEXT)
+		sql_put_number_text(&w);
+	else if (exact && w.in.step == RECIPE_DATE)
+		sql_put_date(&w, f);
+	else if (exact && w.in.step == RECIPE_TIME)
+		sql_put_time(&w);
+	else if (w.in.step == RECIPE_NUMBER || w.in.step == RECIPE_NUMBER_TEXT || exact)
+		put_number(&w);
 	else
 		put_part(&w, f);
 	return PGML_OK;

@@ -68,8 +68,63 @@ SELECT train('paid', 'TABLE loans', 'paid', 3);
 SELECT * FROM automl_rules('paid');
 SELECT automl_tree_sql('paid', 'yes');
 
+-- Dates and their parts, moments, times, intervals, and numbers in text, in every way to write one; what is missing may tell, too.
+CREATE TABLE visits AS
+SELECT CASE WHEN i % 14 > 0 THEN date '2019-11-03' + i * 37 % 1500 END AS day, timestamp '2021-03-01 00:00' + i * 7919 % 86400 * interval '611.25 s' AS seen,
+       CASE WHEN i % 9 > 0 THEN timestamptz '2023-01-01 00:00+00' + i * 104729 % 90000 * interval '317 s' END AS moment,
+       time '00:00' + i * 3571 % 86400 * interval '1 s' AS clock, CASE WHEN i % 8 > 0 THEN i * 13 % 50 * interval '1 day 02:30' + i % 3 * interval '1 month' END AS took,
+       CASE i % 10 WHEN 0 THEN NULL WHEN 1 THEN 'n/a' WHEN 2 THEN format('$%s,%s', 1 + i % 7, 100 + i % 900) WHEN 3 THEN format('(%s)', i % 300)
+                   WHEN 4 THEN format(' %s %%', i % 90) ELSE (i * 17 % 4001 / 8.0)::text END AS price,
+       format('%s,%s', i * 31 % 700, i % 10) AS comma, CASE i % 6 WHEN 0 THEN 'NA' WHEN 1 THEN NULL WHEN 2 THEN ' ' ELSE 'x' END AS mark,
+       CASE WHEN i % 4 = 1 THEN '7' WHEN i % 4 = 2 THEN 'unknown' END AS seven, CASE WHEN i % 7 > 2 THEN date '2024-02-29' END AS once
+FROM generate_series(1, 3000) i;
+CREATE VIEW visits_learned AS
+SELECT *, CASE WHEN day > '2022-01-15' THEN 3 WHEN day IS NULL THEN 8 ELSE 0 END + extract(month FROM day) / 4 + CASE WHEN extract(isodow FROM seen) > 5 THEN 4 ELSE 0 END
+          + CASE WHEN extract(hour FROM moment AT TIME ZONE 'UTC') BETWEEN 8 AND 15 THEN 5 ELSE 0 END + CASE WHEN seen > '2021-06-05 10:11:12.13' THEN 2 ELSE 0 END
+          + CASE WHEN clock > '13:45' THEN 3 ELSE 0 END + CASE WHEN took > '20 days' THEN 3 WHEN took IS NULL THEN 6 ELSE 0 END
+          + CASE WHEN price IS NULL THEN 4 WHEN price LIKE '$%' THEN 9 WHEN price LIKE '(%' THEN -4 ELSE 0 END
+          + replace(comma, ',', '.')::float8 / 60 + CASE WHEN mark = 'x' THEN 0 ELSE 7 END + CASE WHEN seven = '7' THEN 4 ELSE 0 END
+          + CASE WHEN once IS NULL THEN 5 ELSE 0 END AS y
+FROM visits;
+SELECT algorithm FROM automl_train('visit', 'TABLE visits_learned', 'y', algorithms => '{decision_tree}', max_trials => 1, seed => 1, options => '{"folds": 1}',
+                                   hyperparams => '{"max_depth": 8, "min_samples_leaf": 25}');
+SELECT part FROM unnest(ARRAY['"day" ', '(EXTRACT(MONTH FROM "day")', '(EXTRACT(ISODOW FROM "seen")', '(EXTRACT(HOUR FROM "moment" AT TIME ZONE ''UTC'')', '"clock" ', 'epoch'', "took"',
+                              '"price"::text', '"comma"::text', '"mark"::text', '"seven"::text', 'isfinite("once")']) part WHERE position(part IN automl_tree_sql('visit')) = 0;
+CREATE TEMP TABLE numbers AS
+SELECT n AS price, translate(n, ',.', '.,') AS comma
+FROM unnest(ARRAY[NULL, '', ' ', '0', '-0', '12', '+12', ' -12.5 ', '- 5', '12.', '.5', '-.5', '.', '-', '+', '1,234', '1,234.5', '12,34', '0,123', '1234,567', '1,234,567.25', '1,2345',
+                  '(5)', '( 5.5 )', '(-5)', '()', '(', '5)', '(1,200)', '($5)', '( $ 5 )', '($ 5', '(5 %)', '-$5', '$-5', '$ -5', '- $5', '-$ 5', '$+5', '$--5', '-$-5', '$5$', '5 $', '-  5 $',
+                  '$5 USD', 'USD 5', 'USD5', '5EUR', '5 EUR', 'EUR', '5E', '5e', '5e2', '5E+2', '5e-2', '5e2.5', '1e2 EUR', '€3.50', '3.50€', '£ 2', '¥1,000', '45%', '45 %', '-45 %', '- 45 %', '%45',
+                  '45%%', '45% $', '$45%', 'NaN', 'Infinity', '-Infinity', 'inf', '1e308', '-1e308', '1.7976931348623157e308', '1.7976931348623158e308', '1.7976931348623159e308', '1e309', '-1e309',
+                  '1e999', '1e1000', '-1e12345', '0e99999', '1e-400', '-1e-400', '1e-99999', '5e0000000000000002', 'abc', '5 5', '1.5.6', '1e5e5', '0x10', '1_000', '٣', E'\t7\n', E'7\u00a0', 'null',
+                  '?', '#N/A', 'none', 'unknown', '100000000000000000000000', '250.0625', '250.06249999999999999', '250.0625000000000000000000000000001', '7', '7.0', ' 7', '8']
+            || ARRAY[repeat('9', 308), repeat('9', 309), repeat('0', 499) || '7', repeat('0', 500) || '7', '0.' || repeat('0', 400) || '1', repeat(' ', 600) || '7', '1' || repeat('0', 400) || 'e-399']) n;
+CREATE TABLE visits_asked AS
+(SELECT * FROM visits LIMIT 400)
+UNION ALL
+SELECT d, s, m, c, t, price, comma, mark, seven, o
+FROM (VALUES (NULL::date, 'infinity'::timestamp, '-infinity'::timestamptz, NULL::time, NULL::interval), ('infinity', '-infinity', 'infinity', '24:00', '-1 month'),
+             ('-infinity', NULL, NULL, '00:00', '100 years'), ('4713-01-01 BC', '4713-01-01 BC', '4713-01-02 BC+00', '23:59:59.999999', '20 days'),
+             ('5874897-12-31', '294276-12-31 23:59:59', '294276-12-31 23:59:59+00', '13:45', '1 mon -3 days'),
+             ('2022-01-15', '2021-06-05 10:11:12.13', '2023-06-01 07:59:59.999999+00', '13:45:00.000001', '19 days 24:00')) v(d, s, m, c, t),
+     (VALUES ('NULL', '#N/A', NULL::date), ('x', '7', 'infinity'), (NULL, NULL, '2024-02-29'), ('unknown', ' 7 ', '-infinity'), ('none', 'abc', '1970-01-01')) k(mark, seven, o),
+     numbers
+UNION ALL
+SELECT v.day, v.seen + shift, v.moment + shift, v.clock, v.took, n.price, n.comma, v.mark, n.price, v.once
+FROM (SELECT * FROM visits LIMIT 2) v, numbers n, (VALUES (interval '1 microsecond'), ('-1 microsecond')) s(shift);
+SET timezone = 'Asia/Kathmandu';
+SET datestyle = 'SQL, DMY';
+DO $$
+BEGIN
+    EXECUTE 'CREATE TEMP TABLE said AS SELECT v.*, (' || automl_tree_sql('visit') || ') AS sql, predict_value(''visit'', v) AS model FROM visits_asked v';
+    EXECUTE 'CREATE TABLE kept (LIKE visits, y float8 GENERATED ALWAYS AS (' || automl_tree_sql('visit') || ') STORED)';
+END $$;
+SELECT count(*) > 3000 AS many, count(*) FILTER (WHERE sql IS DISTINCT FROM model) AS differing, count(DISTINCT model) > 40 AS leaves FROM said;
+RESET timezone;
+RESET datestyle;
+
 -- What has no rules, and what cannot be said.
-SELECT train('dates', $$SELECT date '2024-01-01' + id AS day, age, y FROM learned$$, 'y', 4);
+SELECT train('dates', $$SELECT to_char(date '2024-01-01' + id, 'FMDD Mon YYYY') AS day, age, y FROM learned$$, 'y', 4);
 SELECT count(*) > 3 AS rules FROM automl_rules('dates');
 SELECT automl_tree_sql('dates');
 SELECT algorithm FROM automl_train('boosted', 'SELECT age, y FROM learned', 'y', algorithms => '{gradient_boosting}', max_trials => 1, seed => 1, options => '{"folds": 1}');
