@@ -88,7 +88,7 @@ SELECT *, CASE WHEN day > '2022-01-15' THEN 3 WHEN day IS NULL THEN 8 ELSE 0 END
 FROM visits;
 SELECT algorithm FROM automl_train('visit', 'TABLE visits_learned', 'y', algorithms => '{decision_tree}', max_trials => 1, seed => 1, options => '{"folds": 1}',
                                    hyperparams => '{"max_depth": 8, "min_samples_leaf": 25}');
-SELECT part FROM unnest(ARRAY['"day" ', '(EXTRACT(MONTH FROM "day")', '(EXTRACT(ISODOW FROM "seen")', '(EXTRACT(HOUR FROM "moment" AT TIME ZONE ''UTC'')', '"clock" ', 'epoch'', "took"',
+SELECT part FROM unnest(ARRAY['"day" ', '(EXTRACT(ISODOW FROM "seen")', '(EXTRACT(HOUR FROM "moment" AT TIME ZONE ''UTC'')', '"clock" ', 'epoch'', "took"',
                               '"price"::text', '"comma"::text', '"mark"::text', '"seven"::text', 'isfinite("once")']) part WHERE position(part IN automl_tree_sql('visit')) = 0;
 CREATE TEMP TABLE numbers AS
 SELECT n AS price, translate(n, ',.', '.,') AS comma
