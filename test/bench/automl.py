@@ -4,7 +4,7 @@
     automl.py run --system peers [--sets fixed] [--for 60]
     automl.py run --system own --budget 10 --label base [--sets fixed --splits fixed --threads 1] [--options "metric => 'f1'"]
     automl.py compare base new [--budget 10] [--threads 2]
-    automl.py report [docs/benchmarks.md] [--label base] [--rate 20000]
+    automl.py report [docs/benchmarks.md] [--label base] [--threads 2] [--rate 20000]
 
 Every piece (a system on a split) is appended to results/automl_peers.jsonl or results/automl_own.jsonl as it ends; what is found there is not run
 again, so a run that was stopped goes on where it was. --for ends after so many seconds; the exit status is 75 when
@@ -165,6 +165,7 @@ def main():
     command = commands.add_parser("report")
     command.add_argument("file", nargs="?", help="write the tables into this file between their markers")
     command.add_argument("--label", default="base")
+    command.add_argument("--threads", type=int, default=2, help="of the runs of all sets")
     command.add_argument("--rate", type=int, default=20_000, help="name sets of which fewer rows are predicted in a second")
     args = parser.parse_args()
     if args.command == "run":

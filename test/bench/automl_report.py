@@ -155,13 +155,13 @@ def rates(rows):
 
 
 def budget_table(results, args, budget, names, splits):
-    """Lines of the table of one budget on two cores, and of what it adds up to."""
+    """Lines of the table of one budget on args.threads cores, and of what it adds up to."""
     lines = ["| set | rows | metric | RF 500 | best by validation | | best of peers | | pgml_auto | difference | scaled | better | wall | rows/s |",
              "|---|---:|---|---:|---:|---|---:|---|---:|---:|---:|---|---:|---:|"]
     by_validation, by_test, clear, scales, peer_scales, failures, slow, missing = [], [], [0, 0], [], [], [], [], []
     for name in names:
         pieces = [(split, mine) for split in sets.parse_splits(name, splits)
-                  if (mine := results.get(name, split, "own", args.label, budget, 2)) and results.peers(name, split)]
+                  if (mine := results.get(name, split, "own", args.label, budget, args.threads)) and results.peers(name, split)]
         if not pieces:
             missing.append(name)
             continue
@@ -255,10 +255,11 @@ def published_table(results, label):
 
 def report(results, args):
     text = []
+    cores = {1: "one core", 2: "two cores"}.get(args.threads, f"{args.threads} cores")
     for title, lines in (
-            ("All sets, 10 seconds, two cores:", budget_table(results, args, 10, list(sets.SETS), None)),
-            ("Twelve sets, 60 seconds, two cores:", budget_table(results, args, 60, sets.SIXTY, None)),
-            ("Five sets, 10 minutes, two cores, a tenth of the rows scored:", budget_table(results, args, 600, sets.TEN_MINUTES, ["t0"])),
+            (f"All sets, 10 seconds, {cores}:", budget_table(results, args, 10, list(sets.SETS), None)),
+            (f"Twelve sets, 60 seconds, {cores}:", budget_table(results, args, 60, sets.SIXTY, None)),
+            (f"Five sets, 10 minutes, {cores}, a tenth of the rows scored:", budget_table(results, args, 600, sets.TEN_MINUTES, ["t0"])),
             ("Beside published scores; theirs are means of ten folds:", published_table(results, args.label)),
             ("The fixed splits, one thread; one run each of FLAML and AutoGluon's best quality (without CatBoost and FastAI):",
              fixed_table(results, args.label))):
