@@ -13,7 +13,7 @@
 #include "model/image.h"
 
 /* Rows that weights are learned from, at least; and what they must gain, as a share of the log loss. */
-#define FEWEST_ROWS 500
+#define FEWEST_ROWS 1000
 #define LEAST_GAIN  0.001
 
 /* The share of the gain that may be given up for fewer models. */
