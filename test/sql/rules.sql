@@ -90,6 +90,9 @@ SELECT algorithm FROM automl_train('visit', 'TABLE visits_learned', 'y', algorit
                                    hyperparams => '{"max_depth": 8, "min_samples_leaf": 25}');
 SELECT part FROM unnest(ARRAY['"day" ', '(EXTRACT(ISODOW FROM "seen")', '(EXTRACT(HOUR FROM "moment" AT TIME ZONE ''UTC'')', '"clock" ', 'epoch'', "took"',
                               '"price"::text', '"comma"::text', '"mark"::text', '"seven"::text', 'isfinite("once")']) part WHERE position(part IN automl_tree_sql('visit')) = 0;
+SELECT algorithm FROM automl_train('month', 'SELECT day, extract(month FROM day)::float8 AS y FROM visits WHERE day IS NOT NULL', 'y', algorithms => '{decision_tree}',
+                                   max_trials => 1, seed => 1, options => '{"folds": 1}', hyperparams => '{"max_leaves": 12}');
+SELECT position('(EXTRACT(MONTH FROM "day")' IN automl_tree_sql('month')) > 0 AS asks_for_months;
 CREATE TEMP TABLE numbers AS
 SELECT n AS price, translate(n, ',.', '.,') AS comma
 FROM unnest(ARRAY[NULL, '', ' ', '0', '-0', '12', '+12', ' -12.5 ', '- 5', '12.', '.5', '-.5', '.', '-', '+', '1,234', '1,234.5', '12,34', '0,123', '1234,567', '1,234,567.25', '1,2345',
