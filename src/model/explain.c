@@ -214,28 +214,6 @@ find_single(const Work *w, const Part *part, int output)
 	return add_part(w, part, output, 1, &w->expected[output], w->single);
 }
 
-static double
-logistic(double z)
-{
-	double e = exp(-fabs(z));
-
-	return (z >= 0 ? 1 : e) / (1 + e);
-}
-
-/* Scores to probabilities, in place. */
-static void
-softmax(double *z, int n)
-{
-	double top = z[0], sum = 0;
-
-	for (int c = 1; c < n; c++)
-		top = fmax(top, z[c]);
-	for (int c = 0; c < n; c++)
-		sum += z[c] = exp(z[c] - top);
-	for (int c = 0; c < n; c++)
-		z[c] /= sum;
-}
-
 /* Probability of the output that is explained, or the value, where the scores of row i are `share` of the way from the expected ones. */
 static double
 prediction_at(const Work *w, int64_t i, double share)
@@ -244,9 +222,7 @@ prediction_at(const Work *w, int64_t i, double share)
 		w->point[c] = w->expected[c] + share * (w->score[c * PGML_SHAP_ROWS + i] - w->expected[c]);
 	if (w->explainer->image->task == PGML_TASK_REGRESSION)
 		return exp(w->point[0]);
-	if (w->explainer->outputs == 1)
-		return logistic(w->point[0]);
-	softmax(w->point, w->explainer->outputs);
+	pgml_stack_finish(w->explainer->image->task, w->explainer->image->n_classes, 1, w->point);
 	return w->point[w->output];
 }
 
