@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +52,22 @@ find_entry_points(void *handle, PgmlBlas *blas)
 	return NULL;
 }
 
+/* Version, build and the kernels that were chosen for this processor: results depend on them. */
+static void
+describe(void *handle, PgmlBlas *blas)
+{
+	void *address = dlsym(handle, "openblas_get_config");
+	const char *(*get_config)(void);
+	const char *config;
+
+	if (address == NULL)
+		return;
+	memcpy(&get_config, &address, sizeof(address));
+	config = get_config();
+	if (config != NULL)
+		snprintf(blas->name, sizeof(blas->name), "%s", config);
+}
+
 PgmlStatus
 pgml_blas_load(PgmlBlas *blas, const char *library_name, PgmlError *err)
 {
@@ -84,5 +101,6 @@ pgml_blas_load(PgmlBlas *blas, const char *library_name, PgmlError *err)
 		dlclose(handle);
 		return unavailable(err, name, words);
 	}
+	describe(handle, blas);
 	return PGML_OK;
 }

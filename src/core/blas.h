@@ -32,6 +32,8 @@ typedef struct PgmlBlas
 	void (*dpotrf)(const char *uplo, const int *n, double *a, const int *lda, int *info);
 	void (*dpotrs)(const char *uplo, const int *n, const int *nrhs, const double *a, const int *lda,
 				   double *b, const int *ldb, int *info);
+	char name
+		[128]; /* version and kernels, as the library describes itself; empty when it does not */
 } PgmlBlas;
 
 enum

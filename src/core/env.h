@@ -16,6 +16,7 @@
 #include "core/status.h"
 
 typedef struct PgmlPool PgmlPool;
+typedef struct PgmlClock PgmlClock;
 
 typedef struct PgmlEnv
 {
@@ -25,6 +26,7 @@ typedef struct PgmlEnv
 	double deadline;         /* pgml_now() at which to return what there is; 0 = none */
 	uint64_t seed;           /* every random decision derives from it */
 	PgmlPool *pool;          /* threads for pgml_par_for(); NULL = the calling thread only */
+	PgmlClock *clock; /* notes or repeats what the deadline decides (clock.h); NULL: nobody does */
 	/* Called by the driver thread only. fraction in [0, 1]; step is short, e.g. "gradient_boosting 2". */
 	void (*progress)(void *arg, double fraction, const char *step);
 	/* Called by the driver thread only: the validation score of the best setting so far, and its metric, a constant. */

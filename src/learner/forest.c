@@ -10,6 +10,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/par.h"
 
 /* Trees that are grown, for each thread, before they are put into the payload. */
@@ -151,6 +152,12 @@ keep_trees(Fit *f, int n)
 	{
 		Slot *slot = &f->slot[i];
 
+		/* The first tree is complete in any case; what ended it, it has noted itself. */
+		if (going && f->first + i > 0 && pgml_clock_ends(f->env, !slot->complete && slot->late))
+		{
+			going = false;
+			f->out_of_time = true;
+		}
 		if (going && slot->complete)
 		{
 			int64_t before = pgml_forest_written(&f->writer);
@@ -169,8 +176,7 @@ keep_trees(Fit *f, int n)
 		else if (going)
 		{
 			going = false;
-			f->out_of_time |= slot->late;
-			f->out_of_memory |= !slot->late;
+			f->out_of_memory = true;
 		}
 		pgml_buf_free(&slot->node);
 		pgml_buf_free(&slot->word);
@@ -196,7 +202,9 @@ grow_trees(Fit *f)
 		if (status != PGML_OK && !pgml_is_memory(status))
 			return pgml_fail(f->env->error, status, "a tree could not be grown");
 		keep_trees(f, (int) size);
-		f->out_of_time |= f->first + size < n && pgml_out_of_time(f->env);
+		/* Noted as the end that the next tree would have met, wherever that is where the threads are others. */
+		f->out_of_time |= f->first + size < n && !f->out_of_time && !f->out_of_memory &&
+						  pgml_out_of_time(f->env) && pgml_clock_ends(f->env, true);
 	}
 	if (pgml_stopped(f->env))
 		return pgml_fail_cancelled(f->env);

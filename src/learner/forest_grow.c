@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/clock.h"
+
 /* Bytes of work between two looks at flag and clock: some milliseconds. */
 #define POLL_WORK 2000000
 
@@ -156,7 +158,9 @@ pgml_forest_go_on(PgmlForestGrower *g, int64_t work)
 	if (g->work < POLL_WORK)
 		return true;
 	g->work = 0;
-	g->late |= pgml_out_of_time(g->env);
+	if (!g->late)
+		g->late = g->finish ? pgml_clock_ends(g->env, pgml_out_of_time(g->env)) :
+							  pgml_out_of_time(g->env);
 	return !pgml_stopped(g->env);
 }
 
@@ -589,6 +593,7 @@ pgml_forest_grow(PgmlForestGrower *g, const PgmlEnv *env, int64_t number, bool f
 	uint32_t n;
 
 	g->env = env;
+	g->finish = finish;
 	g->late = false;
 	g->work = 0;
 	g->n_nodes = 0;

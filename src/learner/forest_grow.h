@@ -149,6 +149,7 @@ struct PgmlForestGrower
 	/* watching */
 	const PgmlEnv *env;
 	int64_t work; /* bytes looked at since the clock was read */
+	bool finish;  /* the deadline ends the tree with what there is: noted, see core/clock.h */
 	bool late;    /* the deadline has passed */
 };
 

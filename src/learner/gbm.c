@@ -10,6 +10,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/hash.h"
 #include "core/rng.h"
 #include "learner/gbm_apply.h"
@@ -276,11 +277,9 @@ boost_output(Boost *b, int round, int k, bool *split)
 	PGML_TRY(pgml_gbm_gradients(env, t, k, seed, &b->gradients));
 	b->gradients.noise = b->sets ? pgml_gbm_noise(t, k) : 0;
 	PGML_TRY(pgml_gbm_grow(b->grower, &growth, &tree, &complete));
-	if (!complete)
-	{
-		b->rounds.out_of_time = true;
+	b->rounds.out_of_time = pgml_clock_ends(env, !complete);
+	if (b->rounds.out_of_time)
 		return PGML_OK;
-	}
 	if (tree->n_leaves > 1)
 	{
 		*split = true;

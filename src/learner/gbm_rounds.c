@@ -1,6 +1,8 @@
 /* gbm_rounds.c - the rounds of boosting. */
 #include "learner/gbm_rounds.h"
 
+#include "core/clock.h"
+
 /* So many rounds are the best so far: the scores of the validation rows are kept. */
 static void
 keep_round(PgmlGbmRounds *r, int rounds)
@@ -52,7 +54,7 @@ pgml_gbm_boost(PgmlGbmRounds *r)
 
 		if (pgml_stopped(r->env))
 			return PGML_ERR_CANCELLED;
-		r->out_of_time = pgml_out_of_time(r->env);
+		r->out_of_time = pgml_clock_ends(r->env, pgml_out_of_time(r->env));
 		if (r->out_of_time)
 			break;
 		status = r->boost(r->arg, round, &split);

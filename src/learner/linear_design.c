@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/par.h"
 #include "core/rng.h"
 
@@ -317,7 +318,7 @@ measure_feature(void *arg, int64_t number, int thread)
 		f->levels = (uint32_t) feature->n_levels;
 		return PGML_OK;
 	}
-	if (pgml_out_of_time(m->env) && !pgml_stopped(m->env))
+	if (m->late[number] || (pgml_out_of_time(m->env) && !pgml_stopped(m->env)))
 	{
 		m->late[number] = true;
 		return PGML_OK;
@@ -501,8 +502,10 @@ pgml_linear_design(const PgmlEnv *env, PgmlArena *arena, const PgmlDataset *data
 	if (design->features == NULL || m.samples == NULL || m.late == NULL)
 		return pgml_fail_nomem(env, "learner \"linear\"");
 	PGML_TRY(find_heaviest(env, data, &m.heaviest));
+	pgml_clock_recall(env, data->x->nfeatures, m.late);
 	if (pgml_par_for(env, data->x->nfeatures, measure_feature, &m) != PGML_OK)
 		return pgml_fail_cancelled(env);
+	pgml_clock_note(env, data->x->nfeatures, m.late);
 	for (size_t i = 0; i < nfeatures; i++)
 		design->out_of_time |= m.late[i];
 	lay_out(design);

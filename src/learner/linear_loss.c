@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/par.h"
 
 /* One parallel loop. */
@@ -214,6 +215,7 @@ pgml_linear_run(PgmlLinearPass *pass, int64_t n_chunks, PgmlBlockFn fn, void *ar
 	*late = false;
 	for (int64_t c = 0; c < n_chunks; c++)
 		*late |= pass->chunk_late[c];
+	*late = pgml_clock_ends(pass->env, *late);
 	return PGML_OK;
 }
 

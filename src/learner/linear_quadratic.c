@@ -9,6 +9,8 @@
  */
 #include "learner/linear_internal.h"
 
+#include "core/clock.h"
+
 /* Turns at most; each costs a factorisation. */
 #define MAX_TURNS 60
 
@@ -257,7 +259,7 @@ pgml_linear_minimise(PgmlLinearQuadratic *q, double gain, bool *late)
 	{
 		if (pgml_stopped(q->env))
 			return pgml_fail_cancelled(q->env);
-		if (pgml_out_of_time(q->env))
+		if (pgml_clock_ends(q->env, pgml_out_of_time(q->env)))
 		{
 			*late = true;
 			return PGML_OK;

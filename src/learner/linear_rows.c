@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/par.h"
 
 #define POLL_ROWS 65536
@@ -148,7 +149,7 @@ pgml_linear_rows(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesign *d
 
 	if (pgml_par_for(env, rows->n_blocks, fill_cache, &fill) != PGML_OK)
 		return pgml_fail_cancelled(env);
-	if (pgml_out_of_time(env)) /* blocks may be missing */
+	if (pgml_clock_ends(env, pgml_out_of_time(env))) /* blocks may be missing */
 	{
 		rows->dense = NULL;
 		rows->level = NULL;

@@ -3,12 +3,14 @@
  *
  * After each epoch the network is folded into a payload, which predicts the validation rows as it would later; the one with the
  * least loss is kept.  Schedules follow the share of the training that is done.  Near a deadline this share grows faster, by the
- * time that steps take, so that the learning rate has come down when the time is over.  A fit runs in one thread.
+ * time that steps take, so that the learning rate has come down when the time is over; how many steps that leaves is a decision of the
+ * clock (core/clock.h), made anew only where it changes by more than a little.  A fit runs in one thread.
  */
 #include "learner/mlp.h"
 
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/hash.h"
 #include "learner/mlp_net.h"
 
@@ -29,6 +31,12 @@
 /* First steps, whose memory is new, are no measure of time; steps that are. */
 #define COLD_STEPS  2
 #define TIMED_STEPS 4
+
+/* Share of the steps left by which the clock may be wrong before they are planned anew. */
+#define PLAN_TOLERANCE (1.0 / 16)
+
+/* Decision of the clock: the steps that are configured do after all.  Positive numbers are steps left. */
+#define AS_CONFIGURED (-1)
 
 /* Predictions of the validation rows and their loss. */
 typedef struct Judged
@@ -57,7 +65,9 @@ typedef struct Fit
 	bool chose_rate;  /* the settings leave it open */
 	double started;   /* when the cold steps were over */
 	int64_t steps_done;
-	int worse; /* epochs since the best */
+	int64_t
+		steps_left; /* to the end of the training, as the time allows; 0: as many as are configured */
+	int worse;      /* epochs since the best */
 	bool out_of_time;
 } Fit;
 
@@ -166,31 +176,49 @@ end_epoch(Fit *f)
 /* ---- training ---- */
 
 /*
- * What a step adds to the share of the training that is done, given the steps of an epoch.  With a deadline at least what takes the
- * schedule to its end in the steps that are left, at what they took so far, and the last prediction of the validation rows.
+ * What the clock says after a step, given the steps of an epoch and those that are configured to come: the steps for which there is time, at
+ * what they took so far, and the last prediction of the validation rows.  0: as planned.
  */
-static double
-advance(Fit *f, int64_t steps)
+static int64_t
+look_at_clock(Fit *f, int64_t steps, double configured)
 {
-	double plain = 1 / ((double) steps * f->config.epochs);
-	double now, left, needed;
-	int64_t timed = ++f->steps_done - COLD_STEPS;
+	double now, left, planned = f->steps_left > 0 ? (double) f->steps_left : configured;
+	int64_t timed = f->steps_done - COLD_STEPS;
 
 	if (!(f->env->deadline > 0))
-		return plain;
+		return 0;
 	now = pgml_now();
 	if (timed == 0)
 		f->started = now;
 	if (now < f->env->deadline && timed < TIMED_STEPS)
-		return plain;
+		return 0;
 	left = (f->env->deadline - now) * TIME_TO_PLAN * (double) timed / (now - f->started);
 	if (f->valid != NULL)
 		left -= PREDICTING * (double) f->data->n_valid * (double) steps / (double) f->input.n;
-	needed = now < f->env->deadline && left > 1 ? (1 - f->at) / left : 1;
-	if (needed <= plain)
+	if (now >= f->env->deadline || !(left > 1))
+		return planned > 1 ? 1 : 0;
+	if (left > planned && f->steps_left == 0)
+		return 0;
+	if (fabs(left - planned) <= PLAN_TOLERANCE * planned)
+		return 0;
+	return left < configured ? (int64_t) left : AS_CONFIGURED;
+}
+
+/* What a step adds to the share of the training that is done, given the steps of an epoch: with a deadline, what ends it in time. */
+static double
+advance(Fit *f, int64_t steps)
+{
+	double plain = 1 / ((double) steps * f->config.epochs);
+	int64_t decided;
+
+	f->steps_done++;
+	decided = pgml_clock_decide(f->env, look_at_clock(f, steps, (1 - f->at) / plain));
+	if (decided != 0)
+		f->steps_left = decided > 0 ? decided : 0;
+	if (f->steps_left == 0)
 		return plain;
 	f->out_of_time = true;
-	return needed;
+	return (1 - f->at) / (double) f->steps_left--;
 }
 
 /* One pass over the rows, in a new order; ends early when the training is done. */
@@ -251,7 +279,7 @@ run_epochs(Fit *f)
 	f->worse = 0;
 	f->judged[0].epoch = 0;
 	PGML_TRY(pgml_mlp_net_init(&f->net, f->env->seed, f->order, first));
-	f->steps_done = 0;
+	f->steps_done = f->steps_left = 0;
 	while (f->at < end)
 	{
 		PGML_TRY(run_epoch(f, &rng, end));
@@ -273,7 +301,8 @@ train(Fit *f)
 	{
 		f->rate = pow(LOWER_RATE, i);
 		status = run_epochs(f);
-		if (status == PGML_ERR_NUMERIC && f->judged[0].epoch > 0 && pgml_out_of_time(f->env))
+		if (status == PGML_ERR_NUMERIC && f->judged[0].epoch > 0 &&
+			pgml_clock_ends(f->env, pgml_out_of_time(f->env)))
 			status = PGML_OK;
 	}
 	if (status == PGML_ERR_NUMERIC)

@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+#include "core/clock.h"
+
 #define SAMPLE_ROWS 10000
 #define POLL_ROWS   16384
 
@@ -200,7 +202,7 @@ plan_features(const PgmlEnv *env, PgmlMlpInput *input, const PgmlMlpConfig *conf
 	{
 		if (pgml_stopped(env))
 			return pgml_fail_cancelled(env);
-		if (pgml_out_of_time(env))
+		if (pgml_clock_ends(env, pgml_out_of_time(env)))
 			input->feature[i] =
 				(PgmlMlpFeature){ .kind = PGML_MLP_UNUSED, .missing = PGML_MLP_NONE };
 		else

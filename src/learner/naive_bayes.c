@@ -15,6 +15,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/par.h"
 
 #define POLL_ROWS    65536
@@ -408,8 +409,10 @@ fit_all(PgmlBayesFit *b, PgmlArena *arena, const PgmlParams *params, PgmlFit *fi
 	PGML_TRY(count_classes(b));
 	PGML_TRY(sort_rows(b));
 	PGML_TRY(lay_out(b, &fit->payload));
+	pgml_clock_recall(b->env, x->nfeatures, b->late);
 	if (pgml_par_for(b->env, x->nfeatures, pgml_bayes_measure, b) != PGML_OK)
 		return pgml_fail_cancelled(b->env);
+	pgml_clock_note(b->env, x->nfeatures, b->late);
 	for (int32_t f = 0; f < x->nfeatures; f++)
 		fit->out_of_time |= b->late[f];
 	PGML_TRY(finish(b, params));

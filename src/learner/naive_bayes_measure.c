@@ -278,7 +278,7 @@ pgml_bayes_measure(void *arg, int64_t f, int thread)
 	Look l;
 
 	(void) thread;
-	if (pgml_out_of_time(b->env) && !pgml_stopped(b->env))
+	if (b->late[f] || (pgml_out_of_time(b->env) && !pgml_stopped(b->env)))
 	{
 		b->late[f] = true;
 		return PGML_OK;

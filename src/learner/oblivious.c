@@ -12,6 +12,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/hash.h"
 #include "core/par.h"
 #include "learner/gbm_payload.h"
@@ -449,8 +450,8 @@ boost_round(void *arg, int round, bool *split)
 		return PGML_OK;
 	growth.noise = noise_of(b, round);
 	PGML_TRY(pgml_obl_grow(b->grower, &growth, &b->tree, &complete));
-	b->rounds.out_of_time = !complete;
-	*split = complete && b->tree.depth > 0;
+	b->rounds.out_of_time = pgml_clock_ends(env, !complete);
+	*split = !b->rounds.out_of_time && b->tree.depth > 0;
 	if (!*split)
 		return PGML_OK;
 	PGML_TRY(add_tree(b, growth.order));
@@ -505,9 +506,13 @@ fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlF
 	status = prepare(&b);
 	b.rounds = plan_rounds(&b);
 	/* The deadline ends the statistics of categories, too: a model without trees is what there is. */
-	b.rounds.out_of_time = status == PGML_ERR_CANCELLED && !pgml_stopped(env);
+	b.rounds.out_of_time = pgml_clock_ends(env, status == PGML_ERR_CANCELLED && !pgml_stopped(env));
 	if (b.rounds.out_of_time)
+	{
 		status = PGML_OK;
+		b.width = 1; /* without trees no statistics are asked for */
+		memset(b.unseen, 0, sizeof(b.unseen));
+	}
 	else if (status == PGML_OK)
 		status = pgml_gbm_boost(&b.rounds);
 	if (status == PGML_OK && b.rounds.predicted)

@@ -5,6 +5,7 @@
  * The dual has a variable alpha_i per row and w = sum y_i alpha_i x_i (regression: sum beta_i x_i).  Moving one takes a product of
  * w with the row and adds a multiple of the row to w.
  */
+#include "core/clock.h"
 #include "core/rng.h"
 #include "learner/svm.h"
 
@@ -201,7 +202,7 @@ pass(Descent *d, bool (*step)(Descent *, int32_t))
 		d->work = 0;
 		if (pgml_stopped(d->env))
 			return pgml_fail_cancelled(d->env);
-		if (pgml_out_of_time(d->env))
+		if (pgml_clock_ends(d->env, pgml_out_of_time(d->env)))
 		{
 			d->late = true;
 			return PGML_OK;

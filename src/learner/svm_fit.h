@@ -137,6 +137,7 @@ typedef struct PgmlSvmFit
 
 	int64_t n_decisions;
 	PgmlSvmDecision *decisions;
+	PgmlClock *clocks; /* of the tasks; NULL: none */
 } PgmlSvmFit;
 
 /* Place in the list of row k of a decision, and the row itself: its place in data->rows. */

@@ -11,6 +11,7 @@
  *                    width 1 / kappa then, s_i = kappa c_i.  At the minimum the slope of -m_i is a better beta_i; with it the next round begins,
  *                    with a narrower parabola
  */
+#include "core/clock.h"
 #include "learner/svm.h"
 
 #define ABREAST    64 /* rows that are added to the matrix together */
@@ -332,6 +333,7 @@ minimise(Newton *s)
 		PGML_TRY(update_matrix(s));
 		if (!s->late)
 			PGML_TRY(find_step(s, &slope));
+		s->late = pgml_clock_ends(s->env, s->late);
 		if (s->late || !(-slope / 2 > STEP_GAIN * problem->tol * now))
 			break;
 		for (int64_t i = 0; i < s->n; i++)
@@ -378,6 +380,7 @@ descend(Newton *s)
 		memset(s->curved, 0, (size_t) s->n * sizeof(bool)); /* all weights have changed */
 		memset(s->matrix, 0, (size_t) (s->columns * s->columns) * sizeof(double));
 		PGML_TRY(minimise(s));
+		s->late = pgml_clock_ends(s->env, s->late);
 		if (s->late || take_forces(s))
 			break;
 	}

@@ -10,6 +10,7 @@
  *
  * Rows that sit at a bound and are far from leaving it are set aside: the rows at work are the first `active` ones.
  */
+#include "core/clock.h"
 #include "learner/svm.h"
 
 #define TINY          1e-12 /* curvature of a pair of equal points */
@@ -449,6 +450,7 @@ iterate(Smo *s, PgmlSvmSolution *solution)
 		double least = INFINITY;
 
 		PGML_TRY(poll(s, s->active));
+		s->late = pgml_clock_ends(s->env, s->late);
 		if (s->late || (s->problem->max_iter > 0 && iteration >= s->problem->max_iter))
 			break;
 		if (up.at >= 0)

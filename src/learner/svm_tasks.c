@@ -2,6 +2,7 @@
  * svm_tasks.c - the problems of a fit, each with memory of its own: a decision on all of its rows, or without a fold of them, for
  * which it says then what it thinks.  How often and in which order they run changes nothing.
  */
+#include "core/clock.h"
 #include "core/par.h"
 #include "learner/svm_fit.h"
 
@@ -236,7 +237,7 @@ run_in_arena(Task *t)
 	PgmlSvmDecision *d = t->decision;
 	bool late = false;
 
-	if (t->fold >= 0 && pgml_out_of_time(&t->env))
+	if (t->fold >= 0 && pgml_clock_ends(&t->env, pgml_out_of_time(&t->env)))
 		return PGML_OK; /* what was not held stays NaN */
 	PGML_TRY(take_rows(t));
 	t->coef = d->coef;
@@ -266,6 +267,7 @@ run_task(void *arg, int64_t number, int thread)
 	t.env = *fit->env;
 	t.env.error = &t.error;
 	t.env.pool = NULL;
+	t.env.clock = fit->clocks != NULL ? &fit->clocks[number] : NULL;
 	t.arena = pgml_arena_create(t.env.budget);
 	if (t.arena == NULL)
 		return PGML_ERR_NOMEM;
@@ -308,10 +310,13 @@ make_room(PgmlSvmFit *fit)
 PgmlStatus
 pgml_svm_solve_all(PgmlSvmFit *fit)
 {
+	int64_t n_tasks = fit->n_decisions * (1 + fit->folds_left_out);
 	PgmlStatus status;
 
 	PGML_TRY(make_room(fit));
-	status = pgml_par_for(fit->env, fit->n_decisions * (1 + fit->folds_left_out), run_task, fit);
+	PGML_TRY(pgml_clock_split(fit->env, fit->arena, n_tasks, &fit->clocks));
+	status = pgml_par_for(fit->env, n_tasks, run_task, fit);
+	pgml_clock_join(fit->env, n_tasks, fit->clocks);
 	if (status == PGML_ERR_CANCELLED)
 		return pgml_fail_cancelled(fit->env);
 	return status == PGML_OK ? PGML_OK : pgml_fail_nomem(fit->env, "learner \"svm\"");

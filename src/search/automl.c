@@ -538,7 +538,7 @@ finish(Search *s)
 }
 
 PgmlStatus
-training_start(Training *t, TrialModel *baseline)
+training_open(Training *t)
 {
 	PGML_TRY(pgml_automl_check(t->options, t->env->error));
 	PGML_TRY(training_prepare(t));
@@ -547,7 +547,13 @@ training_start(Training *t, TrialModel *baseline)
 	PGML_TRY(training_read_costs(t));
 	PGML_TRY(load_blas(t));
 	PGML_TRY(training_choose_folds(t));
-	PGML_TRY(training_prepare_scores(t));
+	return training_prepare_scores(t);
+}
+
+PgmlStatus
+training_start(Training *t, TrialModel *baseline)
+{
+	PGML_TRY(training_open(t));
 	PGML_TRY(training_open_champion(t));
 	return run_baseline(t, baseline);
 }
@@ -556,6 +562,7 @@ static PgmlStatus
 train(Training *t, Search *s)
 {
 	PGML_TRY(training_start(t, &s->baseline));
+	PGML_TRY(training_note_data(t));
 	PGML_TRY(run_search(s));
 	return finish(s);
 }

@@ -15,6 +15,7 @@
 #include "data/table.h"
 #include "learner/learner.h"
 #include "prep/leak.h"
+#include "search/execution.h"
 #include "stats/metric.h"
 
 /* One entry of `hyperparams`: applies to every selected learner that knows the name. */
@@ -195,6 +196,9 @@ typedef struct PgmlTrainResult
 	int n_notices; /* sentences for the user, in order */
 	const char *notices[PGML_MAX_NOTICES];
 	bool notice_is_warning[PGML_MAX_NOTICES];
+	PgmlExecution execution; /* what was executed, to repeat it */
+	const char
+		*not_repeated; /* of pgml_automl_repeat(): why there is no image; NULL: there is one */
 	PgmlBuf image;
 } PgmlTrainResult;
 
@@ -204,5 +208,15 @@ extern PgmlStatus pgml_automl_check(const PgmlTrainOptions *options, PgmlError *
 /* Train. Result strings live in arena; result->image must be freed with pgml_buf_free. */
 extern PgmlStatus pgml_automl(const PgmlEnv *env, const PgmlTable *table, PgmlTrainOptions *options,
 							  PgmlArena *arena, PgmlTrainResult *result);
+
+/*
+ * Execute again what a training has executed: with the same data, options, seed and split rules as it began with, by the same code on the
+ * same kind of processor, result->image is the same to the last byte.  No clock matters: options->time_budget and max_trials are not
+ * looked at.  Nothing is scored.  Where the data is not the same, nothing is trained and result->not_repeated says what is different;
+ * result->execution tells what was read.  Fails as pgml_automl() does before its first trial.
+ */
+extern PgmlStatus pgml_automl_repeat(const PgmlEnv *env, const PgmlTable *table,
+									 PgmlTrainOptions *options, const PgmlExecution *execution,
+									 PgmlArena *arena, PgmlTrainResult *result);
 
 #endif

@@ -409,18 +409,25 @@ report_unlearned(Training *t)
 }
 
 PgmlStatus
-training_evaluate(Training *t, const TrialModel *models, const double *weight, int n_models,
-				  const TrialModel *baseline)
+training_complete_image(Training *t, const TrialModel *models, const double *weight, int n_models,
+						const TrialModel *baseline)
 {
-	PgmlTrainResult *r = t->result;
-
 	if (t->n_test > 0)
 		PGML_TRY(predict_or_forgo(t));
 	else
 		average_validation(t, models, weight, n_models, baseline);
 	PGML_TRY(training_calibrate(t));
 	PGML_TRY(training_add_background(t, models, weight, n_models));
-	PGML_TRY(training_put_decision(t));
+	return training_put_decision(t);
+}
+
+PgmlStatus
+training_evaluate(Training *t, const TrialModel *models, const double *weight, int n_models,
+				  const TrialModel *baseline)
+{
+	PgmlTrainResult *r = t->result;
+
+	PGML_TRY(training_complete_image(t, models, weight, n_models, baseline));
 	r->score_is_validation = t->n_test == 0;
 	PGML_TRY(score_all(t));
 	if (isnan(r->score.value) && !(t->scored.n > 0 && isnan(t->scored.p[0])))

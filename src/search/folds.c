@@ -181,9 +181,10 @@ validation_part(const Training *t, const Dealing *d)
 static PgmlStatus
 count_folds(Training *t, int *k)
 {
-	*k = t->options->folds;
+	*k = t->repeats != NULL ? t->repeats->folds : t->options->folds;
 	t->folds_why = "as asked for";
-	PGML_TRY(training_probe_speed(t));
+	if (t->repeats == NULL)
+		PGML_TRY(training_probe_speed(t));
 	if (*k == 0)
 		*k = affordable_folds(t, &t->folds_why);
 	if (*k < 1 || *k > PGML_MAX_FOLDS)
@@ -211,6 +212,7 @@ training_choose_folds(Training *t)
 	int k, part;
 
 	PGML_TRY(count_folds(t, &k));
+	t->result->execution.folds = k;
 	d.parts = k > 1 ? k : (int) (1 / holdout_share(t->n_train) + 0.5);
 	if (d.parts > t->n_train)
 		d.parts = (int) t->n_train;

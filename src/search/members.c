@@ -40,9 +40,9 @@ training_evaluation_seconds(const Training *t, double seconds_per_row)
 	return t->other_seconds + (double) t->n_test * seconds_per_row / threads;
 }
 
-/* Fit the winner's settings on all training rows. */
+/* Fit the winner's settings on all training rows; what is repeated has its bound of the payload already. */
 static PgmlStatus
-refit(Training *t, const TrialModel *winner, PgmlFit *fit)
+refit(Training *t, TrialModel *winner, PgmlFit *fit)
 {
 	const PgmlLearner *learner = winner->trial->learner;
 	PgmlParams params = winner->trial->params;
@@ -58,9 +58,12 @@ refit(Training *t, const TrialModel *winner, PgmlFit *fit)
 	}
 	if (env.deadline > 0)
 		env.deadline -= training_evaluation_seconds(t, winner->seconds_per_row);
+	env.clock = &winner->refit_clock;
 	PGML_TRY(training_plan_memory(t, learner, &params, 1, 0, &memory));
 	PGML_TRY(training_dataset(t, learner, &params, t->train, t->n_train, NULL, 0, &data));
-	data.max_payload = memory.max_payload;
+	if (t->repeats == NULL)
+		winner->refit_max_payload = memory.max_payload;
+	data.max_payload = winner->refit_max_payload;
 	if (memory.frugal)
 		env.pool = NULL;
 	pgml_progress(t->env, 0.9, "fitting the best setting on all training rows");
@@ -117,6 +120,7 @@ try_refitting(Training *t, TrialModel *winner)
 			pgml_buf_free(&winner->fit[f].payload);
 		winner->fit[0] = refitted;
 		winner->n_fits = 1;
+		winner->refitted = true;
 		return PGML_OK;
 	}
 	pgml_buf_free(&refitted.payload);
@@ -380,6 +384,7 @@ training_build_image(Training *t, TrialModel *models, double *weight, int n_mode
 	if (t->stacked)
 		PGML_TRY(training_finish_stack(t, c.models, c.weight, c.folds, c.n_models));
 	PGML_TRY(training_explain_choice(t, c.models, c.weight, c.n_models, c.given_up));
+	PGML_TRY(training_note_members(t, c.models, c.weight, c.folds, c.n_models));
 	PGML_TRY(training_learn_errors(t, c.models, c.weight, c.n_models));
 	PGML_TRY(training_choose_decision(t, c.models, c.weight, c.n_models));
 	for (int m = 0; m < n_models; m++)
@@ -398,4 +403,60 @@ training_build_image(Training *t, TrialModel *models, double *weight, int n_mode
 		models[m].oof = NULL;
 	}
 	return PGML_OK;
+}
+
+/* Fit again on all rows those that were; *why: one that cannot be. */
+static PgmlStatus
+repeat_refits(Training *t, TrialModel *models, const char **why)
+{
+	for (int m = 0; m < t->repeats->n_trials; m++)
+	{
+		const PgmlExecutedTrial *e = &t->repeats->trials[m];
+		PgmlFit refitted = { 0 };
+		PgmlStatus status;
+
+		if (!e->refitted)
+			continue;
+		pgml_buf_init(&refitted.payload, t->env->budget);
+		pgml_clock_repeat(&models[m].refit_clock, e->refit.note, e->refit.n);
+		models[m].refit_max_payload = e->refit_max_payload;
+		status = refit(t, &models[m], &refitted);
+		if (status == PGML_ERR_CANCELLED)
+		{
+			pgml_buf_free(&refitted.payload);
+			return status;
+		}
+		if (status != PGML_OK)
+		{
+			*why = t->env->error->message;
+			return PGML_OK;
+		}
+		for (int f = 0; f < models[m].n_fits; f++)
+			pgml_buf_free(&models[m].fit[f].payload);
+		models[m].fit[0] = refitted;
+		models[m].n_fits = 1;
+	}
+	return PGML_OK;
+}
+
+PgmlStatus
+training_repeat_image(Training *t, TrialModel *models, const char **why)
+{
+	Choice c = { .models = models, .n_models = t->repeats->n_trials };
+
+	PGML_TRY(repeat_refits(t, models, why));
+	if (*why != NULL)
+		return PGML_OK;
+	for (int m = 0; m < c.n_models; m++)
+	{
+		c.weight[m] = t->repeats->trials[m].weight;
+		c.folds[m] = t->repeats->trials[m].members;
+		t->stack[m] = t->repeats->trials[m].stack;
+	}
+	t->stacked = t->repeats->stacked;
+	PGML_TRY(encode(t, &c, &t->result->image));
+	if (t->stacked)
+		PGML_TRY(training_put_stack(t, c.weight, c.folds, c.n_models));
+	PGML_TRY(training_learn_errors(t, models, c.weight, c.n_models));
+	return training_choose_decision(t, models, c.weight, c.n_models);
 }

@@ -239,12 +239,25 @@ fit(Stacking *s, const double *weight, int n_models)
 }
 
 PgmlStatus
+training_put_stack(Training *t, const double *weight, const int *folds, int n_models)
+{
+	double member[PGML_MAX_MEMBERS];
+	int n_members = 0;
+	PgmlStatus status;
+
+	for (int m = 0; m < n_models; m++)
+		for (int f = 0; weight[m] > 0 && f < folds[m]; f++)
+			member[n_members++] = t->stack[m] / folds[m];
+	status = pgml_image_stack(t->env, member, n_members, &t->result->image);
+	t->stacked = status == PGML_OK;
+	return forgive(status);
+}
+
+PgmlStatus
 training_finish_stack(Training *t, const TrialModel *models, double *weight, const int *folds,
 					  int n_models)
 {
 	Stacking s = { .t = t, .models = models };
-	double member[PGML_MAX_MEMBERS];
-	int n_members = 0;
 	PgmlStatus status;
 
 	for (int m = 0; m < n_models; m++)
@@ -261,10 +274,5 @@ training_finish_stack(Training *t, const TrialModel *models, double *weight, con
 	status = s.arena ? fit(&s, weight, n_models) : pgml_fail_nomem(t->env, "the stack");
 	pgml_arena_destroy(s.arena);
 	PGML_TRY(forgive(status));
-	for (int m = 0; m < n_models; m++)
-		for (int f = 0; weight[m] > 0 && f < folds[m]; f++)
-			member[n_members++] = t->stack[m] / folds[m];
-	status = pgml_image_stack(t->env, member, n_members, &t->result->image);
-	t->stacked = status == PGML_OK;
-	return forgive(status);
+	return training_put_stack(t, weight, folds, n_models);
 }

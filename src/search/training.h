@@ -22,8 +22,14 @@
 typedef struct TrialModel
 {
 	PgmlTrial *trial;
+	PgmlParams params; /* as the fits got them */
 	PgmlFit fit[PGML_MAX_FOLDS];
+	PgmlClock clock[PGML_MAX_FOLDS]; /* what the deadline decided in each fit */
 	int n_fits;
+	int64_t max_payload;
+	bool refitted; /* the only fit is to all training rows; the folds' clocks remain */
+	PgmlClock refit_clock;
+	int64_t refit_max_payload;
 	PgmlArena *arena;       /* of the predictions */
 	double *oof;            /* n_train x outputs, NaN for rows that were not validated */
 	double seconds_per_row; /* that all payloads together take to predict; 0 = not measured */
@@ -109,6 +115,9 @@ typedef struct Training
 	bool have_blas;
 	PgmlBins *bins; /* of max_bin bins, made by the first trial that needs them */
 	int bins_max_bin;
+
+	const PgmlExecution *repeats; /* what is executed again; NULL: this training decides itself */
+	const PgmlExecutedTrial *repeated; /* the trial of it that is at work */
 } Training;
 
 /*
@@ -117,6 +126,9 @@ typedef struct Training
  */
 extern PgmlStatus training_init(PgmlEnv *env, const PgmlTable *table, PgmlTrainOptions *options,
 								PgmlArena *arena, PgmlTrainResult *result, Training **training);
+
+/* automl.c: the data prepared and dealt to folds: what a training and a repetition begin with. */
+extern PgmlStatus training_open(Training *t);
 
 /* automl.c: all that comes before the first model, and the constant predictor, which is the caller's to free whatever the outcome. */
 extern PgmlStatus training_start(Training *t, TrialModel *baseline);
@@ -356,6 +368,10 @@ extern PgmlStatus training_choose_stack(Training *t, const TrialModel *models, d
 extern PgmlStatus training_finish_stack(Training *t, const TrialModel *models, double *weight,
 										const int *folds, int n_models);
 
+/* stack.c: put t->stack into the image as it is; t->stacked is false afterwards when memory has no room for it. */
+extern PgmlStatus training_put_stack(Training *t, const double *weight, const int *folds,
+									 int n_models);
+
 /*
  * Learn from the out-of-fold predictions of the models with a weight how classes are predicted best: t->decision, unless there are costs.
  */
@@ -402,7 +418,23 @@ extern PgmlStatus training_add_background(Training *t, const TrialModel *models,
  */
 extern int32_t training_draw_background(const Training *t, int32_t *row, double *share);
 
-/* Scores of the image and the champion; the image is calibrated. */
+/* evaluate.c: predict the rows to score, and put what else belongs to it into the image: calibration, background rows, decision. */
+extern PgmlStatus training_complete_image(Training *t, const TrialModel *models,
+										  const double *weight, int n_models,
+										  const TrialModel *baseline);
+
+/*
+ * members.c: the image of the repeated trials, with the members, refits and weights of t->repeats.  *why: a refit that fails now; there is no
+ * image then.
+ */
+extern PgmlStatus training_repeat_image(Training *t, TrialModel *models, const char **why);
+
+/* replay.c: note what the training is made from, once folds are chosen; what it was noted to be made of (folds: members of each model). */
+extern PgmlStatus training_note_data(Training *t);
+extern PgmlStatus training_note_members(Training *t, const TrialModel *models, const double *weight,
+										const int *folds, int n_models);
+
+/* Scores of the image and the champion; the image is completed. */
 extern PgmlStatus training_evaluate(Training *t, const TrialModel *models, const double *weight,
 									int n_models, const TrialModel *baseline);
 

@@ -188,6 +188,7 @@ run_fold(void *arg, int64_t block, int thread)
 	env.seed = pgml_hash_combine(env.seed, SEED_OF_TRIALS + (uint64_t) f);
 	env.deadline = fold_deadline(task, f);
 	env.progress = NULL;
+	env.clock = &task->model->clock[f];
 	/* Without a pool a fit makes room for one thread only. */
 	if (!task->alone || task->memory->frugal)
 		env.pool = NULL;
@@ -375,8 +376,16 @@ training_run_trial(Training *t, const PgmlLearner *learner, const PgmlParams *pa
 	for (int f = 0; f < PGML_MAX_FOLDS; f++)
 		trial->fold_score[f] = NAN;
 	task.start = pgml_now();
+	model->params = *params;
+	model->max_payload = memory->max_payload;
+	pgml_clock_init(&model->refit_clock, t->env->budget);
 	for (int f = 0; f < model->n_fits; f++)
+	{
 		pgml_buf_init(&model->fit[f].payload, t->env->budget);
+		pgml_clock_init(&model->clock[f], t->env->budget);
+		if (t->repeated != NULL && f < t->repeated->n_fits)
+			pgml_clock_repeat(&model->clock[f], t->repeated->fit[f].note, t->repeated->fit[f].n);
+	}
 	model->arena = pgml_arena_create(t->env->budget);
 	task.arena = pgml_arena_create(t->env->budget);
 	if (model->arena && task.arena)
@@ -402,6 +411,9 @@ training_free_model(TrialModel *model)
 {
 	for (int f = 0; f < model->n_fits; f++)
 		pgml_buf_free(&model->fit[f].payload);
+	for (int f = 0; f < PGML_MAX_FOLDS; f++)
+		pgml_clock_free(&model->clock[f]);
+	pgml_clock_free(&model->refit_clock);
 	pgml_arena_destroy(model->arena);
 	memset(model, 0, sizeof(*model));
 }

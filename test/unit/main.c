@@ -62,6 +62,7 @@ static const Module modules[] = {
 	{ "space", test_space },
 	{ "search", test_search },
 	{ "tuning", test_tuning },
+	{ "replay", test_replay },
 	{ "automl", test_automl },
 	{ "portfolio", test_portfolio },
 	{ "calibrate", test_calibrate },

@@ -61,6 +61,7 @@ extern int test_looks(void);
 extern int test_space(void);
 extern int test_search(void);
 extern int test_tuning(void);
+extern int test_replay(void);
 extern int test_rows(void);
 
 #endif
