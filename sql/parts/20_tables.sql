@@ -50,6 +50,7 @@ CREATE TABLE pgml_auto.versions (
     built_by         text NOT NULL,
     predict_us       double precision,
     why_chosen       text,
+    execution        jsonb,
     UNIQUE (model_id, version)
 );
 

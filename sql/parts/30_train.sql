@@ -83,3 +83,20 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT COST 1000000 ROWS 40
 AS 'MODULE_PATHNAME', 'pgml_auto_plan';
 COMMENT ON FUNCTION @extschema@.automl_plan IS
 'what automl_train would do with the same arguments, how long it would take and how much memory, without training or storing anything';
+
+-- What the training of 'model' (its deployed version) or 'model@3' has executed, executed again on the rows of its source; nothing is stored.
+CREATE FUNCTION @extschema@.automl_reproduce(model text)
+RETURNS TABLE (
+    model      text,
+    version    integer,
+    identical  boolean,
+    reason     text,
+    "rows"     bigint,
+    seconds    double precision,
+    bytes      bigint,
+    sha256     text,
+    sha256_now text)
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT COST 1000000 ROWS 1
+AS 'MODULE_PATHNAME', 'pgml_auto_reproduce';
+COMMENT ON FUNCTION @extschema@.automl_reproduce IS
+'execute again what the training of a version has executed, and say whether the model is the same to the last byte, or why it cannot be';

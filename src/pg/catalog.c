@@ -417,6 +417,30 @@ catalog_stored_source(int64 model_id, CatalogSource *source)
 	return found;
 }
 
+void
+catalog_execution(const CatalogVersion *version, CatalogExecution *execution)
+{
+	static CatalogStatement stored = {
+		.sql = "SELECT source, search_path, settings, built_by, execution FROM pgml_auto.versions"
+			   " WHERE version_id = $1",
+		.nargs = 1,
+		.types = { INT8OID },
+	};
+	Datum values[1] = { Int64GetDatum(version->version_id) };
+	CatalogScope scope;
+
+	catalog_enter(&scope);
+	if (catalog_run(&stored, values, NULL, true) == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("version %d does not exist any more", version->version)));
+	execution->source = catalog_text(&scope, 0, 1);
+	execution->search_path = catalog_text(&scope, 0, 2);
+	execution->settings = catalog_jsonb(&scope, 0, 3);
+	execution->built_by = catalog_text(&scope, 0, 4);
+	execution->execution = catalog_jsonb(&scope, 0, 5);
+	catalog_leave(&scope);
+}
+
 /* Bytes of a chunk that are copied at a time: small enough that no memory is mapped for them. */
 #define IMAGE_SLICE (64 * 1024)
 

@@ -110,6 +110,18 @@ typedef struct CatalogSource
 
 extern bool catalog_stored_source(int64 model_id, CatalogSource *source);
 
+/* What a version was trained with, and what its training has executed. */
+typedef struct CatalogExecution
+{
+	char *source;
+	char *search_path;
+	Jsonb *settings;
+	char *built_by;
+	Jsonb *execution; /* NULL: not known, as the release did not store it */
+} CatalogExecution;
+
+extern void catalog_execution(const CatalogVersion *version, CatalogExecution *execution);
+
 /* What automl_train stores; the caller found the model for_update (model_id) or found that there is none (0). */
 typedef struct CatalogTraining
 {
@@ -122,8 +134,9 @@ typedef struct CatalogTraining
 	double train_seconds;
 	const PgmlTrainOptions *options;
 	const PgmlTrainResult *result;
-	Jsonb *split;  /* rules to keep with the model */
-	Jsonb *recipe; /* [{"column", "type", "step", "words", "importance" and its ends}, ...] */
+	Jsonb *split;     /* rules to keep with the model */
+	Jsonb *recipe;    /* [{"column", "type", "step", "words", "importance" and its ends}, ...] */
+	Jsonb *execution; /* what was executed, see pg/execution.h */
 	const char **notices; /* sentences that were shown */
 	int n_notices;
 } CatalogTraining;

@@ -173,15 +173,15 @@ insert_version(const CatalogScope *scope, const CatalogTraining *t, const Catalo
 			" search_path, algorithm, classes, metric, score, score_low, score_high, baseline,"
 			" score_part, rows_total, rows_read, rows_train, rows_test, inputs, features,"
 			" train_seconds, seed, recipe, notices, image_bytes, image_crc, built_by, predict_us,"
-			" why_chosen)"
+			" why_chosen, execution)"
 			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
-			" $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29) RETURNING version_id",
-		.nargs = 29,
+			" $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) RETURNING version_id",
+		.nargs = 30,
 		.types = { INT8OID,   INT4OID,      TEXTOID,   TEXTOID,   JSONBOID,  TEXTOID,
 				   TEXTOID,   TEXTARRAYOID, TEXTOID,   FLOAT8OID, FLOAT8OID, FLOAT8OID,
 				   FLOAT8OID, TEXTOID,      INT8OID,   INT8OID,   INT8OID,   INT8OID,
 				   INT4OID,   INT4OID,      FLOAT8OID, INT8OID,   JSONBOID,  TEXTARRAYOID,
-				   INT8OID,   INT8OID,      TEXTOID,   FLOAT8OID, TEXTOID },
+				   INT8OID,   INT8OID,      TEXTOID,   FLOAT8OID, TEXTOID,   JSONBOID },
 	};
 	const PgmlTrainResult *r = t->result;
 	static const char *const none[1] = { NULL };
@@ -216,6 +216,7 @@ insert_version(const CatalogScope *scope, const CatalogTraining *t, const Catalo
 	put_text(&row, "pgml_auto " PGML_VERSION ", PostgreSQL " PG_VERSION);
 	put_float(&row, r->predict_us);
 	put_text(&row, r->why);
+	put_jsonb(&row, t->execution);
 	catalog_run(&insert, row.values, row.nulls, false);
 	return catalog_int8(0, 1);
 }

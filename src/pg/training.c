@@ -22,6 +22,7 @@
 #include "model/image.h"
 #include "pg/compat.h"
 #include "pg/driver.h"
+#include "pg/execution.h"
 #include "pg/guc.h"
 #include "pg/ingest.h"
 #include "pg/json_text.h"
@@ -52,6 +53,7 @@ training_create(const TrainCall *call)
 	TrainJob *job = palloc0(sizeof(TrainJob));
 
 	pgml_budget_init(&job->budget, pgml_max_memory());
+	job->max_columns = (int64) (job->budget.limit * COLUMNS_SHARE);
 	pgml_buf_init(&job->result.image, &job->budget);
 	job->free_core.func = free_core_memory;
 	job->free_core.arg = job;
@@ -97,7 +99,7 @@ keep_split_column(const TrainJob *job)
 			 errhint("Keep time_column and group_column, or train a model of another name.")));
 }
 
-/* What every version of a model shares: target, task, meaning of the positive class, test rows. */
+/* What every version of a model shares: target, task, meaning of the positive class. */
 static void
 keep_to_model(TrainJob *job)
 {
@@ -117,8 +119,15 @@ keep_to_model(TrainJob *job)
 	if (model->positive_class != NULL &&
 		strcmp(options->positive_class, model->positive_class) != 0)
 		refuse_change(job, "positive_class", psprintf("'%s'", model->positive_class));
+}
 
-	split_rules_read(model->split, &job->split, &job->identity);
+/* The rules by which test rows have been chosen since the first version. */
+static void
+keep_split(TrainJob *job)
+{
+	PgmlTrainOptions *options = &job->options;
+
+	split_rules_read(job->rules, &job->split, &job->identity);
 	keep_split_column(job);
 	if (json_get(job->call.given, "test_size") != NULL &&
 		options->test_size != job->split.test_size)
@@ -145,6 +154,7 @@ find_model(TrainJob *job, bool hold)
 	job->settings = train_settings_merge(NULL, call->given);
 	if (job->model == NULL)
 		return;
+	job->rules = job->model->split;
 	CatalogSource previous;
 	if (!catalog_stored_source(job->model->model_id, &previous))
 	{
@@ -165,13 +175,15 @@ find_model(TrainJob *job, bool hold)
 	}
 }
 
-/* Settings to options, with what the model fixes; a new model's split follows from the seed. */
+/* Settings to options, with what the model fixes; the split of a first version follows from the seed. */
 static void
 read_settings(TrainJob *job)
 {
 	train_settings_read(job->settings, &job->options, &job->seed);
 	if (job->model != NULL)
 		keep_to_model(job);
+	if (job->rules != NULL)
+		keep_split(job);
 	else
 		split_rules_new(job->seed, job->options.test_size, &job->split);
 	if (job->options.target == NULL)
@@ -270,7 +282,7 @@ read_data(TrainJob *job)
 		.split_column =
 			job->options.time_column != NULL ? job->options.time_column : job->options.group_column,
 		.salt = job->split.salt,
-		.max_bytes = (int64_t) (job->budget.limit * COLUMNS_SHARE),
+		.max_bytes = job->max_columns,
 	};
 	Oid user;
 	int sec_context;
@@ -366,13 +378,22 @@ run_core(const PgmlEnv *env, void *arg)
 
 /* Runs in the driver thread. */
 static PgmlStatus
+run_again(const PgmlEnv *env, void *arg)
+{
+	TrainJob *job = arg;
+	return pgml_automl_repeat(env, job->table, &job->options, job->repeats, job->arena,
+							  &job->result);
+}
+
+/* Runs in the driver thread. */
+static PgmlStatus
 run_plan(const PgmlEnv *env, void *arg)
 {
 	TrainJob *job = arg;
 	return pgml_plan(env, job->table, &job->options, job->arena, &job->result, &job->plan);
 }
 
-/* Let the core work in the driver thread, then tell what it has to say.  Reading the data has used part of the time. */
+/* Let the core work in the driver thread.  Reading the data has used part of the time. */
 static void
 run_driver(TrainJob *job, PgmlDriverFn fn)
 {
@@ -383,6 +404,12 @@ run_driver(TrainJob *job, PgmlDriverFn fn)
 	}
 	pgml_driver_run(fn, job, &job->budget, pgml_max_threads(), (uint64_t) job->seed,
 					job->options.time_budget);
+}
+
+/* What the core has to say. */
+static void
+tell_notices(const TrainJob *job)
+{
 	for (int i = 0; i < job->result.n_notices; i++)
 	{
 		bool warning = job->result.notice_is_warning[i];
@@ -396,6 +423,7 @@ void
 training_compute(TrainJob *job)
 {
 	run_driver(job, run_core);
+	tell_notices(job);
 }
 
 void
@@ -407,6 +435,19 @@ training_plan(TrainJob *job)
 	job->plan.read_seconds = pgml_now() - started;
 	job->plan.source = OidIsValid(job->relid) ? job->source : NULL;
 	run_driver(job, run_plan);
+	tell_notices(job);
+}
+
+void
+training_repeat(TrainJob *job)
+{
+	read_settings(job);
+	job->options.time_budget = 0;
+	pgml_progress_start(job->call.model, 0);
+	read_data(job);
+	check_columns(job);
+	run_driver(job, run_again);
+	pgml_progress_end();
 }
 
 /* The importance of a column, for automl_importance. */
@@ -464,6 +505,7 @@ recipe_words(TrainJob *job)
 static CatalogVersion
 store(TrainJob *job)
 {
+	const ExecutionFrame frame = { .rules = job->rules, .max_columns = job->max_columns };
 	CatalogTraining training = {
 		.model_id = job->model == NULL ? 0 : job->model->model_id,
 		.model = job->call.model,
@@ -476,6 +518,7 @@ store(TrainJob *job)
 		.result = &job->result,
 		.split = split_rules_write(&job->split, &job->identity),
 		.recipe = recipe_words(job),
+		.execution = execution_write(&job->result.execution, &frame),
 		.notices = job->result.notices,
 		.n_notices = job->result.n_notices,
 	};

@@ -28,16 +28,19 @@ typedef struct TrainJob
 	PgmlTrainOptions options;
 	int64 seed;
 	PgmlSplit split;
+	const Jsonb *rules;      /* of the split, as the training finds them; NULL: it makes them */
 	PgmlIdentity identity;   /* n = 0: the model is new */
 	CatalogVersion champion; /* version 0: nothing is deployed */
 	bool champion_damaged;   /* its image cannot be read */
 	PgmlBudget budget;
+	int64 max_columns; /* bytes that reading may take */
 	PgmlArena *arena;
 	PgmlTable *table;
 	Oid relid; /* of the source, 0: a query */
 	PgmlTrainResult result;
 	PgmlPlan plan;
-	const char *gate_reason; /* why the version was deployed or not */
+	const PgmlExecution *repeats; /* what is to be executed again */
+	const char *gate_reason;      /* why the version was deployed or not */
 	MemoryContextCallback free_core;
 } TrainJob;
 
@@ -61,6 +64,12 @@ extern void training_compute(TrainJob *job);
  * a name.
  */
 extern void training_plan(TrainJob *job);
+
+/*
+ * Instead of all steps, with model, source, settings, rules and repeats of a stored version: read the data and execute again what was executed;
+ * job->result is that of pgml_automl_repeat().  Writes nothing.
+ */
+extern void training_repeat(TrainJob *job);
 
 /* Store the version, and deploy it if it may be: *deployed, and why (gate_reason). */
 extern CatalogVersion training_store(TrainJob *job, bool *deployed);

@@ -212,7 +212,7 @@ extern PgmlStatus pgml_automl(const PgmlEnv *env, const PgmlTable *table, PgmlTr
 /*
  * Execute again what a training has executed: with the same data, options, seed and split rules as it began with, by the same code on the
  * same kind of processor, result->image is the same to the last byte.  No clock matters: options->time_budget and max_trials are not
- * looked at.  Nothing is scored.  Where the data is not the same, nothing is trained and result->not_repeated says what is different;
+ * looked at.  Nothing is scored.  Columns that were not there then are left out.  Where the data is not the same, nothing is trained and result->not_repeated says what is different;
  * result->execution tells what was read.  Fails as pgml_automl() does before its first trial.
  */
 extern PgmlStatus pgml_automl_repeat(const PgmlEnv *env, const PgmlTable *table,

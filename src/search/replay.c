@@ -7,6 +7,7 @@
  */
 #include "search/training.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -263,14 +264,31 @@ find_column(const PgmlExecution *e, const char *name)
 	return NULL;
 }
 
-/* A column of one execution that the other one has not, or NULL. */
+/* A column that was there and is not any more, or NULL. */
 static const char *
-missing_column(const PgmlExecution *from, const PgmlExecution *in)
+lost_column(const PgmlExecution *then, const PgmlExecution *now)
 {
-	for (int i = 0; i < from->n_columns; i++)
-		if (find_column(in, from->columns[i].name) == NULL)
-			return from->columns[i].name;
+	for (int i = 0; i < then->n_columns; i++)
+		if (find_column(now, then->columns[i].name) == NULL)
+			return then->columns[i].name;
 	return NULL;
+}
+
+/* The table without columns that were not there then. */
+static PgmlStatus
+leave_out_new(const PgmlEnv *env, PgmlArena *arena, const PgmlExecution *then, PgmlTable *table)
+{
+	PgmlColumn *cols = pgml_array(arena, (size_t) table->ncols + 1, sizeof(PgmlColumn));
+	int n = 0;
+
+	if (cols == NULL)
+		return pgml_fail_nomem(env, "the columns");
+	for (int i = 0; i < table->ncols; i++)
+		if (find_column(then, table->cols[i].name) != NULL)
+			cols[n++] = table->cols[i];
+	table->cols = cols;
+	table->ncols = n;
+	return PGML_OK;
 }
 
 /* Say what is different in the data, in which something is. */
@@ -278,7 +296,7 @@ static void
 say_difference(Training *t)
 {
 	const PgmlExecution *then = t->repeats, *now = &t->result->execution;
-	const char *lost = missing_column(then, now), *found = missing_column(now, then);
+	const char *lost = lost_column(then, now);
 	const char *first = NULL;
 	int changed = 0;
 
@@ -291,9 +309,8 @@ say_difference(Training *t)
 		first = first == NULL ? column->name : first;
 		changed++;
 	}
-	if (lost != NULL || found != NULL)
-		give_up(t, "the data has changed: column \"%.60s\" %s", lost != NULL ? lost : found,
-				lost != NULL ? "is not there any more" : "was not there then");
+	if (lost != NULL)
+		give_up(t, "the data has changed: column \"%.60s\" is not there any more", lost);
 	else if (then->rows != now->rows)
 		give_up(t, "the data has changed: %lld rows were read then, %lld now",
 				(long long) then->rows, (long long) now->rows);
@@ -337,12 +354,17 @@ repeat_trial(Training *t, const PgmlExecutedTrial *e, int number, TrialModel *mo
 	return PGML_OK;
 }
 
-/* The folds, trials and bins that only now are known not to be what they were. */
+/* The folds, trials and weights that only now are known not to be what they were. */
 static bool
 is_possible(Training *t)
 {
 	const PgmlExecution *e = t->repeats;
+	double sum = 0;
 
+	for (int i = 0; i < e->n_trials; i++)
+		sum += e->trials[i].weight;
+	if (!(fabs(sum - 1) < 1e-6))
+		return false;
 	for (int i = 0; i < e->n_trials; i++)
 		if (e->trials[i].n_fits != t->folds || e->trials[i].members < 1 ||
 			e->trials[i].members > (e->trials[i].refitted ? 1 : t->folds))
@@ -409,13 +431,18 @@ pgml_automl_repeat(const PgmlEnv *env, const PgmlTable *table, PgmlTrainOptions 
 				   const PgmlExecution *execution, PgmlArena *arena, PgmlTrainResult *result)
 {
 	PgmlEnv own = *env;
+	PgmlTable *known = pgml_zalloc(arena, 1, sizeof(PgmlTable));
 	Training *t;
 	PgmlStatus status;
 
 	options->time_budget = 0;
 	options->max_trials = 0;
 	own.deadline = 0;
-	PGML_TRY(training_init(&own, table, options, arena, result, &t));
+	PGML_TRY(training_init(&own, known, options, arena, result, &t));
+	if (known == NULL)
+		return pgml_fail_nomem(env, "the columns");
+	*known = *table;
+	PGML_TRY(leave_out_new(env, arena, execution, known));
 	t->repeats = execution;
 	status = repeat(t);
 	training_fill_result(t);

@@ -35,6 +35,7 @@ SELECT set_eq(
     || 'positive_class text DEFAULT NULL::text, test_size double precision DEFAULT NULL::double precision, '
     || 'algorithms text[] DEFAULT NULL::text[], hyperparams jsonb DEFAULT NULL::jsonb, seed bigint DEFAULT NULL::bigint, '
     || 'options jsonb DEFAULT NULL::jsonb, search text DEFAULT ''auto''::text, search_space jsonb DEFAULT NULL::jsonb, mode text DEFAULT ''auto''::text, max_predict_us double precision DEFAULT NULL::double precision) TABLE(step text, what text, detail text, seconds double precision, memory_bytes bigint)',
+    'automl_reproduce(model text) TABLE(model text, version integer, identical boolean, reason text, rows bigint, seconds double precision, bytes bigint, sha256 text, sha256_now text)',
     'automl_cancel(job bigint) boolean',
     'automl_wait(job bigint, timeout interval DEFAULT NULL::interval) text',
     'automl_run_due(now timestamp with time zone DEFAULT NULL::timestamp with time zone) integer',
@@ -116,7 +117,7 @@ SELECT set_eq(
     ARRAY['predict stable safe', 'predict_value stable safe', 'predict_proba stable safe', 'predict_probs stable safe',
           'automl_explain stable safe', 'automl_importance stable safe', 'automl_rules stable safe', 'automl_tree_sql stable safe', 'automl_coefficients stable safe', 'predict_interval stable safe strict', 'predict_set stable safe strict',
           'predict_table stable restricted', 'automl_describe stable safe', 'automl_leaderboard stable safe',
-          'automl_train volatile unsafe', 'automl_plan volatile unsafe', 'automl_deploy volatile unsafe', 'automl_rollback volatile unsafe',
+          'automl_train volatile unsafe', 'automl_plan volatile unsafe', 'automl_reproduce volatile unsafe', 'automl_deploy volatile unsafe', 'automl_rollback volatile unsafe',
           'automl_drop volatile unsafe', 'automl_rename volatile unsafe', 'automl_grant volatile unsafe',
           'automl_revoke volatile unsafe', 'automl_predict_view volatile unsafe', 'pgml_auto_progress volatile restricted strict', 'predict_support volatile unsafe strict',
           'has_role stable safe strict', 'higher_is_better immutable safe strict', 'settings_text immutable safe strict',

@@ -37,6 +37,7 @@ sub check_same
 	is($node->safe_psql($database, $registry), $original{$registry}, "$how: all views show the same");
 	is(registry_counts($node, $database), registry_counts($node), "$how: all rows are there");
 	is(registry_problems($node, $database), '', "$how: the registry is whole");
+	is($node->safe_psql($database, q{SELECT identical FROM automl_reproduce('kept@1')}), 't', "$how: a version is made again, to the last byte");
 	return;
 }
 

@@ -37,6 +37,7 @@ like($standby->safe_psql('postgres', q{SELECT string_agg(description, ' ') FROM 
 is($standby->safe_psql('postgres', q{SELECT count(*) > 3 FROM automl_plan('lines', time_budget => '5 s')}), 't', 'plans a training of one');
 is($standby->safe_psql('postgres', q{SELECT count(*) > 3 FROM automl_plan(data => 'points', target => 'y', time_budget => '5 s')}), 't',
 	'and of a new one');
+is($standby->safe_psql('postgres', q{SELECT identical FROM automl_reproduce('lines')}), 't', 'makes a model again, to the last byte');
 
 $primary->safe_psql('postgres', q{SELECT automl_deploy('m', 2)});
 $primary->wait_for_catchup($standby);

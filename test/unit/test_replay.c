@@ -548,12 +548,14 @@ impossible_notes_are_refused(void **state)
 	run_init(&r);
 	run_train(&r, p);
 	trial = &r.result.execution.trials[0];
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 	{
 		PgmlExecutedTrial was = *trial;
 
 		if (i == 0)
 			trial->n_fits = 1;
+		else if (i == 3)
+			trial->weight /= 2;
 		else
 			trial->members = i == 1 ? 0 : 3;
 		repeat_run(&again, &r, p, 1);
