@@ -117,7 +117,8 @@ typedef struct CatalogExecution
 	char *search_path;
 	Jsonb *settings;
 	char *built_by;
-	Jsonb *execution; /* NULL: not known, as the release did not store it */
+	Jsonb *
+		execution; /* NULL: not known; former releases stored none, nor do those without memory for it */
 } CatalogExecution;
 
 extern void catalog_execution(const CatalogVersion *version, CatalogExecution *execution);

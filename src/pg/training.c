@@ -518,7 +518,9 @@ store(TrainJob *job)
 		.result = &job->result,
 		.split = split_rules_write(&job->split, &job->identity),
 		.recipe = recipe_words(job),
-		.execution = execution_write(&job->result.execution, &frame),
+		.execution = job->result.execution.n_trials == 0 ?
+						 NULL :
+						 execution_write(&job->result.execution, &frame),
 		.notices = job->result.notices,
 		.n_notices = job->result.n_notices,
 	};

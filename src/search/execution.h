@@ -57,8 +57,8 @@ typedef struct PgmlExecution
 	int folds;                     /* that were asked for; 1: one part validates */
 	int max_bin;                   /* of the bins that fits share; 0: none were made */
 	bool stacked;                  /* else the models are averaged */
-	int n_trials;
-	PgmlExecutedTrial *trials; /* in the order of their members */
+	int n_trials;                  /* 0: there was no memory to note them */
+	PgmlExecutedTrial *trials;     /* in the order of their members */
 } PgmlExecution;
 
 #endif

@@ -384,7 +384,7 @@ training_build_image(Training *t, TrialModel *models, double *weight, int n_mode
 	if (t->stacked)
 		PGML_TRY(training_finish_stack(t, c.models, c.weight, c.folds, c.n_models));
 	PGML_TRY(training_explain_choice(t, c.models, c.weight, c.n_models, c.given_up));
-	PGML_TRY(training_note_members(t, c.models, c.weight, c.folds, c.n_models));
+	training_note_members(t, c.models, c.weight, c.folds, c.n_models);
 	PGML_TRY(training_learn_errors(t, c.models, c.weight, c.n_models));
 	PGML_TRY(training_choose_decision(t, c.models, c.weight, c.n_models));
 	for (int m = 0; m < n_models; m++)

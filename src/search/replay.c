@@ -146,8 +146,8 @@ describe_cpu(void)
 	return "portable";
 }
 
-PgmlStatus
-training_note_data(Training *t)
+static PgmlStatus
+note_data(Training *t)
 {
 	PgmlExecution *e = &t->result->execution;
 	size_t n = (size_t) t->table->ncols;
@@ -157,16 +157,27 @@ training_note_data(Training *t)
 						  pgml_zalloc(t->arena, (size_t) t->x.nfeatures + 1, sizeof(uint64_t)) };
 
 	if (f.columns == NULL || f.features == NULL)
-		return pgml_fail_nomem(t->env, "the fingerprint of the data");
+		return PGML_ERR_NOMEM;
 	for (size_t i = 0; i < n; i++)
 		f.columns[i].name = t->table->cols[i].name;
 	e->rows = t->table->nrows;
-	e->columns = f.columns;
 	e->n_columns = (int) n;
 	snprintf(e->cpu, sizeof(e->cpu), "%s", describe_cpu());
 	if (t->have_blas)
 		memcpy(e->blas, t->blas.name, sizeof(e->blas));
-	return take_fingerprint(t, &f, e) == PGML_OK ? PGML_OK : pgml_fail_cancelled(t->env);
+	PGML_TRY(take_fingerprint(t, &f, e));
+	e->columns = f.columns;
+	return PGML_OK;
+}
+
+PgmlStatus
+training_note_data(Training *t)
+{
+	PgmlStatus status = note_data(t);
+
+	if (status == PGML_ERR_CANCELLED)
+		return pgml_fail_cancelled(t->env);
+	return pgml_is_memory(status) ? PGML_OK : status;
 }
 
 /* ---- noting what is in the model ---- */
@@ -216,22 +227,25 @@ note_member(Training *t, const TrialModel *model, double weight, double stack, i
 	return true;
 }
 
-PgmlStatus
+void
 training_note_members(Training *t, const TrialModel *models, const double *weight, const int *folds,
 					  int n_models)
 {
 	PgmlExecution *e = &t->result->execution;
 
+	e->n_trials = 0;
 	e->max_bin = t->bins_max_bin;
 	e->stacked = t->stacked;
 	e->trials = pgml_zalloc(t->arena, (size_t) n_models, sizeof(PgmlExecutedTrial));
-	if (e->trials == NULL)
-		return pgml_fail_nomem(t->env, "what was executed");
+	if (e->columns == NULL || e->trials == NULL)
+		return;
 	for (int m = 0; m < n_models; m++)
 		if (weight[m] > 0 && !note_member(t, &models[m], weight[m], t->stack[m], folds[m],
 										  &e->trials[e->n_trials++]))
-			return pgml_fail_nomem(t->env, "what was executed");
-	return PGML_OK;
+		{
+			e->n_trials = 0;
+			return;
+		}
 }
 
 /* ---- executing it again ---- */
@@ -407,6 +421,8 @@ repeat(Training *t)
 
 	PGML_TRY(training_open(t));
 	PGML_TRY(training_note_data(t));
+	if (t->result->execution.columns == NULL)
+		return pgml_fail_nomem(t->env, "the fingerprint of the data");
 	if (t->repeats->prepared != t->result->execution.prepared)
 	{
 		say_difference(t);

@@ -429,10 +429,13 @@ extern PgmlStatus training_complete_image(Training *t, const TrialModel *models,
  */
 extern PgmlStatus training_repeat_image(Training *t, TrialModel *models, const char **why);
 
-/* replay.c: note what the training is made from, once folds are chosen; what it was noted to be made of (folds: members of each model). */
+/*
+ * replay.c: note what the training is made from, once folds are chosen, and what it has made of it (folds: members of each model).  Without memory for
+ * that, result->execution has no trials in the end.
+ */
 extern PgmlStatus training_note_data(Training *t);
-extern PgmlStatus training_note_members(Training *t, const TrialModel *models, const double *weight,
-										const int *folds, int n_models);
+extern void training_note_members(Training *t, const TrialModel *models, const double *weight,
+								  const int *folds, int n_models);
 
 /* Scores of the image and the champion; the image is completed. */
 extern PgmlStatus training_evaluate(Training *t, const TrialModel *models, const double *weight,
