@@ -29,6 +29,7 @@ typedef struct Stacking
 {
 	Training *t;
 	const TrialModel *models;
+	bool all; /* that were kept are asked, not only those of the ensemble that is not stacked */
 	PgmlArena *arena;
 	int model[PGML_MAX_CANDIDATES]; /* columns' models */
 	double centre[PGML_MAX_CANDIDATES];
@@ -144,9 +145,12 @@ is_affordable(const Stacking *s, const PgmlStackPruner *left)
 		   (ns <= 1000 * training_max_predict_us(s->t->options) && members <= PGML_MAX_MEMBERS);
 }
 
-/* Fit all, take out those that hardly matter; t->stack has the weights of the others. */
+/*
+ * Fit all, take out those that hardly matter; t->stack has the weights of the others.  *too_slow: nothing would be gained any more by those with
+ * which predictions are as quick as they must be, and there is no stack.
+ */
 static PgmlStatus
-choose_models(Stacking *s, double gain)
+choose_models(Stacking *s, double gain, bool *too_slow)
 {
 	Training *t = s->t;
 	double weight[PGML_MAX_CANDIDATES], spent = 0;
@@ -159,11 +163,14 @@ choose_models(Stacking *s, double gain)
 		double rise;
 		int place = pgml_stack_least(&left, &rise);
 
-		spent += rise;
-		if (spent > SPENT * gain && is_affordable(s, &left))
+		if (spent + rise > SPENT * gain && is_affordable(s, &left))
 			break;
+		spent += rise;
 		pgml_stack_drop(&left, place);
 	}
+	*too_slow = spent > gain;
+	if (*too_slow)
+		return PGML_OK;
 	for (int i = 0; i < left.n; i++)
 		t->stack[s->model[left.model[i]]] = left.weight[i];
 	t->stacked = true;
@@ -182,14 +189,26 @@ share_out(const Training *t, int n_models, double *weight)
 		weight[m] = fabs(t->stack[m]) / sum;
 }
 
+/* Is the model one that may be stacked?  One of the ensemble, or one that predicts as quickly as it must at least alone. */
+static bool
+is_asked(const Stacking *s, int m, double weight)
+{
+	const TrialModel *model = &s->models[m];
+
+	if (model->oof == NULL || weight > 0)
+		return model->oof != NULL;
+	return s->all &&
+		   training_member_ns(s->t, model) <= 1000 * training_max_predict_us(s->t->options);
+}
+
 static PgmlStatus
-choose(Stacking *s, const double *weight, int n_models)
+choose(Stacking *s, const double *weight, int n_models, bool *too_slow)
 {
 	double gain;
 
 	for (int m = 0; m < n_models; m++)
 	{
-		if (s->models[m].oof == NULL || (s->t->options->fast && weight[m] <= 0))
+		if (!is_asked(s, m, weight[m]))
 			continue;
 		s->centre[s->rows.n_models] = weight[m];
 		s->model[s->rows.n_models++] = m;
@@ -198,7 +217,7 @@ choose(Stacking *s, const double *weight, int n_models)
 	if (s->rows.n < FEWEST_ROWS)
 		return PGML_OK;
 	PGML_TRY(find_gain(s, &gain));
-	return gain > 0 ? choose_models(s, gain) : PGML_OK;
+	return gain > 0 ? choose_models(s, gain, too_slow) : PGML_OK;
 }
 
 /* Models are averaged when memory has no room for the rows. */
@@ -208,18 +227,35 @@ forgive(PgmlStatus status)
 	return pgml_is_memory(status) ? PGML_OK : status;
 }
 
+/* Stack all models, or those of the ensemble, with memory of its own. */
+static PgmlStatus
+attempt(Training *t, const TrialModel *models, const double *weight, int n_models, bool all,
+		bool *too_slow)
+{
+	Stacking s = { .t = t, .models = models, .all = all };
+	PgmlStatus status;
+
+	*too_slow = false;
+	s.arena = pgml_arena_create(t->env->budget);
+	status =
+		s.arena ? choose(&s, weight, n_models, too_slow) : pgml_fail_nomem(t->env, "the stack");
+	pgml_arena_destroy(s.arena);
+	return status;
+}
+
 PgmlStatus
 training_choose_stack(Training *t, const TrialModel *models, double *weight, int n_models)
 {
-	Stacking s = { .t = t, .models = models };
+	bool all = !t->options->fast, too_slow;
 	PgmlStatus status;
 
 	if (!may_stack(t, models, weight, n_models))
 		return PGML_OK;
 	memcpy(t->centre, weight, n_models * sizeof(double));
-	s.arena = pgml_arena_create(t->env->budget);
-	status = s.arena ? choose(&s, weight, n_models) : pgml_fail_nomem(t->env, "the stack");
-	pgml_arena_destroy(s.arena);
+	status = attempt(t, models, weight, n_models, all, &too_slow);
+	/* Those of the ensemble are quick enough together. */
+	if (too_slow && all)
+		status = attempt(t, models, weight, n_models, false, &too_slow);
 	if (t->stacked)
 		share_out(t, n_models, weight);
 	return forgive(status);

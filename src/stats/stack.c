@@ -241,6 +241,12 @@ solve(const double *a, int n, double *b)
 	}
 }
 
+static double
+within_bounds(double weight)
+{
+	return fmin(fmax(weight, -PGML_STACK_WEIGHT), PGML_STACK_WEIGHT);
+}
+
 /* Newton's steps, halved until the loss falls, from the centre. */
 static PgmlStatus
 minimise(const Job *job, int part, double *z, double *v)
@@ -266,7 +272,7 @@ minimise(const Job *job, int part, double *z, double *v)
 			if (halving == MOST_HALVING)
 				return PGML_OK;
 			for (int m = 0; m < n; m++)
-				to[m] = fmin(fmax(v[m] - scale * step[m], -PGML_STACK_WEIGHT), PGML_STACK_WEIGHT);
+				to[m] = within_bounds(v[m] - scale * step[m]);
 			PGML_TRY(find_loss(job, part, to, z, &next));
 			if (next.value < loss.value)
 				break;
@@ -416,13 +422,14 @@ void
 pgml_stack_drop(PgmlStackPruner *pruner, int place)
 {
 	int n = pruner->n, to = 0;
-	double own = pruner->inverse[place * n + place];
+	double own = pruner->inverse[place * n + place], gone = pruner->weight[place];
 	double column[MODELS];
 
 	for (int m = 0; m < n; m++)
 		column[m] = pruner->inverse[m * n + place];
 	for (int m = 0; m < n; m++)
-		pruner->weight[m] -= pruner->weight[place] / own * (m == place ? 0 : column[m]);
+		pruner->weight[m] =
+			within_bounds(pruner->weight[m] - gone / own * (m == place ? 0 : column[m]));
 	for (int m = 0; m < n; m++)
 	{
 		if (m == place)

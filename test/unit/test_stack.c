@@ -263,6 +263,19 @@ the_least_is_taken_out(void **state)
 	drawn_free(d);
 }
 
+/* Weights stay within their bounds, else an image with them could not be read. */
+static void
+weights_are_bounded(void **state)
+{
+	PgmlStackPruner left = {
+		.n = 2, .model = { 3, 5 }, .weight = { 80, 80 }, .inverse = { 2, -1.9, -1.9, 2 }
+	};
+
+	(void) state;
+	pgml_stack_drop(&left, 1);
+	assert_true(left.n == 1 && left.model[0] == 3 && left.weight[0] == PGML_STACK_WEIGHT);
+}
+
 /* A stop ends it, and memory that is missing is said. */
 static void
 fits_end_early(void **state)
@@ -436,6 +449,36 @@ labels_of_noise_are_not_sharpened(void **state)
 	people_free(p);
 }
 
+/* Models with which predictions would take longer than they may are not stacked, however good they are: the mean has left them out. */
+static void
+slow_models_are_not_stacked(void **state)
+{
+	static const char *const names[] = { "naive_bayes", "random_forest" };
+	People *p = people_new(3000, PGML_TASK_MULTICLASS);
+	double us = 0, most = 0;
+	Run r;
+
+	(void) state;
+	run_init(&r);
+	r.options.algorithms = names;
+	r.options.n_algorithms = 2;
+	r.options.n_hyperparams = 0;
+	r.options.max_trials = 5;
+	r.options.max_predict_us = 0.5;
+	run_train(&r, p);
+	for (int i = 0; i < r.result.n_trials; i++)
+	{
+		const PgmlTrial *trial = &r.result.trials[i];
+
+		us += trial->chosen ? trial->predict_us : 0;
+		most = fmax(most, trial->predict_us);
+	}
+	assert_true(most > 1);
+	assert_true(us > 0 && us <= 0.5);
+	run_done(&r);
+	people_free(p);
+}
+
 int
 test_stack(void)
 {
@@ -445,10 +488,12 @@ test_stack(void)
 		cmocka_unit_test(few_rows_change_little),
 		cmocka_unit_test(parts_do_not_see_themselves),
 		cmocka_unit_test(the_least_is_taken_out),
+		cmocka_unit_test(weights_are_bounded),
 		cmocka_unit_test(fits_end_early),
 		cmocka_unit_test(sections_are_checked),
 		cmocka_unit_test(images_predict_stacked),
 		cmocka_unit_test(cautious_models_are_sharpened),
+		cmocka_unit_test(slow_models_are_not_stacked),
 		cmocka_unit_test(labels_of_noise_are_not_sharpened),
 	};
 
