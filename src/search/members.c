@@ -67,7 +67,8 @@ refit(Training *t, TrialModel *winner, PgmlFit *fit)
 	if (memory.frugal)
 		env.pool = NULL;
 	pgml_progress(t->env, 0.9, "fitting the best setting on all training rows");
-	return learner->fit(&env, &data, &params, fit);
+	PGML_TRY(learner->fit(&env, &data, &params, fit));
+	return training_check_payload(t, learner, &fit->payload, t->env->error);
 }
 
 bool
@@ -124,7 +125,13 @@ try_refitting(Training *t, TrialModel *winner)
 		return PGML_OK;
 	}
 	pgml_buf_free(&refitted.payload);
-	return status == PGML_ERR_CANCELLED ? status : PGML_OK;
+	if (status == PGML_ERR_CANCELLED)
+		return status;
+	if (status != PGML_OK && !pgml_is_memory(status))
+		training_notice(t, true, "trial %d (%s) is not fitted again on all training rows: %s",
+						winner->trial->number, winner->trial->learner->name,
+						t->env->error->message);
+	return PGML_OK;
 }
 
 /* Refit the models with a weight, those that count most first. */

@@ -291,6 +291,13 @@ extern PgmlStatus training_dataset(Training *t, const PgmlLearner *learner,
 								   const int32_t *valid_rows, int64_t n_valid, PgmlDataset *data);
 
 /*
+ * trial.c: can the payload that the learner made be read from an image?  PGML_ERR_NUMERIC if it cannot, as where numbers are too large for the
+ * form that is stored: one such model must not cost the training.
+ */
+extern PgmlStatus training_check_payload(const Training *t, const PgmlLearner *learner,
+										 const PgmlBuf *payload, PgmlError *error);
+
+/*
  * ensemble.c: what the models with a weight predict together, stacked if they are, out of fold, for training row i; p has room for its
  * outputs.
  */

@@ -71,6 +71,19 @@ training_dataset(Training *t, const PgmlLearner *learner, const PgmlParams *para
 	return PGML_OK;
 }
 
+PgmlStatus
+training_check_payload(const Training *t, const PgmlLearner *learner, const PgmlBuf *payload,
+					   PgmlError *error)
+{
+	PgmlError found = { 0 };
+
+	if (learner->verify(payload->data, payload->len, &t->shape, &found) == PGML_OK)
+		return PGML_OK;
+	return pgml_fail(error, PGML_ERR_NUMERIC,
+					 "learner \"%s\" made a model that could not be read again: %s", learner->name,
+					 found.message);
+}
+
 /* Will n rows not be predicted by then, as far as those done since `start` tell? */
 static bool
 is_late(double start, double until, int64_t done, int64_t n)
@@ -193,6 +206,7 @@ run_fold(void *arg, int64_t block, int thread)
 	if (!task->alone || task->memory->frugal)
 		env.pool = NULL;
 	PGML_TRY(task->learner->fit(&env, &task->data[f], task->params, &task->model->fit[f]));
+	PGML_TRY(training_check_payload(t, task->learner, &task->model->fit[f].payload, env.error));
 	task->cpu[f] = pgml_thread_cpu() - cpu;
 	PGML_TRY(predict_fold(task, f, env.error));
 	return score_fold(task, f, &env);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "people.h"
+#include "search/training.h"
 #include "unit.h"
 
 /* ---- memory ---- */
@@ -441,6 +442,102 @@ some_time(void **state)
 	people_free(p);
 }
 
+/* ---- models that cannot be read ---- */
+
+/* Payloads that are refused from now on; set before anything is fitted. */
+static bool refused;
+
+static PgmlStatus
+refuse(const uint8_t *payload, size_t len, const PgmlShape *shape, PgmlError *error)
+{
+	if (!refused)
+		return pgml_learner_naive_bayes.verify(payload, len, shape, error);
+	return pgml_fail(error, PGML_ERR_CORRUPT, "its numbers are not finite");
+}
+
+/* A training of people that has begun, and a trial of a learner whose payloads are refused when `refused` says so. */
+typedef struct Refused
+{
+	Run r;
+	People *p;
+	PgmlLearner learner;
+	Training *t;
+	TrialModel baseline;
+	TrialModel model;
+} Refused;
+
+static void
+begin_refused(Refused *f, bool from_the_start)
+{
+	PgmlParams params;
+	TrialMemory memory;
+
+	memset(f, 0, sizeof(*f));
+	f->p = people_new(600, PGML_TASK_BINARY);
+	run_init(&f->r);
+	f->r.options.n_hyperparams = 0;
+	f->r.options.fast = true;
+	refused = from_the_start;
+	f->learner = pgml_learner_naive_bayes;
+	f->learner.verify = refuse;
+	assert_int_equal(
+		training_init(&f->r.env, &f->p->f.table, &f->r.options, f->r.arena, &f->r.result, &f->t),
+		PGML_OK);
+	assert_int_equal(training_start(f->t, &f->baseline), PGML_OK);
+	pgml_params_default(&f->learner, &params);
+	assert_int_equal(training_plan_memory(f->t, &f->learner, &params, f->t->folds, 0, &memory),
+					 PGML_OK);
+	assert_int_equal(training_run_trial(f->t, &f->learner, &params, &memory, 0, &f->model),
+					 PGML_OK);
+}
+
+static void
+end_refused(Refused *f)
+{
+	training_free_model(&f->model);
+	training_free_model(&f->baseline);
+	pgml_buf_free(&f->t->recipe_bytes);
+	run_done(&f->r);
+	people_free(f->p);
+}
+
+/* A model that an image could not be opened with is a failed trial, not a failed training. */
+static void
+unreadable_models_fail_alone(void **state)
+{
+	const PgmlTrial *trial;
+	Refused f;
+
+	(void) state;
+	begin_refused(&f, true);
+	trial = f.model.trial;
+	assert_int_equal(trial->status, PGML_TRIAL_FAILED);
+	assert_int_equal(trial->failure, PGML_ERR_NUMERIC);
+	assert_true(isnan(trial->validation_score));
+	assert_non_null(strstr(trial->error, "naive_bayes"));
+	assert_non_null(strstr(trial->error, "could not be read again: its numbers are not finite"));
+	end_refused(&f);
+}
+
+/* When that happens to the model of all rows, those of the folds predict. */
+static void
+unreadable_refits_are_left_out(void **state)
+{
+	double weight[PGML_MAX_CANDIDATES] = { 1 };
+	Refused f;
+
+	(void) state;
+	begin_refused(&f, false);
+	assert_int_equal(f.model.trial->status, PGML_TRIAL_OK);
+	refused = true;
+	assert_int_equal(training_build_image(f.t, &f.model, weight, 1, &f.baseline), PGML_OK);
+	assert_true(weight[0] == 1 && f.model.n_fits == 2);
+	assert_true(
+		has_notice(&f.r, "trial 2 (naive_bayes) is not fitted again on all training rows", true));
+	assert_int_equal(run_image(&f.r).n_members, 2);
+	end_refused(&f);
+}
+
 int
 test_automl_faults(void)
 {
@@ -454,6 +551,8 @@ test_automl_faults(void)
 		cmocka_unit_test(cancelled_anywhere),
 		cmocka_unit_test(no_time),
 		cmocka_unit_test(some_time),
+		cmocka_unit_test(unreadable_models_fail_alone),
+		cmocka_unit_test(unreadable_refits_are_left_out),
 	};
 
 	return cmocka_run_group_tests_name("automl_faults", tests, NULL, NULL);
