@@ -355,6 +355,9 @@ typedef struct PgmlSvmView
 /* Of a payload whose header and, for rbf, number of tiles are right. */
 extern void pgml_svm_view(const uint8_t *payload, PgmlSvmView *view);
 
+/* Are all numbers behind the features finite, up to the payload's end?  Coefficients of kernels are stored as floats. */
+extern bool pgml_svm_is_finite(const PgmlSvmView *view, const uint8_t *end);
+
 /* Bytes of a payload with so many tiles. */
 extern int64_t pgml_svm_payload_size(const PgmlSvmHeader *header, int64_t tiles);
 

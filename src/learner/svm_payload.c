@@ -166,9 +166,8 @@ length_is_good(const PgmlSvmHeader *header, const uint8_t *payload, size_t len)
 	return (size_t) pgml_svm_payload_size(header, tiles) == len;
 }
 
-/* All numbers behind the features are finite. */
-static bool
-numbers_are_good(const PgmlSvmView *view, const uint8_t *end)
+bool
+pgml_svm_is_finite(const PgmlSvmView *view, const uint8_t *end)
 {
 	const PgmlSvmHeader *header = view->header;
 	const double *stop = header->kernel == PGML_SVM_LINEAR ? (const double *) end : view->coef;
@@ -194,7 +193,7 @@ pgml_svm_verify(const uint8_t *payload, size_t len, const PgmlShape *shape, Pgml
 		len >= fixed_size(header) && length_is_good(header, payload, len))
 	{
 		pgml_svm_view(payload, &view);
-		if (features_are_good(&view, shape) && numbers_are_good(&view, payload + len))
+		if (features_are_good(&view, shape) && pgml_svm_is_finite(&view, payload + len))
 			return PGML_OK;
 	}
 	return pgml_fail(err, PGML_ERR_CORRUPT, "the stored support vector machine is damaged");

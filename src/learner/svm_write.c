@@ -350,27 +350,11 @@ calibrate(const PgmlSvmFit *fit, uint8_t *payload)
 	return PGML_OK;
 }
 
-/* Rather no model than one that predicts no numbers. */
-static bool
-is_finite(const PgmlSvmFit *fit)
-{
-	for (int64_t q = 0; q < fit->n_decisions; q++)
-	{
-		const PgmlSvmDecision *d = &fit->decisions[q];
-
-		if (!isfinite(d->bias) || !isfinite(d->sigmoid.a) || !isfinite(d->sigmoid.b))
-			return false;
-		for (int64_t i = 0; i < d->n_coefs; i++)
-			if (!isfinite(d->coef[i]))
-				return false;
-	}
-	return true;
-}
-
 PgmlStatus
 pgml_svm_write(PgmlSvmFit *fit, PgmlBuf *out)
 {
 	PgmlSvmHeader header;
+	PgmlSvmView view;
 
 	fill_header(fit, &header);
 	pgml_buf_put(out, &header, sizeof(header));
@@ -385,7 +369,9 @@ pgml_svm_write(PgmlSvmFit *fit, PgmlBuf *out)
 	if (out->failed)
 		return pgml_fail_nomem(fit->env, "the model");
 	PGML_TRY(calibrate(fit, out->data));
-	if (!is_finite(fit))
+	/* Rather no model than one that predicts no numbers. */
+	pgml_svm_view(out->data, &view);
+	if (!pgml_svm_is_finite(&view, out->data + out->len))
 		return pgml_fail(fit->env->error, PGML_ERR_NUMERIC,
 						 "learner \"svm\" found no finite coefficients");
 	return PGML_OK;
