@@ -261,6 +261,22 @@ training_choose_stack(Training *t, const TrialModel *models, double *weight, int
 	return forgive(status);
 }
 
+/*
+ * What the weights of those that came into the image are believed to be near to: a mean again, of those of the mean that are among them, else of
+ * all.  Nearer to 0, they would make the probabilities more cautious for models that are not there.
+ */
+static void
+find_centre(Stacking *s)
+{
+	double sum = 0;
+	int n = s->rows.n_models;
+
+	for (int c = 0; c < n; c++)
+		sum += s->t->centre[s->model[c]];
+	for (int c = 0; c < n; c++)
+		s->centre[c] = sum > 0 ? s->t->centre[s->model[c]] / sum : 1.0 / n;
+}
+
 /* Fit the weights of those that came into the image. */
 static PgmlStatus
 fit(Stacking *s, const double *weight, int n_models)
@@ -297,15 +313,11 @@ training_finish_stack(Training *t, const TrialModel *models, double *weight, con
 	PgmlStatus status;
 
 	for (int m = 0; m < n_models; m++)
-	{
 		if (weight[m] <= 0)
-		{
 			t->stack[m] = 0;
-			continue;
-		}
-		s.centre[s.rows.n_models] = t->centre[m];
-		s.model[s.rows.n_models++] = m;
-	}
+		else
+			s.model[s.rows.n_models++] = m;
+	find_centre(&s);
 	s.arena = pgml_arena_create(t->env->budget);
 	status = s.arena ? fit(&s, weight, n_models) : pgml_fail_nomem(t->env, "the stack");
 	pgml_arena_destroy(s.arena);

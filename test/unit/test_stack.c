@@ -15,6 +15,7 @@
 #include "model/scorer.h"
 #include "model/stack.h"
 #include "people.h"
+#include "search/training.h"
 #include "unit.h"
 
 /* ---- applying ---- */
@@ -479,6 +480,63 @@ slow_models_are_not_stacked(void **state)
 	people_free(p);
 }
 
+/* Models that did not come into the image leave a mean of the others for the weights to be near to, not one that is more cautious. */
+static void
+what_is_left_is_no_more_cautious(void **state)
+{
+	enum
+	{
+		ROWS = 40
+	};
+	/* Two models, the second of which is not there any more; a probability that says next to nothing. */
+	static const double centres[2][2] = { { 0.25, 0.75 }, { 0, 1 } };
+	const double weight[2] = { 1, 0 };
+	const int folds[2] = { IMAGE_MEMBERS, 1 };
+	PgmlTrainOptions options = { .target = "y" };
+	PgmlTrainResult result = { 0 };
+	double y[ROWS], oof[ROWS];
+	int32_t train[ROWS];
+	uint8_t fold[ROWS];
+	PgmlTrial trial = { .learner = &pgml_learner_knn };
+	TrialModel models[2] = { { .trial = &trial, .oof = oof }, { .trial = &trial, .oof = oof } };
+	ImageModel m;
+	Training t;
+
+	(void) state;
+	assert_int_equal(image_model_init(&m, PGML_TASK_BINARY), PGML_OK);
+	for (int i = 0; i < ROWS; i++)
+	{
+		train[i] = i;
+		y[i] = i % 2;
+		oof[i] = 0.51;
+		fold[i] = (uint8_t) (i % 4 / 2);
+	}
+	for (int c = 0; c < 2; c++)
+	{
+		double own[2] = { weight[0], weight[1] };
+
+		pgml_buf_free(&m.image);
+		assert_int_equal(pgml_image_encode(&m.f.env, &m.spec, &m.image), PGML_OK);
+		result.image = m.image;
+		t = (Training){ .env = &m.f.env,
+						.options = &options,
+						.arena = m.f.arena,
+						.result = &result,
+						.target = { .task = PGML_TASK_BINARY, .n_classes = 2, .y = y },
+						.outputs = 1,
+						.train = train,
+						.n_train = ROWS,
+						.folds = 2,
+						.fold = fold,
+						.stacked = true,
+						.centre = { centres[c][0], centres[c][1] } };
+		assert_int_equal(training_finish_stack(&t, models, own, folds, 2), PGML_OK);
+		m.image = result.image;
+		assert_true(t.stacked && fabs(t.stack[0] - 1) < 0.01 && t.stack[1] == 0);
+	}
+	image_model_done(&m);
+}
+
 int
 test_stack(void)
 {
@@ -495,6 +553,7 @@ test_stack(void)
 		cmocka_unit_test(cautious_models_are_sharpened),
 		cmocka_unit_test(slow_models_are_not_stacked),
 		cmocka_unit_test(labels_of_noise_are_not_sharpened),
+		cmocka_unit_test(what_is_left_is_no_more_cautious),
 	};
 
 	return cmocka_run_group_tests_name("stack", tests, NULL, NULL);
