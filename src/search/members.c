@@ -119,6 +119,7 @@ try_refitting(Training *t, TrialModel *winner)
 	{
 		for (int f = 0; f < winner->n_fits; f++)
 			pgml_buf_free(&winner->fit[f].payload);
+		winner->seconds_per_row /= winner->n_fits;
 		winner->fit[0] = refitted;
 		winner->n_fits = 1;
 		winner->refitted = true;

@@ -519,6 +519,22 @@ unreadable_models_fail_alone(void **state)
 	end_refused(&f);
 }
 
+/* A model of all rows takes the place of those of the folds, and a part of their time to predict. */
+static void
+refits_predict_more_quickly(void **state)
+{
+	double weight[PGML_MAX_CANDIDATES] = { 1 };
+	Refused f;
+
+	(void) state;
+	begin_refused(&f, false);
+	f.model.seconds_per_row = 0.5;
+	assert_int_equal(training_build_image(f.t, &f.model, weight, 1, &f.baseline), PGML_OK);
+	assert_int_equal(f.model.n_fits, 1);
+	assert_true(f.model.seconds_per_row == 0.25);
+	end_refused(&f);
+}
+
 /* When that happens to the model of all rows, those of the folds predict. */
 static void
 unreadable_refits_are_left_out(void **state)
@@ -552,6 +568,7 @@ test_automl_faults(void)
 		cmocka_unit_test(no_time),
 		cmocka_unit_test(some_time),
 		cmocka_unit_test(unreadable_models_fail_alone),
+		cmocka_unit_test(refits_predict_more_quickly),
 		cmocka_unit_test(unreadable_refits_are_left_out),
 	};
 
