@@ -153,7 +153,7 @@ static PgmlStatus
 choose_models(Stacking *s, double gain, bool *too_slow)
 {
 	Training *t = s->t;
-	double weight[PGML_MAX_CANDIDATES], spent = 0;
+	double weight[PGML_MAX_CANDIDATES], kept[PGML_MAX_CANDIDATES] = { 0 }, spent = 0;
 	PgmlStackPruner left;
 
 	PGML_TRY(pgml_stack_fit(t->env, &s->rows, s->centre, weight));
@@ -168,8 +168,10 @@ choose_models(Stacking *s, double gain, bool *too_slow)
 		spent += rise;
 		pgml_stack_drop(&left, place);
 	}
+	for (int i = 0; i < left.n; i++)
+		kept[s->model[left.model[i]]] = 1;
 	*too_slow = spent > gain;
-	if (*too_slow)
+	if (*too_slow || is_read(s->models, kept, PGML_MAX_CANDIDATES))
 		return PGML_OK;
 	for (int i = 0; i < left.n; i++)
 		t->stack[s->model[left.model[i]]] = left.weight[i];
@@ -312,6 +314,10 @@ training_finish_stack(Training *t, const TrialModel *models, double *weight, con
 	Stacking s = { .t = t, .models = models };
 	PgmlStatus status;
 
+	/* What is read may be all that time and memory have left. */
+	t->stacked = !is_read(models, weight, n_models);
+	if (!t->stacked)
+		return PGML_OK;
 	for (int m = 0; m < n_models; m++)
 		if (weight[m] <= 0)
 			t->stack[m] = 0;

@@ -500,6 +500,7 @@ what_is_left_is_no_more_cautious(void **state)
 	PgmlTrial trial = { .learner = &pgml_learner_knn };
 	TrialModel models[2] = { { .trial = &trial, .oof = oof }, { .trial = &trial, .oof = oof } };
 	ImageModel m;
+	PgmlImage image;
 	Training t;
 
 	(void) state;
@@ -534,6 +535,18 @@ what_is_left_is_no_more_cautious(void **state)
 		m.image = result.image;
 		assert_true(t.stacked && fabs(t.stack[0] - 1) < 0.01 && t.stack[1] == 0);
 	}
+
+	/* A model that is read is all that is left: its coefficients are what predicts. */
+	trial.learner = &pgml_learner_linear;
+	pgml_buf_free(&m.image);
+	assert_int_equal(pgml_image_encode(&m.f.env, &m.spec, &m.image), PGML_OK);
+	result.image = m.image;
+	assert_int_equal(training_finish_stack(&t, models, (double[]){ 1, 0 }, folds, 2), PGML_OK);
+	m.image = result.image;
+	assert_false(t.stacked);
+	assert_int_equal(pgml_image_open(m.image.data, m.image.len, m.f.arena, &image, &m.f.error),
+					 PGML_OK);
+	assert_false(image.stacked);
 	image_model_done(&m);
 }
 
