@@ -127,6 +127,8 @@ training_average(const Training *t, const TrialModel *models, const double *weig
 	{
 		if ((t->folds == 1 && t->fold[i] != 0) || validated++ % step != 0)
 			continue;
+		if (pgml_stopped(t->env)) /* a row of many classes and models takes microseconds */
+			return pgml_fail_cancelled(t->env);
 		if (part)
 			part[n] = t->folds == 1 ? n % PARTS_OF_ONE : t->fold[i];
 		y[n] = t->target.y[t->train[i]];

@@ -239,7 +239,7 @@ predict_image(Training *t)
 }
 
 /* The validation predictions of the chosen trials; of the baseline when none was chosen. */
-static void
+static PgmlStatus
 average_validation(Training *t, const TrialModel *models, const double *weight, int n_models,
 				   const TrialModel *baseline)
 {
@@ -258,9 +258,12 @@ average_validation(Training *t, const TrialModel *models, const double *weight, 
 	for (int64_t i = 0; i < t->n_train; i++)
 		if (t->folds > 1 || t->fold[i] == 0)
 		{
+			if (pgml_stopped(t->env))
+				return pgml_fail_cancelled(t->env);
 			training_out_of_fold(t, models, weight, n_models, i, p);
 			p += t->outputs;
 		}
+	return PGML_OK;
 }
 
 /* ---- scores ---- */
@@ -415,7 +418,7 @@ training_complete_image(Training *t, const TrialModel *models, const double *wei
 	if (t->n_test > 0)
 		PGML_TRY(predict_or_forgo(t));
 	else
-		average_validation(t, models, weight, n_models, baseline);
+		PGML_TRY(average_validation(t, models, weight, n_models, baseline));
 	PGML_TRY(training_calibrate(t));
 	PGML_TRY(training_add_background(t, models, weight, n_models));
 	return training_put_decision(t);

@@ -97,6 +97,8 @@ collect(Stacking *s, const double *weight, int n_models)
 	{
 		if ((t->folds == 1 && t->fold[i] != 0) || validated++ % step != 0)
 			continue;
+		if (pgml_stopped(t->env))
+			return pgml_fail_cancelled(t->env);
 		for (int k = 0; k < outputs; k++)
 			for (int c = 0; c < columns; c++)
 				s->rows.log[(n * outputs + k) * columns + c] =

@@ -340,7 +340,7 @@ extern PgmlStatus training_read_costs(Training *t);
 /*
  * decide.c: what the models with a weight predict out of fold, for every step-th validated row in the order of the training rows, with
  * what metrics need; in arena.  part: the fold that each row was left out of, or with one part held out one of five in turn; room for
- * the training rows, or NULL.
+ * the training rows, or NULL.  PGML_ERR_CANCELLED, PGML_ERR_NOMEM, PGML_ERR_LIMIT.
  */
 extern PgmlStatus training_average(const Training *t, const TrialModel *models,
 								   const double *weight, int n_models, int64_t step,

@@ -550,6 +550,41 @@ what_is_left_is_no_more_cautious(void **state)
 	image_model_done(&m);
 }
 
+/* The logarithms of many rows, classes and models take their time: a stop ends them. */
+static void
+averages_are_stopped(void **state)
+{
+	double y[] = { 1, 0 }, oof[] = { 0.75, 0.5 }, weight[] = { 1 };
+	int32_t train[] = { 0, 1 };
+	uint8_t fold[] = { 0, 1 };
+	_Atomic int stop = 0;
+	PgmlBudget budget;
+	PgmlError error = { 0 };
+	PgmlEnv env = { .budget = &budget, .error = &error, .stop = &stop };
+	TrialModel model = { .oof = oof };
+	Training t = { .env = &env,
+				   .target = { .task = PGML_TASK_BINARY, .n_classes = 2, .y = y },
+				   .outputs = 1,
+				   .train = train,
+				   .n_train = 2,
+				   .folds = 2,
+				   .fold = fold,
+				   .stacked = true,
+				   .stack = { 2 } };
+	PgmlPredictions p;
+	PgmlArena *arena;
+
+	(void) state;
+	pgml_budget_init(&budget, 0);
+	arena = pgml_arena_create(&budget);
+	assert_int_equal(training_average(&t, &model, weight, 1, 1, arena, NULL, &p), PGML_OK);
+	assert_true(p.n == 2 && fabs(p.p[0] - 0.9) < 1e-15 && p.p[1] == 0.5);
+	atomic_store(&stop, 1);
+	assert_int_equal(training_average(&t, &model, weight, 1, 1, arena, NULL, &p),
+					 PGML_ERR_CANCELLED);
+	pgml_arena_destroy(arena);
+}
+
 int
 test_stack(void)
 {
@@ -567,6 +602,7 @@ test_stack(void)
 		cmocka_unit_test(slow_models_are_not_stacked),
 		cmocka_unit_test(labels_of_noise_are_not_sharpened),
 		cmocka_unit_test(what_is_left_is_no_more_cautious),
+		cmocka_unit_test(averages_are_stopped),
 	};
 
 	return cmocka_run_group_tests_name("stack", tests, NULL, NULL);
