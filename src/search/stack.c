@@ -329,6 +329,7 @@ training_finish_stack(Training *t, const TrialModel *models, double *weight, con
 	s.arena = pgml_arena_create(t->env->budget);
 	status = s.arena ? fit(&s, weight, n_models) : pgml_fail_nomem(t->env, "the stack");
 	pgml_arena_destroy(s.arena);
-	PGML_TRY(forgive(status));
-	return training_put_stack(t, weight, folds, n_models);
+	/* Weights that were found with other models say nothing of these alone: without memory for new ones they are averaged. */
+	t->stacked = status == PGML_OK;
+	return t->stacked ? training_put_stack(t, weight, folds, n_models) : forgive(status);
 }

@@ -536,8 +536,21 @@ what_is_left_is_no_more_cautious(void **state)
 		assert_true(t.stacked && fabs(t.stack[0] - 1) < 0.01 && t.stack[1] == 0);
 	}
 
+	/* Without memory for new weights there is no stack: the former ones were found with the other model, or this one had none. */
+	pgml_buf_free(&m.image);
+	assert_int_equal(pgml_image_encode(&m.f.env, &m.spec, &m.image), PGML_OK);
+	result.image = m.image;
+	t.stacked = true;
+	t.stack[0] = 0;
+	m.f.env.budget->limit = atomic_load(&m.f.env.budget->used) + 256;
+	assert_int_equal(training_finish_stack(&t, models, (double[]){ 1, 0 }, folds, 2), PGML_OK);
+	m.f.env.budget->limit = 0;
+	m.image = result.image;
+	assert_false(t.stacked);
+
 	/* A model that is read is all that is left: its coefficients are what predicts. */
 	trial.learner = &pgml_learner_linear;
+	t.stacked = true;
 	pgml_buf_free(&m.image);
 	assert_int_equal(pgml_image_encode(&m.f.env, &m.spec, &m.image), PGML_OK);
 	result.image = m.image;
