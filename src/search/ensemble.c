@@ -50,6 +50,14 @@ predictions(const Selection *s, int m, int64_t i)
 	return s->models[m].oof + s->row[i] * s->t->outputs;
 }
 
+int
+training_most_models(const PgmlTrainOptions *o)
+{
+	int most = o->fast ? MOST_FAST : PGML_MAX_CANDIDATES;
+
+	return o->ensemble > 0 && o->ensemble < most ? o->ensemble : most;
+}
+
 /* May a model come in, by the time that predictions take and the number of models? */
 static bool
 may_come_in(const Selection *s, int candidate)
@@ -65,7 +73,7 @@ may_come_in(const Selection *s, int candidate)
 			ns += s->ns[m];
 			n++;
 		}
-	return ns <= s->most_ns && n <= (s->t->options->fast ? MOST_FAST : PGML_MAX_CANDIDATES);
+	return ns <= s->most_ns && n <= training_most_models(s->t->options);
 }
 
 /* The metric when model number m is added to the chosen ones, as a block of a parallel loop. */

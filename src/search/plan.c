@@ -378,7 +378,7 @@ plan_model(Planner *p)
 {
 	const Training *t = p->t;
 	const PgmlTrainOptions *o = t->options;
-	int most = o->ensemble > 0 && o->ensemble < PGML_MAX_ENSEMBLE ? o->ensemble : PGML_MAX_ENSEMBLE;
+	int most = training_most_models(o);
 
 	if (most == 1)
 		add(p, "ensemble", NULL, "none: the best trial alone, as asked for");

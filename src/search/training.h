@@ -311,6 +311,9 @@ extern void training_out_of_fold(const Training *t, const TrialModel *models, co
 extern PgmlStatus training_ensemble(Training *t, const TrialModel *models, int n_models,
 									double baseline, double *weight);
 
+/* ensemble.c: models that may predict together, at most. */
+extern int training_most_models(const PgmlTrainOptions *options);
+
 /* Rows of features that training_predict() gathers at a time at most: the size of its block in rows. */
 #define PREDICT_BLOCK 1024
 

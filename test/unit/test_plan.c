@@ -155,11 +155,47 @@ errors_are_those_of_trainings(void **state)
 	people_free(p);
 }
 
+/* Mode fast lets few trials predict together, and the user fewer. */
+static void
+few_predict_in_mode_fast(void **state)
+{
+	static const struct
+	{
+		bool fast;
+		int ensemble;
+		const char *said;
+	} cases[] = { { false, 0, "up to 24 trials" },
+				  { true, 0, "up to 3 trials" },
+				  { true, 2, "up to 2 trials" },
+				  { true, 10, "up to 3 trials" },
+				  { true, 1, "the best trial alone" } };
+	People *p = people_new(300, PGML_TASK_BINARY);
+
+	(void) state;
+	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++)
+	{
+		const PgmlPlanStep *s;
+		PgmlPlan plan;
+		Run r;
+
+		run_init(&r);
+		r.options.fast = cases[c].fast;
+		r.options.ensemble = cases[c].ensemble;
+		plan_people(&r, p, &plan);
+		s = find_step(&plan, "ensemble", 0);
+		assert_non_null(s);
+		assert_non_null(strstr(s->detail, cases[c].said));
+		run_done(&r);
+	}
+	people_free(p);
+}
+
 int
 test_plan(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plans_are_kept_to),
+		cmocka_unit_test(few_predict_in_mode_fast),
 		cmocka_unit_test(times_add_up),
 		cmocka_unit_test(memory_is_told),
 		cmocka_unit_test(errors_are_those_of_trainings),
