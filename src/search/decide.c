@@ -116,9 +116,10 @@ training_average(const Training *t, const TrialModel *models, const double *weig
 				 int64_t step, PgmlArena *arena, uint8_t *part, PgmlPredictions *out)
 {
 	int outputs = t->outputs;
-	double *y = pgml_array(arena, t->n_train, sizeof(double));
-	double *w = t->weight ? pgml_array(arena, t->n_train, sizeof(double)) : NULL;
-	double *p = pgml_array(arena, t->n_train * outputs, sizeof(double));
+	int64_t most = (t->n_train + step - 1) / step;
+	double *y = pgml_array(arena, most, sizeof(double));
+	double *w = t->weight ? pgml_array(arena, most, sizeof(double)) : NULL;
+	double *p = pgml_array(arena, most * outputs, sizeof(double));
 	int64_t n = 0, validated = 0;
 
 	if (!y || !p || (t->weight && !w))

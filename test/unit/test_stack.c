@@ -563,6 +563,45 @@ what_is_left_is_no_more_cautious(void **state)
 	image_model_done(&m);
 }
 
+/* Of every thousandth row there is a thousandth to remember. */
+static void
+some_rows_need_some_memory(void **state)
+{
+	enum
+	{
+		ROWS = 100000
+	};
+	static double y[ROWS], oof[ROWS];
+	static int32_t train[ROWS];
+	static uint8_t fold[ROWS];
+	double weight[] = { 1 };
+	PgmlBudget budget;
+	PgmlError error = { 0 };
+	_Atomic int stop = 0;
+	PgmlEnv env = { .budget = &budget, .error = &error, .stop = &stop };
+	TrialModel model = { .oof = oof };
+	Training t = { .env = &env,
+				   .target = { .task = PGML_TASK_BINARY, .n_classes = 2, .y = y },
+				   .outputs = 1,
+				   .train = train,
+				   .n_train = ROWS,
+				   .folds = 2,
+				   .fold = fold };
+	PgmlPredictions p;
+	PgmlArena *arena;
+
+	(void) state;
+	for (int i = 0; i < ROWS; i++)
+		oof[i] = i;
+	pgml_budget_init(&budget, 200000);
+	arena = pgml_arena_create(&budget);
+	assert_int_equal(training_average(&t, &model, weight, 1, 999, arena, NULL, &p), PGML_OK);
+	assert_int_equal(p.n, 101);
+	for (int i = 0; i < 101; i++)
+		assert_true(p.p[i] == 999 * i);
+	pgml_arena_destroy(arena);
+}
+
 /* The logarithms of many rows, classes and models take their time: a stop ends them. */
 static void
 averages_are_stopped(void **state)
@@ -615,6 +654,7 @@ test_stack(void)
 		cmocka_unit_test(slow_models_are_not_stacked),
 		cmocka_unit_test(labels_of_noise_are_not_sharpened),
 		cmocka_unit_test(what_is_left_is_no_more_cautious),
+		cmocka_unit_test(some_rows_need_some_memory),
 		cmocka_unit_test(averages_are_stopped),
 	};
 
