@@ -525,8 +525,14 @@ pgml_image_add(const PgmlImage *image, int member, int64_t n, const double *sing
 void
 pgml_image_finish(const PgmlImage *image, int64_t n, double *out)
 {
+	int64_t size = n * pgml_image_outputs(image);
+
 	if (image->stacked)
 		pgml_stack_finish(image->task, image->n_classes, n, out);
+	else if (image->task != PGML_TASK_REGRESSION)
+		for (int64_t j = 0; j < size; j++)
+			out[j] =
+				out[j] > 1 ? 1 : out[j]; /* rounded weights may add up to a little more than 1 */
 }
 
 void

@@ -195,9 +195,9 @@ pgml_conformal_row(const PgmlPredictions *p, const PgmlErrorSize *size, int64_t 
 			error = fabs(p->y[i] - p->p[i]);
 			return fmin(error / pgml_error_size(size->at, size->size, size->n, p->p[i]), DBL_MAX);
 		case PGML_TASK_BINARY:
-			return 1 - (p->y[i] == 1 ? p->p[i] : 1 - p->p[i]);
+			return fmax(1 - (p->y[i] == 1 ? p->p[i] : 1 - p->p[i]), 0);
 		default:
-			return 1 - p->p[i * p->n_classes + (int64_t) p->y[i]];
+			return fmax(1 - p->p[i * p->n_classes + (int64_t) p->y[i]], 0);
 	}
 }
 

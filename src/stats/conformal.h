@@ -63,8 +63,8 @@ extern PgmlStatus pgml_error_size_fit(const PgmlEnv *env, const double *p, const
 extern double pgml_error_size(const double *at, const double *size, int32_t n, double p);
 
 /*
- * Score of row i, >= 0; size is not used for classes.  One that overflows is DBL_MAX.  Weights do not count: the level is
- * held for rows as they come.
+ * Score of row i, >= 0 also where a probability is rounded to more than 1; size is not used for classes.  One that overflows is
+ * DBL_MAX.  Weights do not count: the level is held for rows as they come.
  */
 extern double pgml_conformal_row(const PgmlPredictions *p, const PgmlErrorSize *size, int64_t i);
 

@@ -374,7 +374,10 @@ scores_of_classes(void **state)
 	static const double y[] = { 1, 0, 1 }, p[] = { 0.75, 0.75, 0 };
 	static const double k[] = { 2, 0 }, q[] = { 0.5, 0.25, 0.25, 1, 0, 0 };
 	PgmlPredictions binary = { PGML_TASK_BINARY, 2, 3, y, p, NULL, NULL };
+	static const double above[] = { 1.0000000000000002, 0, 0 };
 	PgmlPredictions several = { PGML_TASK_MULTICLASS, 3, 2, k, q, NULL, NULL };
+	PgmlPredictions one = { PGML_TASK_BINARY, 2, 1, y, above, NULL, NULL };
+	PgmlPredictions all = { PGML_TASK_MULTICLASS, 3, 1, y + 1, above, NULL, NULL };
 
 	(void) state;
 	assert_true(pgml_conformal_row(&binary, NULL, 0) == 0.25);
@@ -382,6 +385,10 @@ scores_of_classes(void **state)
 	assert_true(pgml_conformal_row(&binary, NULL, 2) == 1);
 	assert_true(pgml_conformal_row(&several, NULL, 0) == 0.75);
 	assert_true(pgml_conformal_row(&several, NULL, 1) == 0);
+
+	/* An average may be rounded up. */
+	assert_true(pgml_conformal_row(&one, NULL, 0) == 0);
+	assert_true(pgml_conformal_row(&all, NULL, 0) == 0);
 }
 
 /* A score that would be infinite is not: it is what calibrations are made of. */

@@ -994,12 +994,48 @@ memory_faults_are_clean(void **state)
 	assert_true(at > 1);
 }
 
+/* Averages of certain models are certain: weights of 3/4 and 1/4, shared by five folds each, add up to a little more than 1. */
+static void
+averages_are_probabilities(void **state)
+{
+	PgmlMember members[10];
+	ImageModel m;
+	PgmlImage image;
+	PgmlFit fit = { 0 };
+	double out, scratch;
+	float *x;
+
+	(void) state;
+	assert_int_equal(image_model_init(&m, PGML_TASK_BINARY), PGML_OK);
+	pgml_buf_init(&fit.payload, m.f.env.budget);
+	pgml_buf_put_u32(&fit.payload, 1);
+	pgml_buf_put_u32(&fit.payload, 1);
+	pgml_buf_put_f64(&fit.payload, 1);
+	for (int i = 0; i < 10; i++)
+		members[i] = (PgmlMember){ .learner = &pgml_learner_constant,
+								   .weight = (i < 5 ? 3.0 / 4 : 1.0 / 4) / 5,
+								   .payload = fit.payload.data,
+								   .payload_len = fit.payload.len };
+	m.spec.members = members;
+	m.spec.n_members = 10;
+	pgml_buf_free(&m.image);
+	assert_int_equal(pgml_image_encode(&m.f.env, &m.spec, &m.image), PGML_OK);
+	assert_int_equal(pgml_image_open(m.image.data, m.image.len, m.f.arena, &image, &m.f.error),
+					 PGML_OK);
+	x = pgml_zalloc(m.f.arena, (size_t) m.x.nfeatures, sizeof(float));
+	pgml_image_predict(&image, x, 1, &out, &scratch);
+	assert_true(out == 1);
+	pgml_buf_free(&fit.payload);
+	image_model_done(&m);
+}
+
 int
 test_image(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(image_tells_what_it_was_made_of),
 		cmocka_unit_test(predictions_are_those_of_the_members),
+		cmocka_unit_test(averages_are_probabilities),
 		cmocka_unit_test(number_of_members_is_bounded),
 		cmocka_unit_test(attached_image_is_as_opened),
 		cmocka_unit_test(class_is_the_most_probable),
