@@ -429,15 +429,11 @@ repeat_refits(Training *t, TrialModel *models, const char **why)
 		pgml_clock_repeat(&models[m].refit_clock, e->refit.note, e->refit.n);
 		models[m].refit_max_payload = e->refit_max_payload;
 		status = refit(t, &models[m], &refitted);
-		if (status == PGML_ERR_CANCELLED)
-		{
-			pgml_buf_free(&refitted.payload);
-			return status;
-		}
 		if (status != PGML_OK)
 		{
+			pgml_buf_free(&refitted.payload);
 			*why = t->env->error->message;
-			return PGML_OK;
+			return status == PGML_ERR_CANCELLED ? status : PGML_OK;
 		}
 		for (int f = 0; f < models[m].n_fits; f++)
 			pgml_buf_free(&models[m].fit[f].payload);

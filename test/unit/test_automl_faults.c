@@ -554,6 +554,29 @@ unreadable_refits_are_left_out(void **state)
 	end_refused(&f);
 }
 
+/* One that fails when a training is executed again says why, and leaves nothing behind. */
+static void
+failing_repetitions_leave_nothing(void **state)
+{
+	PgmlExecutedTrial trial = {
+		.number = 2, .weight = 1, .members = 1, .n_fits = 2, .refitted = true
+	};
+	PgmlExecution execution = { .folds = 2, .n_trials = 1, .trials = &trial };
+	const char *why = NULL;
+	Refused f;
+
+	(void) state;
+	begin_refused(&f, false);
+	refused = true;
+	trial.learner = &f.learner;
+	f.t->repeats = &execution;
+	assert_int_equal(training_repeat_image(f.t, &f.model, &why), PGML_OK);
+	assert_non_null(why);
+	assert_non_null(strstr(why, "its numbers are not finite"));
+	assert_null(f.r.result.image.data);
+	end_refused(&f);
+}
+
 int
 test_automl_faults(void)
 {
@@ -570,6 +593,7 @@ test_automl_faults(void)
 		cmocka_unit_test(unreadable_models_fail_alone),
 		cmocka_unit_test(refits_predict_more_quickly),
 		cmocka_unit_test(unreadable_refits_are_left_out),
+		cmocka_unit_test(failing_repetitions_leave_nothing),
 	};
 
 	return cmocka_run_group_tests_name("automl_faults", tests, NULL, NULL);
