@@ -51,6 +51,7 @@ CREATE TABLE pgml_auto.versions (
     predict_us       double precision,
     why_chosen       text,
     execution        jsonb,
+    meta_features    jsonb,
     UNIQUE (model_id, version)
 );
 
@@ -73,6 +74,8 @@ CREATE TABLE pgml_auto.trials (
     predict_us       double precision NOT NULL,
     image_bytes      bigint NOT NULL,
     fold_scores      double precision[],
+    source           text NOT NULL CHECK (source IN ('portfolio', 'search', 'own', 'similar')),
+    source_model_id  bigint,
     PRIMARY KEY (version_id, trial)
 );
 

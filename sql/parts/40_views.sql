@@ -43,7 +43,7 @@ SELECT m.name AS model, v.version, d.version_id IS NOT NULL AS deployed, v.creat
        v.seed, v.classes,
        CASE WHEN m.is_owner THEN v.source END AS source,
        CASE WHEN m.is_owner THEN v.search_path END AS search_path,
-       v.settings, v.notices, v.image_bytes, v.built_by, v.predict_us, v.why_chosen
+       v.settings, v.notices, v.image_bytes, v.built_by, v.predict_us, v.why_chosen, v.meta_features
 FROM pgml_auto.visible_models m
 JOIN pgml_auto.versions v ON v.model_id = m.model_id
 LEFT JOIN pgml_auto.deployed d ON d.version_id = v.version_id;
@@ -52,11 +52,13 @@ COMMENT ON VIEW pgml_auto.version IS 'versions of models; source and search_path
 CREATE VIEW pgml_auto.trial WITH (security_barrier) AS
 SELECT m.name AS model, v.version, t.trial, t.algorithm, t.settings, t.status, t.metric,
        t.validation_score, t.rows, t.folds, t.iterations, t.fit_cpu_seconds, t.fit_wall_seconds,
-       t.chosen, t.error, t.weight, t.predict_us, t.image_bytes, t.fold_scores
+       t.chosen, t.error, t.weight, t.predict_us, t.image_bytes, t.fold_scores, t.source,
+       s.name AS source_model
 FROM pgml_auto.visible_models m
 JOIN pgml_auto.versions v ON v.model_id = m.model_id
-JOIN pgml_auto.trials t ON t.version_id = v.version_id;
-COMMENT ON VIEW pgml_auto.trial IS 'what each training tried, failures included';
+JOIN pgml_auto.trials t ON t.version_id = v.version_id
+LEFT JOIN pgml_auto.visible_models s ON s.model_id = t.source_model_id;
+COMMENT ON VIEW pgml_auto.trial IS 'what each training tried, failures included, and why: source_model is for those who may see that model';
 
 CREATE VIEW pgml_auto.leaderboard WITH (security_barrier) AS
 SELECT t.model, t.version,
@@ -64,7 +66,7 @@ SELECT t.model, t.version,
                     ORDER BY CASE WHEN pgml_auto.higher_is_better(t.metric) THEN - t.validation_score
                                   ELSE t.validation_score END NULLS LAST)::integer AS rank,
        t.trial, t.algorithm, t.metric, t.validation_score, t.weight, t.fit_wall_seconds AS seconds, t.image_bytes, t.predict_us,
-       t.rows, t.status, t.chosen, t.fold_scores, pgml_auto.settings_text(t.algorithm, t.settings) AS settings, t.error
+       t.rows, t.status, t.chosen, t.fold_scores, t.source, pgml_auto.settings_text(t.algorithm, t.settings) AS settings, t.error
 FROM pgml_auto.trial t;
 COMMENT ON VIEW pgml_auto.leaderboard IS 'trials of each version, ranked by their validation score';
 

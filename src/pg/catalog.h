@@ -123,6 +123,13 @@ typedef struct CatalogExecution
 
 extern void catalog_execution(const CatalogVersion *version, CatalogExecution *execution);
 
+/*
+ * What ensembles of deployed versions are made of, as options->warm_model, by options->warm_start.  model_id: of the model that is
+ * trained, 0 for a new one.  Models of others count when the caller may see them, and when `owner`, the owner of the model that is trained
+ * (not as a superuser), has the rights of their owner: who sees this model must not learn of models that are not the owner's.
+ */
+extern void catalog_warm_start(int64 model_id, const char *owner, PgmlTrainOptions *options);
+
 /* What automl_train stores; the caller found the model for_update (model_id) or found that there is none (0). */
 typedef struct CatalogTraining
 {

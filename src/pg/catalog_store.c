@@ -164,6 +164,23 @@ take_version_number(const CatalogTraining *t, int64 model_id)
 	return catalog_int4(0, 1);
 }
 
+/* The table in numbers, by their names. */
+static Jsonb *
+meta_features(const PgmlMeta *meta)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendStringInfoChar(&out, '{');
+	for (int i = 0; i < PGML_META_COUNT; i++)
+	{
+		json_key(&out, pgml_meta_name(i));
+		json_number(&out, meta->v[i]);
+	}
+	appendStringInfoChar(&out, '}');
+	return json_finish(&out);
+}
+
 static int64
 insert_version(const CatalogScope *scope, const CatalogTraining *t, const CatalogVersion *version)
 {
@@ -173,15 +190,16 @@ insert_version(const CatalogScope *scope, const CatalogTraining *t, const Catalo
 			" search_path, algorithm, classes, metric, score, score_low, score_high, baseline,"
 			" score_part, rows_total, rows_read, rows_train, rows_test, inputs, features,"
 			" train_seconds, seed, recipe, notices, image_bytes, image_crc, built_by, predict_us,"
-			" why_chosen, execution)"
+			" why_chosen, execution, meta_features)"
 			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
-			" $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) RETURNING version_id",
-		.nargs = 30,
-		.types = { INT8OID,   INT4OID,      TEXTOID,   TEXTOID,   JSONBOID,  TEXTOID,
-				   TEXTOID,   TEXTARRAYOID, TEXTOID,   FLOAT8OID, FLOAT8OID, FLOAT8OID,
-				   FLOAT8OID, TEXTOID,      INT8OID,   INT8OID,   INT8OID,   INT8OID,
-				   INT4OID,   INT4OID,      FLOAT8OID, INT8OID,   JSONBOID,  TEXTARRAYOID,
-				   INT8OID,   INT8OID,      TEXTOID,   FLOAT8OID, TEXTOID,   JSONBOID },
+			" $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31)"
+			" RETURNING version_id",
+		.nargs = 31,
+		.types = { INT8OID,      INT4OID,  TEXTOID,      TEXTOID,   JSONBOID,  TEXTOID,   TEXTOID,
+				   TEXTARRAYOID, TEXTOID,  FLOAT8OID,    FLOAT8OID, FLOAT8OID, FLOAT8OID, TEXTOID,
+				   INT8OID,      INT8OID,  INT8OID,      INT8OID,   INT4OID,   INT4OID,   FLOAT8OID,
+				   INT8OID,      JSONBOID, TEXTARRAYOID, INT8OID,   INT8OID,   TEXTOID,   FLOAT8OID,
+				   TEXTOID,      JSONBOID, JSONBOID },
 	};
 	const PgmlTrainResult *r = t->result;
 	static const char *const none[1] = { NULL };
@@ -217,6 +235,7 @@ insert_version(const CatalogScope *scope, const CatalogTraining *t, const Catalo
 	put_float(&row, r->predict_us);
 	put_text(&row, r->why);
 	put_jsonb(&row, t->execution);
+	put_jsonb(&row, meta_features(&r->meta));
 	catalog_run(&insert, row.values, row.nulls, false);
 	return catalog_int8(0, 1);
 }
@@ -256,15 +275,16 @@ insert_trial(int64 version_id, const PgmlMetric *metric, const PgmlTrial *trial,
 		.sql =
 			"INSERT INTO pgml_auto.trials (version_id, trial, algorithm, settings, status, metric,"
 			" validation_score, rows, folds, iterations, fit_cpu_seconds, fit_wall_seconds,"
-			" chosen, error, weight, predict_us, image_bytes, fold_scores)"
+			" chosen, error, weight, predict_us, image_bytes, fold_scores, source, source_model_id)"
 			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-			" $18)",
-		.nargs = 18,
-		.types = { INT8OID, INT4OID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, FLOAT8OID, INT8OID,
-				   INT4OID, INT4OID, FLOAT8OID, FLOAT8OID, BOOLOID, TEXTOID, FLOAT8OID, FLOAT8OID,
-				   INT8OID, FLOAT8ARRAYOID },
+			" $18, $19, $20)",
+		.nargs = 20,
+		.types = { INT8OID,   INT4OID,   TEXTOID, JSONBOID,       TEXTOID,   TEXTOID, FLOAT8OID,
+				   INT8OID,   INT4OID,   INT4OID, FLOAT8OID,      FLOAT8OID, BOOLOID, TEXTOID,
+				   FLOAT8OID, FLOAT8OID, INT8OID, FLOAT8ARRAYOID, TEXTOID,   INT8OID },
 	};
 	static const char *const status[] = { "ok", "failed", "timeout", "skipped" };
+	static const char *const source[] = { "portfolio", "search", "own", "similar" };
 	Row row = { 0 };
 
 	put_int8(&row, version_id);
@@ -285,6 +305,8 @@ insert_trial(int64 version_id, const PgmlMetric *metric, const PgmlTrial *trial,
 	put_float(&row, trial->predict_us);
 	put_int8(&row, trial->bytes);
 	put_floats(&row, trial->fold_score, trial->folds);
+	put_text(&row, source[trial->source]);
+	put(&row, Int64GetDatum(trial->source_model), trial->source_model == 0);
 	catalog_run(&insert, row.values, row.nulls, false);
 }
 

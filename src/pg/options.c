@@ -475,6 +475,26 @@ option_bool(const char *key, const JsonbValue *value)
 	return value->val.boolean;
 }
 
+/* Where history comes from. */
+static PgmlWarmStart
+option_warm_start(const JsonbValue *value)
+{
+	static const char *const words[] = { [PGML_WARM_AUTO] = "auto",
+										 [PGML_WARM_OFF] = "off",
+										 [PGML_WARM_OWN] = "own",
+										 [PGML_WARM_SIMILAR] = "similar" };
+	const char *word = value->type == jbvString ? json_value_text(value) : "";
+
+	for (size_t i = 0; i < lengthof(words); i++)
+		if (strcmp(word, words[i]) == 0)
+			return (PgmlWarmStart) i;
+	bad_argument(
+		"options: \"warm_start\" must be \"auto\", \"off\", \"own\" or \"similar\"",
+		"own: settings of the model's deployed version are tried first; similar: those of models "
+		"of similar tables; off: neither; auto: own, when the training has a time_budget.");
+	return PGML_WARM_AUTO;
+}
+
 /* A list of column names. */
 static const char **
 option_list(const char *key, JsonbValue *value, int *n)
@@ -550,9 +570,12 @@ read_options(const Jsonb *settings, PgmlTrainOptions *options)
 			options->keep = option_list(key, &value, &options->n_keep);
 		else if (strcmp(key, "cost_matrix") == 0)
 			read_costs(&value, options);
+		else if (strcmp(key, "warm_start") == 0)
+			options->warm_start = option_warm_start(&value);
 		else
-			bad_argument(psprintf("unrecognized key \"%s\" in options", key),
-						 "Known keys: cost_matrix, ensemble, folds, keep, max_levels, refit.");
+			bad_argument(
+				psprintf("unrecognized key \"%s\" in options", key),
+				"Known keys: cost_matrix, ensemble, folds, keep, max_levels, refit, warm_start.");
 	}
 }
 

@@ -206,6 +206,16 @@ load_champion(TrainJob *job)
 	job->options.champion_len = job->champion_damaged ? 0 : (size_t) job->champion.image_bytes;
 }
 
+/* What this model's deployed version, or models of similar tables, are made of. */
+static void
+load_history(TrainJob *job)
+{
+	catalog_warm_start(job->model == NULL ? 0 : job->model->model_id,
+					   job->model == NULL ? GetUserNameFromId(GetUserId(), false) :
+											job->model->owner,
+					   &job->options);
+}
+
 /*
  * Who may train the model but not act as its owner must not have code of their own run as its owner: through a query, whose
  * names, literals and functions could lead anywhere (42501), or through temporary objects of the session, which the
@@ -359,11 +369,12 @@ check_columns(const TrainJob *job)
 						options->interactions[i].columns, options->interactions[i].n);
 }
 
-/* What is deployed, and the data, whose columns must be those that are named. */
+/* What is deployed, what history has, and the data, whose columns must be those that are named. */
 static void
 read_for(TrainJob *job)
 {
 	load_champion(job);
+	load_history(job);
 	read_data(job);
 	check_columns(job);
 }

@@ -3,6 +3,7 @@
  */
 #include "search/training.h"
 #include "search/tuning.h"
+#include "search/warm_plan.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -216,6 +217,8 @@ record_skipped(Training *t, const PgmlLearner *learner, const PgmlParams *params
 	*trial = (PgmlTrial){ .number = ++t->result->n_trials,
 						  .learner = learner,
 						  .params = *params,
+						  .source = t->source,
+						  .source_model = t->source_model,
 						  .status = PGML_TRIAL_SKIPPED,
 						  .validation_score = NAN };
 	snprintf(trial->error, sizeof(trial->error), "%s", why);
@@ -396,23 +399,6 @@ run_baseline(Training *t, TrialModel *baseline)
 	return isnan(baseline->trial->validation_score) ? fail_undefined(t) : PGML_OK;
 }
 
-PgmlStatus
-training_run_portfolio(Training *t, const TuningHost *host)
-{
-	const PgmlLearner *learner;
-	int variant;
-
-	for (int i = 0; host->may_go_on(host->arg) && training_schedule(t, i, &learner, &variant); i++)
-	{
-		PgmlParams params;
-
-		if (host->has_time(host->arg, learner, 1) && training_is_promising(t, learner) &&
-			training_portfolio(t, learner, variant, &params))
-			PGML_TRY(host->try_setting(host->arg, learner, &params, 1));
-	}
-	return PGML_OK;
-}
-
 /* TuningHost's functions. */
 static PgmlStatus
 try_tuned(void *arg, const PgmlLearner *learner, const PgmlParams *params, double rows_share)
@@ -439,7 +425,7 @@ may_go_on(void *arg)
 	return training_may_go_on(s->t, s->tried);
 }
 
-/* The portfolio, unless the user wants another search; what is left of time and trials is for the search of settings. */
+/* History and the portfolio, then with what is left of time and trials the search of settings. */
 static PgmlStatus
 run_search(Search *s)
 {
@@ -447,8 +433,9 @@ run_search(Search *s)
 		.arg = s, .try_setting = try_tuned, .has_time = has_time, .may_go_on = may_go_on
 	};
 
-	if (!training_search_alone(s->t->options))
-		PGML_TRY(training_run_portfolio(s->t, &host));
+	PGML_TRY(training_run_initial(s->t, &host));
+	training_report_warm(s->t);
+	s->t->source = PGML_SOURCE_SEARCH;
 	return training_tune(s->t, &host, s->tried);
 }
 
@@ -555,6 +542,7 @@ training_start(Training *t, TrialModel *baseline)
 {
 	PGML_TRY(training_open(t));
 	PGML_TRY(training_open_champion(t));
+	PGML_TRY(training_describe_table(t));
 	return run_baseline(t, baseline);
 }
 

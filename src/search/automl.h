@@ -16,15 +16,16 @@
 #include "learner/learner.h"
 #include "prep/leak.h"
 #include "search/execution.h"
+#include "search/warm.h"
 #include "stats/metric.h"
 
 /* One entry of `hyperparams`: applies to every selected learner that knows the name. */
-typedef struct PgmlHyperparam
+struct PgmlHyperparam
 {
 	const char *name;
 	double value;
 	const char *text; /* the value as a word; NULL: value counts */
-} PgmlHyperparam;
+};
 
 /* One entry of search_space: a list, or a range of numbers. */
 typedef struct PgmlSearchSetting
@@ -93,6 +94,9 @@ typedef struct PgmlTrainOptions
 	const char *search; /* strategy by which settings are found, see strategy.h; NULL: auto */
 	const PgmlSearchSetting *search_space;
 	int n_search_space;
+	PgmlWarmStart warm_start;        /* for the caller, who gives history accordingly */
+	const PgmlWarmModel *warm_model; /* what other trainings found, see warm.h */
+	int n_warm_models;
 	const PgmlMonotone *monotone; /* a target that is a number or has two classes */
 	int n_monotone;
 	bool
@@ -127,6 +131,8 @@ typedef struct PgmlTrial
 	int number; /* from 1, in the order tried */
 	const PgmlLearner *learner;
 	PgmlParams params;
+	PgmlTrialSource source;
+	int64_t source_model; /* id of the model of a similar table; else 0 */
 	PgmlTrialStatus status;
 	double validation_score; /* of the metric on validation rows / out of fold; NaN when failed */
 	int64_t rows;            /* rows learned from (per fold) */
@@ -186,6 +192,7 @@ typedef struct PgmlTrainResult
 	bool score_is_validation;
 	double baseline;   /* the metric of the constant predictor on the same rows */
 	double predict_us; /* measured: CPU time of a test row among many; NaN without test rows */
+	PgmlMeta meta;     /* the table in a few numbers, for later trainings */
 	const PgmlImportance *importance; /* per input of the recipe; NULL: not measured */
 	bool champion_scored;
 	double champion_score;     /* of the deployed version on the same test rows */

@@ -1,7 +1,7 @@
 /*
  * plan.c - what a training would do, without doing it.
  *
- * The training is begun as it always is; then its own loop over the portfolio runs with a host that notes a setting instead of fitting it, and
+ * The training is begun as it always is; then its own loop over history and the portfolio runs with a host that notes a setting instead of fitting it, and
  * moves the deadline by the time the setting may take, so that whatever is decided by the time left is decided as it would be then.
  */
 #include "search/plan.h"
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "search/tuning.h"
+#include "search/warm_plan.h"
 
 /* Columns that are left out and listed; names that are. */
 #define MOST_LISTED 40
@@ -292,13 +293,21 @@ note_setting(void *arg, const PgmlLearner *learner, const PgmlParams *params, do
 	*trial = (PgmlTrial){ .number = ++t->result->n_trials,
 						  .learner = learner,
 						  .params = *params,
+						  .source = t->source,
+						  .source_model = t->source_model,
 						  .validation_score = NAN };
 	if (why != NULL)
 	{
 		add(p, "not tried", learner->name, "%s", why);
 		return PGML_OK;
 	}
-	s = add(p, "trial", learner->name, "%s", settings);
+	if (t->source == PGML_SOURCE_OWN)
+		s = add(p, "trial", learner->name, "from version %d: %s", training_own_version(t),
+				settings);
+	else
+		s = add(p, "trial", learner->name, "%s%s",
+				t->source == PGML_SOURCE_SIMILAR ? "from a model of a similar table: " : "",
+				settings);
 	s->seconds = trial_seconds(p, learner, params);
 	s->bytes = memory.bytes;
 	take_note(p, bytes_used(p) + p->payloads + memory.bytes);
@@ -478,8 +487,7 @@ make(Planner *p, TrialModel *baseline)
 	plan_validation(p, baseline->trial);
 	plan_speed(p);
 	plan_unsuited(p);
-	if (!training_search_alone(t->options))
-		PGML_TRY(training_run_portfolio(t, &host));
+	PGML_TRY(training_run_initial(t, &host));
 	plan_search(p);
 	plan_model(p);
 	plan_evaluation(p);

@@ -4,6 +4,7 @@
 #include "search/portfolio.h"
 
 #include <math.h>
+#include <string.h>
 
 static const Portfolio *const portfolios[] = {
 	&pgml_portfolio_boosting,    &pgml_portfolio_oblivious, &pgml_portfolio_random_forest,
@@ -81,6 +82,67 @@ training_portfolio(const Training *t, const PgmlLearner *learner, int i, PgmlPar
 			return false;
 		if (p->scale != NULL)
 			p->scale(t, learner, params);
+	}
+	apply_fixed(t, learner, params);
+	return true;
+}
+
+/* Is it one of the names? */
+static bool
+is_listed(const char *const *names, const char *name)
+{
+	for (int i = 0; i < PGML_MAX_SETTINGS && names[i] != NULL; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* Are settings the same, apart from those that a portfolio makes from data and time?  Stored numbers have passed through text. */
+static bool
+is_same(const PgmlLearner *learner, const Portfolio *p, const PgmlParams *a, const PgmlParams *b)
+{
+	for (int i = 0; i < learner->n_params; i++)
+	{
+		const char *name = learner->params[i].name;
+
+		if (p != NULL && (is_listed(p->planned, name) || is_listed(p->fitted, name)))
+			continue;
+		if (fabs(a->v[i] - b->v[i]) > 1e-9 * fabs(a->v[i]))
+			return false;
+	}
+	return true;
+}
+
+int
+training_variant(const Training *t, const PgmlLearner *learner, const PgmlParams *found)
+{
+	const Portfolio *p = find_portfolio(learner);
+	bool regression = t->target.task == PGML_TASK_REGRESSION;
+	int n = p == NULL ? 1 : regression ? p->n_regression : p->n_classes;
+	PgmlParams fixed = *found, params;
+
+	apply_fixed(t, learner, &fixed);
+	for (int i = 0; i < n; i++)
+		if (training_portfolio(t, learner, i, &params) && is_same(learner, p, &fixed, &params))
+			return i;
+	return -1;
+}
+
+bool
+training_found_settings(const Training *t, const PgmlLearner *learner, const PgmlParams *found,
+						PgmlParams *params)
+{
+	const Portfolio *p = find_portfolio(learner);
+
+	*params = *found;
+	if (p != NULL && p->suits != NULL && !p->suits(t, learner, params))
+		return false;
+	if (p != NULL && p->scale != NULL)
+	{
+		p->scale(t, learner, params);
+		for (int i = 0; i < learner->n_params; i++)
+			if (!is_listed(p->planned, learner->params[i].name))
+				params->v[i] = found->v[i];
 	}
 	apply_fixed(t, learner, params);
 	return true;

@@ -29,8 +29,10 @@ typedef struct Portfolio
 	int n_regression;
 	/* Do settings make sense for the data? NULL: all do. */
 	bool (*suits)(const Training *t, const PgmlLearner *learner, const PgmlParams *params);
-	/* Fit the settings to the data and the time left; NULL: nothing to fit. */
+	/* Fit the settings to the data and the time left; NULL: nothing to fit.  planned, fitted: what it sets by time and by data, NULL last. */
 	void (*scale)(const Training *t, const PgmlLearner *learner, PgmlParams *params);
+	const char *planned[PGML_MAX_SETTINGS];
+	const char *fitted[PGML_MAX_SETTINGS];
 	/* What is tried after the variants; false for nothing; NULL: nothing. */
 	bool (*last)(const Training *t, const PgmlLearner *learner, PgmlParams *params);
 	/* Wall seconds that a trial takes as a rule, from the speed that was probed; NULL: not known. */

@@ -195,6 +195,8 @@ const Portfolio pgml_portfolio_boosting = {
 	.n_regression = sizeof(boosting_regression) / sizeof(boosting_regression[0]),
 	.suits = suits,
 	.scale = scale,
+	.planned = { "learning_rate", "n_estimators", "early_stopping_round", "mvs_fraction" },
+	.fitted = { "min_data_in_leaf", "feature_fraction" },
 	.last = slower,
 	.seconds = seconds,
 };

@@ -69,6 +69,7 @@ const Portfolio pgml_portfolio_mlp = {
 	.regression = networks,
 	.n_regression = N(networks),
 	.scale = scale_network,
+	.planned = { "max_iter", "batch_size" },
 };
 
 const Portfolio pgml_portfolio_svm = {

@@ -11,6 +11,9 @@
 #define ENOUGH_ROUNDS 150.0
 #define LEAST_ROUNDS  3.0
 
+/* The word of learning_rate that leaves it to the learner. */
+#define AUTOMATIC PGML_WORD(0)
+
 /* Time of a round of trees of eight levels, of six levels 1. */
 #define DEEP_COST 2.5
 
@@ -62,13 +65,18 @@ suits(const Training *t, const PgmlLearner *learner, const PgmlParams *params)
 	return rounds > ENOUGH_ROUNDS;
 }
 
-/* The learning rate follows from the number of rounds: as many as there is time for. */
+/*
+ * The learning rate follows from the number of rounds: as many as there is time for.  One that was found with more of them is too small
+ * for these.
+ */
 static void
 scale(const Training *t, const PgmlLearner *learner, PgmlParams *params)
 {
 	double rounds = affordable_rounds(t, learner, params);
 	double features = fmax(LEAST_FRACTION, MANY_FEATURES / (t->x.nfeatures + 1.0));
 
+	if (rounds < pgml_param(learner, params, "n_estimators"))
+		training_set(learner, params, "learning_rate", AUTOMATIC);
 	if (pgml_param(learner, params, "rsm") > features)
 		training_set(learner, params, "rsm", features);
 	training_set(learner, params, "n_estimators",
@@ -84,5 +92,7 @@ const Portfolio pgml_portfolio_oblivious = {
 	.n_regression = sizeof(variants) / sizeof(variants[0]),
 	.suits = suits,
 	.scale = scale,
+	.planned = { "learning_rate", "n_estimators", "early_stopping_round" },
+	.fitted = { "rsm" },
 	.seconds = seconds,
 };

@@ -102,6 +102,9 @@ typedef struct Training
 	double stack[PGML_MAX_CANDIDATES];  /* the models' weights then, 0: not chosen */
 	double centre[PGML_MAX_CANDIDATES]; /* what these are believed to be near to */
 
+	PgmlTrialSource source; /* of the settings that are tried now */
+	int64_t source_model;
+
 	PgmlDecision decision;     /* how classes are predicted; n_classes = 0: the most probable one */
 	PgmlErrorSize error_size;  /* of the chosen models, where the target is a number */
 	Scored scored;             /* the test rows, or without any those that validate */
@@ -240,6 +243,22 @@ extern bool training_portfolio(const Training *t, const PgmlLearner *learner, in
 /* portfolio.c: wall seconds that a trial of the setting takes when it stops as early as is usual; NaN: its learner's speed is not known. */
 extern double training_expected_seconds(const Training *t, const PgmlLearner *learner,
 										const PgmlParams *params);
+
+/*
+ * portfolio.c: which settings of the portfolio are these, apart from what follows from data and time, with the user's fixed ones in
+ * both; -1 for others.
+ */
+extern int training_variant(const Training *t, const PgmlLearner *learner, const PgmlParams *found);
+
+/*
+ * portfolio.c: settings that another training found, with rounds and learning rate for the time that is left here and the
+ * user's fixed ones; false when they do not suit the data.
+ */
+extern bool training_found_settings(const Training *t, const PgmlLearner *learner,
+									const PgmlParams *found, PgmlParams *params);
+
+/* meta.c: the table in a few numbers, into the result; without memory for it they stay unknown.  Fails only when stopped. */
+extern PgmlStatus training_describe_table(Training *t);
 
 /* schedule.c: is the learner selected and for the task, and was it asked for or suits the size of the table? */
 extern bool training_wants(const Training *t, const PgmlLearner *learner);

@@ -385,6 +385,8 @@ training_run_trial(Training *t, const PgmlLearner *learner, const PgmlParams *pa
 	*trial = (PgmlTrial){ .number = ++t->result->n_trials,
 						  .learner = learner,
 						  .params = *params,
+						  .source = t->source,
+						  .source_model = t->source_model,
 						  .folds = t->folds,
 						  .validation_score = NAN };
 	for (int f = 0; f < PGML_MAX_FOLDS; f++)

@@ -25,8 +25,11 @@ typedef struct TuningHost
 	bool (*may_go_on)(void *arg);
 } TuningHost;
 
-/* automl.c: the settings of the portfolio, in order, as far as time and the number of trials go. */
-extern PgmlStatus training_run_portfolio(Training *t, const TuningHost *host);
+/*
+ * initial.c: what is tried before a search, as far as time and the number of trials go: the model's own history; then, unless the search decides from
+ * the beginning, the settings of the portfolio, in order, and among them those of similar tables.
+ */
+extern PgmlStatus training_run_initial(Training *t, const TuningHost *host);
 
 /* The strategy that the options name, or that of a search without a name. */
 extern const char *training_strategy_name(const PgmlTrainOptions *options);

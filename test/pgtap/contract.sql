@@ -179,12 +179,13 @@ SELECT columns_are('pgml_auto', 'model', ARRAY['name', 'owner', 'task', 'target'
     'score_high', 'algorithm', 'versions', 'last_trained']);
 SELECT columns_are('pgml_auto', 'version', ARRAY['model', 'version', 'deployed', 'created_at', 'created_by', 'algorithm', 'metric',
     'score', 'score_low', 'score_high', 'baseline', 'score_part', 'rows_total', 'rows_read', 'rows_train', 'rows_test', 'inputs',
-    'features', 'train_seconds', 'seed', 'classes', 'source', 'search_path', 'settings', 'notices', 'image_bytes', 'built_by', 'predict_us', 'why_chosen']);
+    'features', 'train_seconds', 'seed', 'classes', 'source', 'search_path', 'settings', 'notices', 'image_bytes', 'built_by', 'predict_us', 'why_chosen',
+    'meta_features']);
 SELECT columns_are('pgml_auto', 'trial', ARRAY['model', 'version', 'trial', 'algorithm', 'settings', 'status', 'metric',
     'validation_score', 'rows', 'folds', 'iterations', 'fit_cpu_seconds', 'fit_wall_seconds', 'chosen', 'error', 'weight',
-    'predict_us', 'image_bytes', 'fold_scores']);
+    'predict_us', 'image_bytes', 'fold_scores', 'source', 'source_model']);
 SELECT columns_are('pgml_auto', 'leaderboard', ARRAY['model', 'version', 'rank', 'trial', 'algorithm', 'metric', 'validation_score',
-    'weight', 'seconds', 'image_bytes', 'predict_us', 'rows', 'status', 'chosen', 'fold_scores', 'settings', 'error']);
+    'weight', 'seconds', 'image_bytes', 'predict_us', 'rows', 'status', 'chosen', 'fold_scores', 'source', 'settings', 'error']);
 SELECT columns_are('pgml_auto', 'metric', ARRAY['model', 'version', 'deployed', 'part', 'metric', 'value', 'low', 'high']);
 SELECT columns_are('pgml_auto', 'deployment', ARRAY['model', 'version', 'deployed_at', 'deployed_until', 'deployed_by', 'reason']);
 SELECT columns_are('pgml_auto', 'model_grant', ARRAY['model', 'grantee', 'privilege', 'granted_by', 'granted_at']);

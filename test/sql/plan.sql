@@ -40,6 +40,24 @@ SELECT bool_and(seconds >= 0) AS sense, sum(seconds) FILTER (WHERE step <> 'tota
        count(*) FILTER (WHERE step = 'trial') > 10 AS many, count(*) FILTER (WHERE step = 'search') AS search
 FROM automl_plan(data => 'houses', target => 'price', time_budget => '2 minutes');
 
+-- History has its place, unless it is off, or contradicts what is asked for now.
+SELECT count(*) FROM automl_train('warm', 'houses', 'price', algorithms => '{extra_trees}', max_trials => 1,
+                                  hyperparams => '{"n_estimators": 10, "min_samples_leaf": 9}');
+CREATE FUNCTION planned(options jsonb, hyperparams jsonb DEFAULT '{"n_estimators": 10}', search_space jsonb DEFAULT NULL,
+                        max_trials integer DEFAULT 3, time_budget interval DEFAULT NULL)
+RETURNS TABLE (what text, detail text) LANGUAGE sql AS $$
+    SELECT p.what, p.detail FROM automl_plan('warm', algorithms => '{extra_trees,linear}', hyperparams => $2, options => $1, search_space => $3,
+                                             max_trials => $4, time_budget => $5) p WHERE p.step IN ('trial', 'search') $$;
+SELECT * FROM planned('{"warm_start": "own"}');
+SELECT * FROM planned('{"warm_start": "off"}');
+SELECT * FROM planned('{}');
+SELECT * FROM planned('{}', time_budget => '1 hour') LIMIT 1;
+SELECT * FROM planned('{"warm_start": "own"}', hyperparams => '{"n_estimators": 10, "min_samples_leaf": 4}');
+SELECT * FROM planned('{"warm_start": "own"}', search_space => '{"min_samples_leaf": {"range": [5, 20]}}');
+SELECT * FROM planned('{"warm_start": "own"}', search_space => '{"min_samples_leaf": [2, 3]}');
+SELECT automl_drop('warm');
+DROP FUNCTION planned;
+
 -- Other ends: a named search, one trial, mode fast, classes with costs, by time, no test rows.
 SELECT step, what, detail
 FROM automl_plan(data => 'SELECT area, region, price > 200 AS dear FROM houses', target => 'dear', metric => 'f1', search => 'random',

@@ -185,6 +185,20 @@ SELECT automl_drop('renamed');
 SELECT count(*) FROM pgml_auto.schedules;
 SELECT count(*) FROM pgml_auto.schedule_state;
 
+-- A run begins with the settings that the deployed version is made of, where there is a clock; max_trials ends it long before that.
+CREATE TABLE sched_warm AS SELECT (i * 7919) % 61 AS x, (i * 7919) % 61 * 2 + i % 3 AS y FROM generate_series(1, 200) i;
+SELECT version FROM automl_train('warm', 'sched_warm', 'y', time_budget => '1 hour', max_trials => 2, algorithms => '{extra_trees}',
+                                 search => 'random', search_space => '{"min_samples_leaf": [4, 6]}', hyperparams => '{"n_estimators": 10}');
+SELECT trial, source, settings ->> 'min_samples_leaf' IN ('4', '6') AS found FROM pgml_auto.trial WHERE model = 'warm' AND chosen;
+SELECT automl_schedule('warm', '@daily', 'UTC', start_at => '2047-01-01');
+SELECT slot_at, state, version, sqlstate FROM look('2047-01-01') WHERE slot_at = '2047-01-01';
+SELECT n.trial, n.algorithm, n.source, n.settings ->> 'min_samples_leaf' = o.settings ->> 'min_samples_leaf' AS the_same
+FROM pgml_auto.trial n, pgml_auto.trial o
+WHERE n.model = 'warm' AND n.version = 2 AND n.trial = 2 AND o.model = 'warm' AND o.version = 1
+ORDER BY o.weight DESC, o.trial LIMIT 1;
+SELECT automl_drop('warm');
+DROP TABLE sched_warm;
+
 -- ---- whose ----------------------------------------------------------------------------------------
 
 CREATE ROLE sched_owner LOGIN;

@@ -65,6 +65,7 @@ static const Module modules[] = {
 	{ "replay", test_replay },
 	{ "automl", test_automl },
 	{ "portfolio", test_portfolio },
+	{ "warm", test_warm },
 	{ "calibrate", test_calibrate },
 	{ "automl_errors", test_automl_errors },
 	{ "automl_faults", test_automl_faults },

@@ -75,6 +75,67 @@ plans_are_kept_to(void **state)
 	}
 }
 
+/* History is tried where the plan says, before a portfolio and before a search. */
+static void
+history_is_planned(void **state)
+{
+	static const PgmlHyperparam leaves[] = { { "min_samples_leaf", 7, NULL } };
+	static const char *const forests[] = { "extra_trees", "linear" };
+	People *p = people_new(300, PGML_TASK_BINARY);
+	PgmlWarmModel models[2] = { { .own_version = 4, .task = PGML_TASK_BINARY },
+								{ .id = 12, .task = PGML_TASK_BINARY } };
+
+	(void) state;
+	for (int k = 0; k < 2; k++)
+		models[k].setting[models[k].n_settings++] = (PgmlWarmSetting){ "extra_trees", leaves, 1 };
+	for (int k = 0; k < 3; k++)
+	{
+		PgmlPlan plan;
+		Run planned, run;
+		int n = 0;
+
+		run_init(&run);
+		run.options.algorithms = forests;
+		run.options.n_algorithms = 2;
+		run.options.n_hyperparams = 1;
+		run.options.max_trials = 4;
+		run.options.search = k == 2 ? "random" : NULL;
+		run.options.warm_model = &models[k == 1];
+		run.options.n_warm_models = 1;
+		run_init(&planned);
+		planned.options = run.options;
+		run_train(&run, p);
+		models[1].meta = run.result.meta;
+		plan_people(&planned, p, &plan);
+		assert_int_equal(planned.status, PGML_OK);
+		for (int i = 1; i < run.result.n_trials; i++)
+		{
+			const PgmlTrial *trial = &run.result.trials[i];
+			const PgmlPlanStep *s = find_step(&plan, "trial", i - 1);
+
+			if (trial->source == PGML_SOURCE_SEARCH)
+			{
+				assert_null(s);
+				continue;
+			}
+			assert_non_null(s);
+			assert_string_equal(s->what, trial->learner->name);
+			n +=
+				strncmp(s->detail,
+						k == 1 ? "from a model of a similar table: " : "from version 4: ", 10) == 0;
+			assert_true((strncmp(s->detail, "from ", 5) == 0) ==
+						(trial->source != PGML_SOURCE_PORTFOLIO));
+		}
+		assert_int_equal(n, 1);
+		assert_non_null(strstr(find_step(&plan, "trial", k == 1 ? 2 : 0)->detail,
+							   k == 1 ? "similar table: n_estimators 15, min_samples_leaf 7" :
+										"version 4: n_estimators 15, min_samples_leaf 7"));
+		run_done(&planned);
+		run_done(&run);
+	}
+	people_free(p);
+}
+
 /* With a time budget the steps add up to it. */
 static void
 times_add_up(void **state)
@@ -194,11 +255,9 @@ int
 test_plan(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(plans_are_kept_to),
-		cmocka_unit_test(few_predict_in_mode_fast),
-		cmocka_unit_test(times_add_up),
-		cmocka_unit_test(memory_is_told),
-		cmocka_unit_test(errors_are_those_of_trainings),
+		cmocka_unit_test(plans_are_kept_to),  cmocka_unit_test(few_predict_in_mode_fast),
+		cmocka_unit_test(history_is_planned), cmocka_unit_test(times_add_up),
+		cmocka_unit_test(memory_is_told),     cmocka_unit_test(errors_are_those_of_trainings),
 	};
 
 	return cmocka_run_group_tests_name("plan", tests, NULL, NULL);

@@ -52,6 +52,7 @@ extern int test_automl_faults(void);
 extern int test_champion(void);
 extern int test_importance(void);
 extern int test_portfolio(void);
+extern int test_warm(void);
 extern int test_decision(void);
 extern int test_why(void);
 extern int test_plan(void);
