@@ -44,6 +44,26 @@ pgml_linear_pass_init(const PgmlEnv *env, PgmlArena *arena, const PgmlLinearDesi
 
 /* ---- one block ---- */
 
+/* The scores' parts that are not of dense columns: intercepts and levels. */
+static void
+start_scores(const PgmlLinearDesign *design, const double *coef, PgmlLinearBlock *b)
+{
+	int k = design->outputs;
+	int c = design->n_categories;
+
+	for (int64_t i = 0; i < b->n; i++)
+		for (int o = 0; o < k; o++)
+			b->z[i * k + o] = coef[o];
+	for (int64_t i = 0; c > 0 && i < b->n; i++)
+		for (int j = 0; j < c; j++)
+		{
+			const double *row = coef + (int64_t) b->level[i * c + j] * k;
+
+			for (int o = 0; o < k; o++)
+				b->z[i * k + o] += row[o];
+		}
+}
+
 void
 pgml_linear_scores(const PgmlLinearPass *pass, const double *coef, PgmlLinearBlock *b)
 {
@@ -52,21 +72,8 @@ pgml_linear_scores(const PgmlLinearPass *pass, const double *coef, PgmlLinearBlo
 	int n = (int) b->n;
 	int d = design->n_dense;
 	int k = design->outputs;
-	int c = design->n_categories;
 
-	for (int i = 0; i < n; i++)
-	{
-		double *z = b->z + (int64_t) i * k;
-
-		memcpy(z, coef, (size_t) k * sizeof(double));
-		for (int j = 0; j < c; j++)
-		{
-			const double *row = coef + (int64_t) b->level[(int64_t) i * c + j] * k;
-
-			for (int o = 0; o < k; o++)
-				z[o] += row[o];
-		}
-	}
+	start_scores(design, coef, b);
 	if (d == 0)
 		return;
 	if (k == 1)
@@ -144,12 +151,18 @@ block_gradient(const Loop *loop, const PgmlLinearBlock *b, double *gradient)
 	int k = design->outputs;
 	int c = design->n_categories;
 
-	for (int i = 0; i < n; i++)
+	for (int o = 0; o < k; o++)
+	{
+		double sum = 0;
+
+		for (int i = 0; i < n; i++)
+			sum += b->z[(int64_t) i * k + o];
+		gradient[o] += sum;
+	}
+	for (int i = 0; c > 0 && i < n; i++)
 	{
 		const double *r = b->z + (int64_t) i * k;
 
-		for (int o = 0; o < k; o++)
-			gradient[o] += r[o];
 		for (int j = 0; j < c; j++)
 		{
 			double *row = gradient + (int64_t) b->level[(int64_t) i * c + j] * k;
