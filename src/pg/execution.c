@@ -215,8 +215,15 @@ read_params(const Jsonb *stored, PgmlExecutedTrial *trial)
 	params = JsonbValueToJsonb(value);
 	pgml_params_default(trial->learner, &trial->params);
 	for (int i = 0; i < trial->learner->n_params; i++)
-		trial->params.v[i] =
-			json_get_number(params, trial->learner->params[i].name, trial->params.v[i]);
+	{
+		const PgmlParam *param = &trial->learner->params[i];
+		double v = json_get_number(params, param->name, trial->params.v[i]);
+		size_t len;
+
+		if (!(v >= param->min && v <= param->max) && pgml_param_word(param, v, &len) == NULL)
+			damaged(param->name);
+		trial->params.v[i] = v;
+	}
 	for (int i = 0; i < n; i++)
 	{
 		int which = pgml_param_index(trial->learner, given[i]);
