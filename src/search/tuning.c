@@ -18,7 +18,7 @@
 #define AUTO_PATIENCE 12
 #define AUTO_GAIN     0.002
 
-/* Proposals in a row that time forbids, before it is believed that it forbids all. */
+/* Proposals in a row of a named search that time forbids, before it is believed that it forbids all. */
 #define MOST_REFUSED 10
 
 typedef struct Tuning
@@ -207,15 +207,36 @@ is_tired(const Tuning *u, double *best, int *since)
 	return (*since)++ >= AUTO_PATIENCE;
 }
 
+/* A search in the spaces that are left, which knows what was tried. */
+static PgmlStatus
+begin_search(Tuning *u)
+{
+	uint64_t seed = pgml_hash_combine(u->t->env->seed, SEED_OF_TUNING);
+
+	PGML_TRY(pgml_search_create(u->t->env, u->arena, u->strategy, u->space, u->n_spaces,
+								(int) u->limit, seed, &u->search));
+	return tell_known(u);
+}
+
+/* Go on without a learner for which there is no time any more: there is for others, which an unnamed search would hardly propose. */
+static PgmlStatus
+leave_out(Tuning *u, int space)
+{
+	u->n_spaces--;
+	for (int i = space; i < u->n_spaces; i++)
+		u->space[i] = u->space[i + 1];
+	return u->n_spaces > 0 ? begin_search(u) : PGML_OK;
+}
+
 /* Proposals until something ends. */
 static PgmlStatus
-run(const Tuning *u)
+run(Tuning *u)
 {
 	Training *t = u->t;
 	double best = INFINITY;
 	int since = 0, refused = 0;
 
-	while (t->result->n_trials < PGML_MAX_TRIALS && refused < MOST_REFUSED &&
+	while (t->result->n_trials < PGML_MAX_TRIALS && refused < MOST_REFUSED && u->n_spaces > 0 &&
 		   !is_tired(u, &best, &since))
 	{
 		PgmlProposal p;
@@ -232,6 +253,11 @@ run(const Tuning *u)
 		{
 			PGML_TRY(try_proposal(u, &p, &loss));
 			refused = 0;
+		}
+		else if (!training_search_alone(t->options))
+		{
+			PGML_TRY(leave_out(u, p.space));
+			continue;
 		}
 		else
 			refused++;
@@ -258,14 +284,10 @@ report_cut(const Tuning *u)
 static PgmlStatus
 tune(Tuning *u)
 {
-	uint64_t seed = pgml_hash_combine(u->t->env->seed, SEED_OF_TUNING);
-
 	PGML_TRY(make_spaces(u));
 	if (u->n_spaces == 0)
 		return PGML_OK;
-	PGML_TRY(pgml_search_create(u->t->env, u->arena, u->strategy, u->space, u->n_spaces,
-								(int) u->limit, seed, &u->search));
-	PGML_TRY(tell_known(u));
+	PGML_TRY(begin_search(u));
 	PGML_TRY(run(u));
 	report_cut(u);
 	return PGML_OK;

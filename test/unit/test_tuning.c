@@ -9,6 +9,8 @@
 #include <cmocka.h>
 
 #include "people.h"
+#include "search/training.h"
+#include "search/tuning.h"
 #include "unit.h"
 
 static const char *const boosting[] = { "gradient_boosting" };
@@ -180,6 +182,75 @@ an_exhausted_space_ends_the_search(void **state)
 	people_free(p);
 }
 
+/* ---- time for some learners only ---- */
+
+/* A host whose trials have made-up scores; there is no time for one learner. */
+typedef struct Host
+{
+	Training *t;
+	const PgmlLearner *slow;
+	int tried, refused;
+} Host;
+
+static PgmlStatus
+note_trial(void *arg, const PgmlLearner *learner, const PgmlParams *params, double rows_share)
+{
+	Host *host = arg;
+	PgmlTrainResult *r = host->t->result;
+
+	(void) rows_share;
+	r->trials[r->n_trials] = (PgmlTrial){ .number = r->n_trials + 1,
+										  .learner = learner,
+										  .params = *params,
+										  .fit_wall = 1,
+										  .validation_score = 60 - host->tried++ };
+	r->n_trials++;
+	return PGML_OK;
+}
+
+static bool
+has_time_but_for_one(void *arg, const PgmlLearner *learner, double share)
+{
+	Host *host = arg;
+
+	(void) share;
+	host->refused += learner == host->slow;
+	return learner != host->slow;
+}
+
+/* A learner that there is no time for is proposed once; the search goes on with the others. */
+static void
+the_search_goes_on_without_slow_learners(void **state)
+{
+	People *p = people_new(300, PGML_TASK_REGRESSION);
+	TrialModel baseline = { 0 };
+	PgmlParams params;
+	Host host = { .slow = &pgml_learner_mlp };
+	const TuningHost calls = { .arg = &host,
+							   .try_setting = note_trial,
+							   .has_time = has_time_but_for_one };
+	Run r;
+
+	(void) state;
+	run_init(&r);
+	r.options.n_hyperparams = 0;
+	r.options.max_trials = 30;
+	assert_int_equal(training_init(&r.env, &p->f.table, &r.options, r.arena, &r.result, &host.t),
+					 PGML_OK);
+	assert_int_equal(training_start(host.t, &baseline), PGML_OK);
+	pgml_params_default(&pgml_learner_svm, &params);
+	note_trial(&host, &pgml_learner_svm, &params, 1);
+	pgml_params_default(host.slow, &params);
+	note_trial(&host, host.slow, &params, 1);
+	assert_int_equal(training_tune(host.t, &calls, host.tried), PGML_OK);
+	assert_int_equal(host.tried, 30);
+	assert_int_equal(host.refused, 1);
+	training_free_model(&baseline);
+	pgml_buf_free(&host.t->recipe_bytes);
+	run_done(&r);
+	people_free(p);
+}
+
 int
 test_tuning(void)
 {
@@ -189,6 +260,7 @@ test_tuning(void)
 		cmocka_unit_test(fixed_settings_stay),
 		cmocka_unit_test(the_portfolio_comes_first),
 		cmocka_unit_test(an_exhausted_space_ends_the_search),
+		cmocka_unit_test(the_search_goes_on_without_slow_learners),
 	};
 
 	return cmocka_run_group_tests_name("tuning", tests, NULL, NULL);
