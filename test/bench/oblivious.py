@@ -5,7 +5,7 @@ Speed: the tables of boosting.py, equal numbers of trees of depth 6, the learner
 seconds of one thread, medians, AUC of the rows not learned from.  Making XGBoost's DMatrix is not counted.
 
 Accuracy (--accuracy, needs PGML_DATA, a folder with the data sets): for each seed 25 % of the rows are scored, 20 % of the others are for early
-stopping (50 rounds, at most 1000).  Sets of fewer than 2,000 rows have four times the seeds, as one row too many decides there.  `oblivious_boosting` with its defaults, `gradient_boosting` and XGBoost (depth 6) with a rate of 0.05;
+stopping (50 rounds, at most 2000).  Sets of fewer than 2,000 rows have four times the seeds, as one row too many decides there.  `oblivious_boosting` with its defaults, `gradient_boosting` and XGBoost (depth 6) with a rate of 0.05;
 XGBoost gets categories as numbers and one-hot, and the better of the two is quoted.
 
 Needs a C compiler, python3-sklearn, python3-xgboost, python3-pandas.
@@ -193,7 +193,7 @@ def xgboost_loss(x, levels, y, classes, parts, one_hot):
     if classes > 2:
         settings["num_class"] = classes
     train, valid, test = (xgboost.DMatrix(x[part], y[part]) for part in parts)
-    booster = xgboost.train(settings, train, 1000, evals=[(valid, "valid")], early_stopping_rounds=50, verbose_eval=False)
+    booster = xgboost.train(settings, train, ROUNDS, evals=[(valid, "valid")], early_stopping_rounds=50, verbose_eval=False)
     return loss(y[parts[2]], booster.predict(test, iteration_range=(0, booster.best_iteration + 1)), classes)
 
 
@@ -214,9 +214,9 @@ def accuracy(binary, folder, seeds):
             train, valid = train_test_split(rest, test_size=0.2, random_state=seed, stratify=None if classes == 1 else y[rest])
             x, levels = encode(frame, categories, train)
             parts = (train, valid, test)
-            rows.append([own_loss(binary, path, x, levels, y, classes, parts, ["learner=oblivious_boosting"]),
+            rows.append([own_loss(binary, path, x, levels, y, classes, parts, ["learner=oblivious_boosting", f"n_estimators={ROUNDS}"]),
                          own_loss(binary, path, x, levels, y, classes, parts,
-                                  ["learner=gradient_boosting", "n_estimators=1000", "learning_rate=0.05"]),
+                                  ["learner=gradient_boosting", f"n_estimators={ROUNDS}", "learning_rate=0.05"]),
                          xgboost_loss(x, levels, y, classes, parts, False),
                          xgboost_loss(x, levels, y, classes, parts, True) if categories else np.inf])
             print(name, seed, rows[-1], file=sys.stderr, flush=True)
