@@ -16,7 +16,7 @@ SELECT version FROM automl_train('price', 'houses', 'price', exclude => '{noise}
 SELECT version FROM automl_train('price', time_budget => '0.3 s', seed => 5);
 SELECT version FROM automl_train('price', max_trials => 4, mode => 'fast', algorithms => '{linear,knn,extra_trees,mlp}', hyperparams => '{"epochs": 5}');
 SELECT model, version, identical, reason, rows, bytes = image_bytes AS bytes, sha256 = sha256_now AS same_hash, seconds > 0 AS seconds
-FROM generate_series(1, 3) n, automl_reproduce('price@' || n) JOIN pgml_auto.version v USING (model, version);
+FROM generate_series(1, 3) n, automl_reproduce('price@' || n) JOIN pgml_auto.version v USING (model, version) ORDER BY version;
 -- Without a version the deployed one.
 SELECT r.version = m.deployed AS deployed, identical, sha256 = encode(sha256(data), 'hex') AS sha256
 FROM automl_reproduce('price') r, pgml_auto.model m, pgml_auto.versions v JOIN pgml_auto.image_chunks USING (version_id)
@@ -36,7 +36,7 @@ SELECT version FROM automl_train('joined', 'people', 'buys', time_column => 'joi
 SET pgml_auto.max_threads = 2;
 SELECT r.*, execution -> 'stacked' AS stacked
 FROM unnest('{buys,family,joined}'::text[]) name, LATERAL (SELECT model, identical, reason FROM automl_reproduce(name)) r, pgml_auto.models m JOIN pgml_auto.versions USING (model_id)
-WHERE m.name = r.model;
+WHERE m.name = r.model ORDER BY r.model;
 RESET pgml_auto.max_threads;
 -- Rows that came later, which make rules for later test rows: the first version has not seen them, the second has.
 INSERT INTO people SELECT id + 2400, age, income, town, family + 600, joined + 200, buys FROM people WHERE id <= 400;
