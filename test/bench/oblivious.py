@@ -27,6 +27,7 @@ from report import write_report
 
 RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results", "oblivious.json")
 TREES = 200
+ROUNDS = 2000  # at most, where early stopping ends them
 
 # file, target, columns left out, are all columns categories?
 SETS = {
