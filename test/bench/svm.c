@@ -309,6 +309,7 @@ main(int argc, char **argv)
 	PgmlError error = { 0 };
 	PgmlEnv env = { .budget = &budget, .error = &error, .seed = 1 };
 	PgmlArena *arena;
+	PgmlBlas blas;
 	Table t = { 0 };
 	bool learner = argc > 2 && strcmp(argv[2], "learner") == 0;
 
@@ -322,6 +323,10 @@ main(int argc, char **argv)
 		run_learner(&env, &t, argv[1], argc - 3, argv + 3);
 	else
 	{
+		setenv(PGML_BLAS_THREADS_VARIABLE, "1", 1);
+		if (pgml_blas_load(&blas, NULL, &error) != PGML_OK)
+			give_up(error.message);
+		t.data.blas = &blas;
 		scale_table(&env, arena, &t);
 		write_design(&t, argv[1]);
 		(strcmp(argv[3], "rbf") == 0 ? solve_rbf : solve_linear)(&env, arena, &t, argv[1],
