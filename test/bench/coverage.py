@@ -18,7 +18,7 @@ import statistics
 from statistics import NormalDist
 
 import automl_sets
-from report import write_report
+from report import show_report
 
 RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results", "coverage.jsonl")
 LEVELS = [0.8, 0.9, 0.95]
@@ -160,10 +160,7 @@ def report(args):
     n = len(numbers) + len(classes) - 4
     text = "\n".join(numbers + [""] + classes + ["", f"Within two points at all three levels: {good + more} of {n} tables."]) + "\n"
     text += without_test_rows(have, args)
-    if not args.report:
-        print(text)
-        return
-    write_report(args.report, "coverage", text)
+    show_report(args.report, "coverage", text)
 
 
 def main():

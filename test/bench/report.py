@@ -9,3 +9,11 @@ def write_report(path, name, text):
     head, rest = page.split(begin)
     with open(path, "w") as file:
         file.write(head + begin + text + end + rest.split(end)[1])
+
+
+def show_report(path, name, text):
+    """Write the text into the page, or print it where there is none."""
+    if path is None:
+        print(text)
+    else:
+        write_report(path, name, text)

@@ -23,6 +23,7 @@ import sys
 import time
 
 import automl_sets as sets
+from report import show_report
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RESULTS = os.path.join(HERE, "results", "search.jsonl")
@@ -154,12 +155,7 @@ def report(args):
             if a[0] + a[1] > 0:
                 text += (f"| {space.words} | {space.rows:,} | `{strategy}` | {space.trials} | {a[0]} sets | {a[1]} | {100 * a[2]:+.1f} % | {b[0]} sets | {b[1]} | "
                          f"{100 * b[2]:+.1f} % |\n")
-    if args.page is None:
-        print(text)
-    else:
-        from report import write_report
-
-        write_report(args.page, "search", text)
+    show_report(args.page, "search", text)
 
 
 def main():

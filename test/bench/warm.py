@@ -26,6 +26,7 @@ import sys
 import time
 
 import automl_sets as sets
+from report import show_report
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RESULTS = os.path.join(HERE, "results", "warm.jsonl")
@@ -166,12 +167,7 @@ def report(args):
         text += (f"| {KINDS[kind]} | {most:,} | {budget} | {len({r['set'] for r in pairs})} | {len(pairs)} | {sum(x < 0 for x in ratio)} | {sum(x > 0 for x in ratio)} | "
                  f"{100 * statistics.mean(ratio):+.1f} % ± {100 * error:.1f} | {100 * statistics.median(ratio):+.1f} % | "
                  f"{statistics.mean(r['warm'][2] for r in pairs):.1f} of {statistics.mean(r['warm'][1] for r in pairs):.1f} |\n")
-    if args.page is None:
-        print(text)
-    else:
-        from report import write_report
-
-        write_report(args.page, "warm", text)
+    show_report(args.page, "warm", text)
 
 
 def main():
