@@ -80,31 +80,13 @@ pgml_mlp_init_tables(const PgmlEnv *env, const PgmlMlpInput *input, double sigma
 /* ---- forward ---- */
 
 PGML_CLONES static void
-expand_periodic(const float *restrict table, int32_t frequencies, int32_t n_out,
-				const Column *restrict c, float *restrict out)
+expand_periodic(const float *table, int32_t frequencies, int32_t n_out, const Column *c, float *out)
 {
-	const float *weight = table + 2 * frequencies;
-	const float *bias = weight + n_out * frequencies;
+	float phase[PGML_MLP_MAX_FREQUENCY];
 
-	for (int32_t i = 0; i < n_out; i++)
-		for (int32_t r = 0; r < PGML_MLP_LANES; r++)
-			out[i * PGML_MLP_LANES + r] = bias[i];
 	for (int32_t k = 0; k < frequencies; k++)
-	{
-		float frequency = table[k], phase = PGML_MLP_TURN * table[frequencies + k];
-		float wave[PGML_MLP_LANES];
-
-		for (int32_t r = 0; r < PGML_MLP_LANES; r++)
-			wave[r] = pgml_mlp_cos_turn(pgml_mlp_turn(frequency * c->x[r] + phase));
-		for (int32_t i = 0; i < n_out; i++)
-		{
-			float *to = out + i * PGML_MLP_LANES;
-			float w = weight[i * frequencies + k];
-
-			for (int32_t r = 0; r < PGML_MLP_LANES; r++)
-				to[r] += w * wave[r];
-		}
-	}
+		phase[k] = PGML_MLP_TURN * table[frequencies + k];
+	pgml_mlp_embed_lanes(table, phase, frequencies, n_out, c->x, out);
 }
 
 /* Inputs of a number in some rows. */

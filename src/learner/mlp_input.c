@@ -6,6 +6,7 @@
  * knots.  Quantiles come from at most SAMPLE_ROWS evenly spaced rows.
  */
 #include "learner/mlp_input.h"
+#include "learner/mlp_math.h"
 
 #include <stdlib.h>
 
@@ -318,7 +319,7 @@ encode(const PgmlEnv *env, PgmlMlpInput *input)
 			if (i % POLL_ROWS == 0 && pgml_stopped(env))
 				return pgml_fail_cancelled(env);
 			input->encoded[i * input->n_used + k] =
-				knot != NULL                ? pgml_mlp_rank(knot, x) :
+				knot != NULL                ? (isnan(x) ? x : pgml_mlp_rank(knot, x)) :
 				pgml_mlp_is_number(f->kind) ? pgml_mlp_scale(f, x) :
 											  (float) pgml_mlp_level(f->levels, x);
 		}

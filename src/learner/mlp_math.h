@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "learner/gbm.h"
-#include "learner/mlp.h"
+#include "learner/mlp_payload.h"
 
 /* Kernels run as their callers' clones do. */
 #define PGML_MLP_INLINE static inline __attribute__((always_inline))
@@ -60,6 +60,53 @@ pgml_mlp_clamp(float x, float low, float high)
 {
 	x = pgml_mlp_select(x - low, x, low);
 	return pgml_mlp_select(high - x, x, high);
+}
+
+/* One step of the search for the last knot at or before x. */
+PGML_MLP_INLINE int32_t
+pgml_mlp_later_knot(const float *knot, float x, int32_t at, int32_t step)
+{
+	return at + (step & ~(pgml_mlp_bits(x - knot[at + step]) >> 31));
+}
+
+/* Where x is on the line from a knot to the next. */
+PGML_MLP_INLINE float
+pgml_mlp_between_knots(const float *knot, float x, int32_t at)
+{
+	const float *score = knot + PGML_MLP_KNOTS;
+	int32_t next = at + ((at - (PGML_MLP_KNOTS - 1)) >> 31 & 1);
+	/* Halves: differences of the largest numbers must stay finite. */
+	float share = (0.5f * x - 0.5f * knot[at]) / (0.5f * knot[next] - 0.5f * knot[at]);
+
+	share = pgml_mlp_clamp(pgml_mlp_finite(share), 0, 1);
+	return score[at] + share * (score[next] - score[at]);
+}
+
+/*
+ * A ranked number as the network sees it: a line through knots, at which x is the first half of `knot`, in ascending order, and the
+ * result the second; level beyond them.  The last knot may be there several times.  Of NaN: anything.
+ */
+PGML_MLP_INLINE float
+pgml_mlp_rank(const float *knot, float x)
+{
+	int32_t at = 0;
+
+	for (int32_t step = PGML_MLP_KNOTS / 2; step > 0; step /= 2)
+		at = pgml_mlp_later_knot(knot, x, at, step);
+	return pgml_mlp_between_knots(knot, x, at);
+}
+
+/* The same of PGML_MLP_LANES numbers. */
+PGML_MLP_INLINE void
+pgml_mlp_rank_lanes(const float *knot, const float *x, float *out)
+{
+	int32_t at[PGML_MLP_LANES] = { 0 };
+
+	for (int32_t step = PGML_MLP_KNOTS / 2; step > 0; step /= 2)
+		for (int32_t r = 0; r < PGML_MLP_LANES; r++)
+			at[r] = pgml_mlp_later_knot(knot, x[r], at[r], step);
+	for (int32_t r = 0; r < PGML_MLP_LANES; r++)
+		out[r] = pgml_mlp_between_knots(knot, x[r], at[r]);
 }
 
 /* e^x, of numbers beyond [-87, 88] the nearest of these; of NaN anything (Moshier's Cephes library). */
@@ -182,6 +229,56 @@ pgml_mlp_embed(const float *table, int32_t frequencies, int32_t n_out, float x, 
 			sum += weight[i * frequencies + k] * wave[k];
 		out[i] = sum;
 	}
+}
+
+typedef float PgmlMlpLanes __attribute__((vector_size(PGML_MLP_LANES * sizeof(float))));
+
+/* Some places of the embeddings of PGML_MLP_LANES numbers; with a constant number of places the sums stay in registers. */
+PGML_MLP_INLINE void
+pgml_mlp_embed_places(const float *frequency, const float *phase, int32_t frequencies,
+					  const float *weight, const float *bias, int32_t places, const float *x,
+					  float *out)
+{
+	PgmlMlpLanes sum[4], waves;
+	float wave[PGML_MLP_LANES];
+
+	for (int32_t i = 0; i < places; i++)
+	{
+		for (int32_t r = 0; r < PGML_MLP_LANES; r++)
+			wave[r] = bias[i];
+		memcpy(&sum[i], wave, sizeof(wave));
+	}
+	for (int32_t k = 0; k < frequencies; k++)
+	{
+		for (int32_t r = 0; r < PGML_MLP_LANES; r++)
+			wave[r] = pgml_mlp_cos_turn(pgml_mlp_turn(frequency[k] * x[r] + phase[k]));
+		memcpy(&waves, wave, sizeof(waves));
+		for (int32_t i = 0; i < places; i++)
+			sum[i] += weight[i * frequencies + k] * waves;
+	}
+	for (int32_t i = 0; i < places; i++)
+		memcpy(out + i * PGML_MLP_LANES, &sum[i], sizeof(sum[i]));
+}
+
+/*
+ * pgml_mlp_embed() of PGML_MLP_LANES numbers x, bit for bit: out[i][lane].  phase: in turns, apart from the table because training
+ * keeps others there.
+ */
+PGML_MLP_INLINE void
+pgml_mlp_embed_lanes(const float *table, const float *phase, int32_t frequencies, int32_t n_out,
+					 const float *x, float *out)
+{
+	const float *weight = table + 2 * frequencies;
+	const float *bias = weight + n_out * frequencies;
+
+	for (; n_out >= 4; n_out -= 4, weight += 4 * frequencies, bias += 4, out += 4 * PGML_MLP_LANES)
+		pgml_mlp_embed_places(table, phase, frequencies, weight, bias, 4, x, out);
+	if (n_out == 3)
+		pgml_mlp_embed_places(table, phase, frequencies, weight, bias, 3, x, out);
+	else if (n_out == 2)
+		pgml_mlp_embed_places(table, phase, frequencies, weight, bias, 2, x, out);
+	else if (n_out == 1)
+		pgml_mlp_embed_places(table, phase, frequencies, weight, bias, 1, x, out);
 }
 
 #endif

@@ -117,27 +117,6 @@ pgml_mlp_scale(const PgmlMlpFeature *f, float x)
 	return (float) (z / sqrt(1 + z * z / 9));
 }
 
-/*
- * A ranked number as the network sees it: a line through knots, at which x is the first half of `knot`, in ascending order, and the
- * result the second; level beyond them.  The last knot may be there several times.  Missing stays missing.
- */
-static inline float
-pgml_mlp_rank(const float *knot, float x)
-{
-	const float *score = knot + PGML_MLP_KNOTS;
-	int32_t at = 0; /* the last knot at or before x */
-	double share;
-
-	for (int32_t step = PGML_MLP_KNOTS / 2; step > 0; step /= 2)
-		at += x >= knot[at + step] ? step : 0;
-	if (isnan(x) || at == PGML_MLP_KNOTS - 1 || !(x > knot[at]))
-		return isnan(x) ? x : score[at];
-	/* Knots that do not ascend must not lead anywhere. */
-	share = ((double) x - knot[at]) / ((double) knot[at + 1] - knot[at]);
-	share = share >= 0 && share <= 1 ? share : 1;
-	return (float) (score[at] + share * ((double) score[at + 1] - score[at]));
-}
-
 /* A level; anything that is none counts as missing, the one after the last. */
 static inline uint32_t
 pgml_mlp_level(uint32_t levels, float x)

@@ -1,21 +1,20 @@
 /*
  * mlp_predict.c - what a stored network says of rows, without OpenBLAS.
  *
- * Rows go through the network four at a time, so that a weight is read once for all of them; the rest one by one.  Each sum is
- * made in the order of the inputs, whichever way and processor, and no multiplication is fused with an addition: the same
- * bits everywhere.  A sum that begins with +0 or another number is never -0, so that inputs of 0 may be left out.
+ * Rows go through the network sixteen at a time, so that inputs are made in lanes and a weight is read once for all of them; the
+ * rest one by one.  Each sum is made in the order of the inputs, whichever way and processor, and no multiplication is fused with
+ * an addition: the same bits everywhere.  A sum that begins with +0 or another number is never -0, so that inputs of 0 may be
+ * left out.
  */
 #include <math.h>
 
 #include "learner/mlp_math.h"
 #include "learner/mlp_payload.h"
 
-#define ROWS 4
+#define ROWS PGML_MLP_LANES
 
 /* Inputs that are gathered before they are multiplied. */
 #define GATHERED 64
-
-typedef float Lanes __attribute__((vector_size(PGML_MLP_LANES * sizeof(float))));
 
 /* Some rows on their way: interleaved values, and the sums of a layer, row after row. */
 typedef struct Tile
@@ -37,27 +36,28 @@ PGML_MLP_INLINE void
 add_strip(const float *value, const int32_t *column, int32_t n, const float *weight, int64_t ld,
 		  float *sum, int64_t sum_ld, int rows, int n_vectors)
 {
-	Lanes acc[ROWS];
+	PgmlMlpLanes acc[ROWS];
 
 	for (int k = 0; k < rows * n_vectors; k++)
 		memcpy(&acc[k], sum + k / n_vectors * sum_ld + k % n_vectors * PGML_MLP_LANES,
-			   sizeof(Lanes));
+			   sizeof(PgmlMlpLanes));
 	for (int32_t i = 0; i < n; i++)
 	{
 		const float *w = weight + (column ? column[i] : i) * ld;
+		const float *x = value + (int64_t) i * rows;
 
 		for (int v = 0; v < n_vectors; v++)
 		{
-			Lanes lanes;
+			PgmlMlpLanes lanes;
 
 			memcpy(&lanes, w + v * PGML_MLP_LANES, sizeof(lanes));
 			for (int r = 0; r < rows; r++)
-				acc[r * n_vectors + v] += value[i * rows + r] * lanes;
+				acc[r * n_vectors + v] += x[r] * lanes;
 		}
 	}
 	for (int k = 0; k < rows * n_vectors; k++)
 		memcpy(sum + k / n_vectors * sum_ld + k % n_vectors * PGML_MLP_LANES, &acc[k],
-			   sizeof(Lanes));
+			   sizeof(PgmlMlpLanes));
 }
 
 /* The first n_columns columns of the sums of 1 or ROWS rows. */
@@ -146,11 +146,36 @@ gather(Tile *t, const float *weight, uint32_t column)
 	return value;
 }
 
-/* An embedding of a number. */
+/* Numbers as the network sees them; x: stride floats apart. */
 PGML_CLONES static void
-embed(const float *table, int32_t frequencies, int32_t n_out, float x, float *out)
+see_numbers(const PgmlMlpView *v, const PgmlMlpFeature *f, const float *x, int64_t stride,
+			int32_t rows, float *number)
 {
-	pgml_mlp_embed(table, frequencies, n_out, x, out);
+	const float *knot = v->table + f->levels;
+	float value[ROWS];
+
+	for (int32_t r = 0; r < rows; r++)
+		value[r] = x[r * stride];
+	if (!pgml_mlp_is_ranked(f->kind))
+		for (int32_t r = 0; r < rows; r++)
+			number[r] = pgml_mlp_scale(f, value[r]);
+	else if (rows == ROWS)
+		pgml_mlp_rank_lanes(knot, value, number);
+	else
+		number[0] = pgml_mlp_rank(knot, value[0]);
+	for (int32_t r = 0; r < rows; r++)
+		number[r] = isnan(value[r]) ? 0 : number[r];
+}
+
+/* Embeddings of numbers: out[i][r] is place i of that of x[r]. */
+PGML_CLONES static void
+embed(const float *table, int32_t frequencies, int32_t n_out, const float *x, int32_t rows,
+	  float *out)
+{
+	if (rows == ROWS)
+		pgml_mlp_embed_lanes(table, table + frequencies, frequencies, n_out, x, out);
+	else
+		pgml_mlp_embed(table, frequencies, n_out, x[0], out);
 }
 
 /* Inputs of a number; x: its values, stride floats apart. */
@@ -162,29 +187,19 @@ add_number(Tile *t, const PgmlMlpView *v, const PgmlMlpFeature *f, const float *
 	float number[ROWS];
 	bool missing = false;
 
+	see_numbers(v, f, x, stride, t->rows, number);
 	for (int32_t r = 0; r < t->rows; r++)
-	{
 		missing |= isnan(x[r * stride]);
-		number[r] = isnan(x[r * stride]) ? 0 :
-					pgml_mlp_is_ranked(f->kind) ?
-										   pgml_mlp_rank(v->table + f->levels, x[r * stride]) :
-										   pgml_mlp_scale(f, x[r * stride]);
-	}
 	memcpy(gather(t, weight, f->input), number, (size_t) t->rows * sizeof(float));
 	if (pgml_mlp_is_periodic(f->kind))
 	{
-		float out[ROWS][PGML_MLP_MAX_EMBEDDED];
+		float out[PGML_MLP_MAX_EMBEDDED * ROWS];
 
-		for (int32_t r = 0; r < t->rows; r++)
-			embed(v->table + f->table, (int32_t) h->frequencies, (int32_t) h->n_embedded, number[r],
-				  out[r]);
+		embed(v->table + f->table, (int32_t) h->frequencies, (int32_t) h->n_embedded, number,
+			  t->rows, out);
 		for (uint32_t i = 0; i < h->n_embedded; i++)
-		{
-			float *value = gather(t, weight, f->embedded + i);
-
-			for (int32_t r = 0; r < t->rows; r++)
-				value[r] = out[r][i];
-		}
+			memcpy(gather(t, weight, f->embedded + i), out + i * t->rows,
+				   (size_t) t->rows * sizeof(float));
 	}
 	if (missing && f->missing != PGML_MLP_NONE)
 	{

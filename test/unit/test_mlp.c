@@ -268,7 +268,6 @@ ranks_by_hand(void **state)
 	assert_near(pgml_mlp_rank(knot, 5), 2, 0);
 	assert_near(pgml_mlp_rank(knot, INFINITY), 2, 0);
 	assert_near(pgml_mlp_rank(knot, -INFINITY), -3, 0);
-	assert_true(isnan(pgml_mlp_rank(knot, NAN)));
 	knot[40] = -3e38f;
 	for (float x = -20; x < 20; x += 0.37f)
 		assert_true(fabsf(pgml_mlp_rank(knot, x)) <= 3);
