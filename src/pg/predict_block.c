@@ -13,6 +13,7 @@
 #include "pg/predict_bind.h"
 #include "pg/predict_block.h"
 #include "pg/predict_convert.h"
+#include "pg/predict_memo.h"
 
 #define MIN_ROWS      64
 #define FEATURE_BYTES (8 * 1024 * 1024) /* of a block, where MIN_ROWS allow it */
@@ -28,7 +29,8 @@ typedef enum BlockRead
 	READ_INT2,
 	READ_NUMBER,  /* of another type of the kind in training */
 	READ_ELEMENT, /* of an array */
-	READ_VALUE,   /* anything whose reading raises no error; converted at once */
+	READ_TEXT,    /* text that becomes one feature */
+	READ_VALUE,   /* anything else whose reading raises no error; converted at once */
 	READ_RISKY    /* what a type's input function or a cast reads */
 } BlockRead;
 
@@ -37,7 +39,9 @@ typedef struct BlockInput
 	BoundInput *bound;
 	int column;
 	BlockRead read;
-	double *numbers; /* of the rows so far; NULL for READ_VALUE and READ_RISKY */
+	double *numbers;   /* of the rows so far; NULL from READ_TEXT on */
+	PredictMemo *memo; /* of READ_TEXT */
+	int feature;       /* the only one, of READ_TEXT */
 } BlockInput;
 
 struct PredictBlock
@@ -67,14 +71,23 @@ reads_safely(const BoundInput *bound)
 		   bound->trained.kind == PGML_KIND_BOOL || bound->trained.type == FLOAT8OID;
 }
 
+/* Whether the bytes of a value alone decide what becomes of it. */
+static bool
+is_plain_text(Oid type)
+{
+	return type == TEXTOID || type == VARCHAROID || type == BPCHAROID;
+}
+
 /* How to read an input. */
 static BlockRead
-choose_read(const BoundInput *bound)
+choose_read(const BoundInput *bound, int n_features)
 {
 	if (bound->element > 0)
 		return bound->trained.kind == PGML_KIND_NUMBER ? READ_ELEMENT : READ_RISKY;
 	if (!reads_safely(bound))
 		return READ_RISKY;
+	if (is_plain_text(bound->reader.type) && n_features == 1)
+		return READ_TEXT;
 	if (bound->reader.kind != bound->trained.kind || bound->reader.kind == PGML_KIND_TEXT)
 		return READ_VALUE;
 	switch (bound->reader.type)
@@ -128,13 +141,18 @@ predict_block_create(PgmlInputs *inputs, int rows, const int *columns, MemoryCon
 	for (int i = 0; i < binding->n_inputs; i++)
 	{
 		BlockInput *input = &block->input[i];
+		PgmlInput of_model;
 
 		input->bound = &binding->inputs[i];
+		of_model = pgml_recipe_input(&image->recipe, input->bound->input);
 		input->column =
 			columns == NULL ? input->bound->attribute : columns[input->bound->attribute];
-		input->read = choose_read(input->bound);
-		if (input->read < READ_VALUE)
+		input->read = choose_read(input->bound, of_model.n_features);
+		input->feature = of_model.first_feature;
+		if (input->read < READ_TEXT)
 			input->numbers = MemoryContextAlloc(context, block->room * sizeof(double));
+		if (input->read == READ_TEXT)
+			input->memo = predict_memo_create(context);
 	}
 	block->features = alloc_aligned(context, n_features * block->room * sizeof(float));
 	for (Size i = 0; i < n_features * block->room; i++)
@@ -201,6 +219,30 @@ store_value(PredictBlock *block, const BlockInput *input, const PgmlValue *value
 	return false;
 }
 
+/* A text into the block, by its feature when it was there lately. */
+static bool
+add_text(PredictBlock *block, const BlockInput *input, Datum datum, bool raise)
+{
+	struct varlena *raw = (struct varlena *) DatumGetPointer(datum);
+	bool plain = !VARATT_IS_EXTERNAL(raw) && !VARATT_IS_COMPRESSED(raw);
+	float *to = block->features + (int64) input->feature * block->room + block->rows;
+	const float *known =
+		plain ? predict_memo_find(input->memo, VARDATA_ANY(raw), VARSIZE_ANY_EXHDR(raw)) : NULL;
+	PgmlValue value;
+
+	if (known != NULL)
+	{
+		*to = *known;
+		return true;
+	}
+	value = predict_convert_datum(input->bound, datum);
+	if (!store_value(block, input, &value, raise))
+		return false;
+	if (plain)
+		predict_memo_keep(input->memo, VARDATA_ANY(raw), VARSIZE_ANY_EXHDR(raw), *to);
+	return true;
+}
+
 /* One value that is not NULL into the block. */
 static inline bool
 add_value(PredictBlock *block, const BlockInput *input, OpenArray *open, Datum datum, bool raise)
@@ -230,6 +272,8 @@ add_value(PredictBlock *block, const BlockInput *input, OpenArray *open, Datum d
 			return true;
 		case READ_ELEMENT:
 			return read_element(open, input, datum, number);
+		case READ_TEXT:
+			return add_text(block, input, datum, raise);
 		case READ_RISKY:
 			if (!raise || input->bound->element > 0)
 				return false;

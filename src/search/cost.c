@@ -6,22 +6,24 @@
 
 #include <math.h>
 
-/* Nanoseconds per row and kB of payload. */
-static const struct
+/* Nanoseconds per row, and per row and kB of payload. */
+typedef struct Rate
 {
 	const PgmlLearner *learner;
+	double per_row;
 	double per_kb;
-} rates[] = {
-	{ &pgml_learner_gradient_boosting, 0.8 },
-	{ &pgml_learner_oblivious_boosting, 1.5 },
-	{ &pgml_learner_mlp, 18 },
-	{ &pgml_learner_svm, 45 },
-	{ &pgml_learner_knn, 15 },
-	{ &pgml_learner_linear, 40 },
+} Rate;
+
+static const Rate rates[] = {
+	{ &pgml_learner_gradient_boosting, 20, 0.8 },
+	{ &pgml_learner_oblivious_boosting, 20, 1.5 },
+	{ &pgml_learner_mlp, 20, 25 },
+	{ &pgml_learner_svm, 20, 45 },
+	{ &pgml_learner_knn, 5000, 15 }, /* the nearest of few rows are sorted as those of many */
+	{ &pgml_learner_linear, 20, 40 },
 };
 
-#define OTHER_RATE 10.0
-#define LEAST_NS   20.0
+static const Rate other_rate = { NULL, 20, 10 };
 
 /* A step down a tree, when the forest lies in the second and third level of the cache and when in memory. */
 #define STEP_NS_NEAR   1.0
@@ -32,16 +34,24 @@ static const struct
 
 #define BYTES_OF_NODE 8.0
 
-/* What predictions may take when nobody says otherwise: 20,000 rows a second, in mode fast 200,000. */
-#define BEST_US 22.0
-#define FAST_US 4.0
+/*
+ * What predictions may take when nobody says otherwise: 20,000 rows a second, in mode fast 200,000 with what the server and the
+ * recipe take, which is much of that when columns are many.
+ */
+#define BEST_US       22.0
+#define FAST_US       4.5
+#define READ_US       0.3 /* of a row */
+#define FEATURE_US    0.04
+#define LEAST_FAST_US 0.5
 
 double
-training_max_predict_us(const PgmlTrainOptions *options)
+training_max_predict_us(const Training *t)
 {
-	if (options->max_predict_us > 0)
-		return options->max_predict_us;
-	return options->fast ? FAST_US : BEST_US;
+	if (t->options->max_predict_us > 0)
+		return t->options->max_predict_us;
+	if (!t->options->fast)
+		return BEST_US;
+	return fmax(FAST_US - READ_US - FEATURE_US * t->recipe.n_features, LEAST_FAST_US);
 }
 
 static double
@@ -82,15 +92,15 @@ training_predict_ns(const Training *t, const TrialModel *model)
 	for (int f = 0; f < model->n_fits; f++)
 	{
 		double bytes = (double) model->fit[f].payload.len;
-		double rate = OTHER_RATE;
+		const Rate *rate = &other_rate;
 
 		for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++)
 			if (rates[i].learner == learner)
-				rate = rates[i].per_kb;
+				rate = &rates[i];
 		if (learner == &pgml_learner_random_forest || learner == &pgml_learner_extra_trees)
 			ns += forest_ns(model->trial, bytes, t->outputs);
 		else
-			ns += LEAST_NS + rate * bytes / 1024;
+			ns += rate->per_row + rate->per_kb * bytes / 1024;
 	}
 	return ns;
 }

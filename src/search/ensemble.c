@@ -199,7 +199,7 @@ init(Selection *s, PgmlArena *arena)
 			w[i] = t->weight[t->train[s->row[i]]];
 	}
 	s->preds = (PgmlPredictions){ t->target.task, t->target.n_classes, s->n, y, s->p, w, NULL };
-	s->most_ns = 1000 * training_max_predict_us(t->options);
+	s->most_ns = 1000 * training_max_predict_us(t);
 	for (int m = 0; m < s->n_models; m++)
 		s->ns[m] = training_member_ns(t, &s->models[m]);
 	return PGML_OK;

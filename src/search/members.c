@@ -280,7 +280,7 @@ choice_ns(const Training *t, const Choice *c)
 static void
 fit_into_bounds(const Training *t, Choice *c)
 {
-	double most = 1000 * training_max_predict_us(t->options);
+	double most = 1000 * training_max_predict_us(t);
 
 	while (choice_ns(t, c) > most && reduce(c, TOO_SLOW))
 		;

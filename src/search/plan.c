@@ -395,7 +395,7 @@ plan_model(Planner *p)
 		add(p, "ensemble", NULL,
 			"the mean of up to %d trials that validates best, whose predictions take at most %g "
 			"microseconds a row",
-			most, training_max_predict_us(o));
+			most, training_max_predict_us(t));
 	if (training_refits(t, &pgml_learner_gradient_boosting))
 		add(p, "refit", NULL, "the chosen settings are fitted again on all %lld training rows",
 			(long long) t->n_train);

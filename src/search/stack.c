@@ -144,7 +144,7 @@ is_affordable(const Stacking *s, const PgmlStackPruner *left)
 		members += model->n_fits;
 	}
 	return left->n == 1 ||
-		   (ns <= 1000 * training_max_predict_us(s->t->options) && members <= PGML_MAX_MEMBERS);
+		   (ns <= 1000 * training_max_predict_us(s->t) && members <= PGML_MAX_MEMBERS);
 }
 
 /*
@@ -202,7 +202,7 @@ is_asked(const Stacking *s, int m, double weight)
 	if (model->oof == NULL || weight > 0)
 		return model->oof != NULL;
 	return s->all &&
-		   training_member_ns(s->t, model) <= 1000 * training_max_predict_us(s->t->options);
+		   training_member_ns(s->t, model) <= 1000 * training_max_predict_us(s->t);
 }
 
 static PgmlStatus

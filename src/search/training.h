@@ -296,7 +296,7 @@ extern double training_member_ns(const Training *t, const TrialModel *model);
 extern void training_note_cost(const Training *t, const TrialModel *model);
 
 /* Microseconds per row that predictions may take. */
-extern double training_max_predict_us(const PgmlTrainOptions *options);
+extern double training_max_predict_us(const Training *t);
 
 /* members.c: is a member of this learner fitted again on all training rows, if time allows? */
 extern bool training_refits(const Training *t, const PgmlLearner *learner);

@@ -350,7 +350,7 @@ chosen_us(const Why *y)
 static int
 best_too_slow(const Why *y)
 {
-	double left = training_max_predict_us(y->t->options) - chosen_us(y);
+	double left = training_max_predict_us(y->t) - chosen_us(y);
 	int best = -1;
 
 	for (int m = 0; m < y->n_models; m++)
@@ -398,7 +398,7 @@ find_too_slow(Why *y)
 static void
 say_too_slow(Why *y)
 {
-	double most = training_max_predict_us(y->t->options);
+	double most = training_max_predict_us(y->t);
 
 	if (chosen_us(y) > most)
 		say(y, "; it takes %.3g microseconds a row, more than the %.3g that predictions may take",
