@@ -120,6 +120,23 @@ SELECT count(*), bool_and(predict_probs('churn', t)->>'yes' = predict_proba('chu
 FROM customers t JOIN kinds k USING (id) WHERE predict_proba('churn', t) BETWEEN 0.001 AND 0.999;
 SET extra_float_digits = 0;
 
+-- Texts that come again: short and long, alike at their ends, in spellings that are one level, padded, compressed, out of line, never seen.
+CREATE TABLE texts AS
+SELECT i AS id, w AS word, w::varchar(40) AS short, w::char(40) AS padded, (20 + i % 90)::text AS number,
+       coalesce(length(w), 5) + coalesce(ascii(w), 0) % 7 + i % 90 AS y
+FROM generate_series(1, 4000) i, LATERAL (SELECT (ARRAY['', 'a', 'b', 'ab', 'ba', 'aab', 'abb', ' gold ', 'GOLD', 'gold', 'N/A', NULL,
+    repeat('x', 26), repeat('x', 27), repeat('x', 28), repeat('x', 27) || 'y', repeat('z', 200)])[1 + i * 7 % 17] AS w) l;
+INSERT INTO texts SELECT id + 4000, repeat(word, 900), reverse(short), upper(padded), number || ' ', y FROM texts WHERE id <= 200;
+ALTER TABLE texts ALTER word SET STORAGE EXTERNAL;
+INSERT INTO texts SELECT id + 8000, repeat(md5(id::text), 200), short, repeat('q', 39), '1e1', y FROM texts WHERE id <= 60;
+SELECT train('words', 'SELECT word, short, padded, number, y FROM texts WHERE id <= 4000', 'y');
+SELECT * FROM shapes(ARRAY[
+$$SELECT id, predict_value('words', t) FROM texts t WHERE id <= 8000$$,
+$$SELECT id, predict_value('words', t) FROM (SELECT id, word || '' AS word, short, padded, ' ' || number AS number FROM texts WHERE id <= 8000) t$$]);
+SELECT count(DISTINCT predict_value('words', t)) > 20 AS several FROM texts t WHERE id <= 8000;
+SELECT same('SELECT id, predict_value(''words'', t) FROM texts t');
+SELECT automl_drop('words');
+
 -- Joins, partitions, subqueries, set operations.
 SELECT * FROM shapes(ARRAY[
 $$SELECT o.g, predict('churn', t) FROM customers t JOIN other o USING (id)$$,
