@@ -201,8 +201,7 @@ is_asked(const Stacking *s, int m, double weight)
 
 	if (model->oof == NULL || weight > 0)
 		return model->oof != NULL;
-	return s->all &&
-		   training_member_ns(s->t, model) <= 1000 * training_max_predict_us(s->t);
+	return s->all && training_member_ns(s->t, model) <= 1000 * training_max_predict_us(s->t);
 }
 
 static PgmlStatus
