@@ -393,7 +393,7 @@ plan_model(Planner *p)
 		add(p, "ensemble", NULL, "none: the best trial alone, as asked for");
 	else
 		add(p, "ensemble", NULL,
-			"the mean of up to %d trials that validates best, whose predictions take at most %g "
+			"up to %d trials that validate best together, whose predictions take at most %g "
 			"microseconds a row",
 			most, training_max_predict_us(t));
 	if (training_refits(t, &pgml_learner_gradient_boosting))
