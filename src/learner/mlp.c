@@ -209,12 +209,14 @@ static double
 advance(Fit *f, int64_t steps)
 {
 	double plain = 1 / ((double) steps * f->config.epochs);
+	double configured = (1 - f->at) / plain;
 	int64_t decided;
 
 	f->steps_done++;
-	decided = pgml_clock_decide(f->env, look_at_clock(f, steps, (1 - f->at) / plain));
+	decided = pgml_clock_decide(f->env, look_at_clock(f, steps, configured));
+	/* A damaged note may say anything; the clock only ever says less than is configured. */
 	if (decided != 0)
-		f->steps_left = decided > 0 ? decided : 0;
+		f->steps_left = decided > 0 && (double) decided < configured ? decided : 0;
 	if (f->steps_left == 0)
 		return plain;
 	f->out_of_time = true;

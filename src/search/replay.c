@@ -368,22 +368,32 @@ repeat_trial(Training *t, const PgmlExecutedTrial *e, int number, TrialModel *mo
 	return PGML_OK;
 }
 
+/* May a trial be of this training?  *members: how many it adds to the image. */
+static bool
+is_possible_trial(const Training *t, const PgmlExecutedTrial *e, int *members)
+{
+	*members += e->members;
+	return e->n_fits == t->folds && e->members >= 1 && e->members <= (e->refitted ? 1 : t->folds);
+}
+
 /* The folds, trials and weights that only now are known not to be what they were. */
 static bool
-is_possible(Training *t)
+is_possible(const Training *t)
 {
 	const PgmlExecution *e = t->repeats;
 	double sum = 0;
+	int members = 0;
 
-	for (int i = 0; i < e->n_trials; i++)
-		sum += e->trials[i].weight;
-	if (!(fabs(sum - 1) < 1e-6))
+	if (e->n_trials < 1 || e->n_trials > PGML_MAX_CANDIDATES)
 		return false;
 	for (int i = 0; i < e->n_trials; i++)
-		if (e->trials[i].n_fits != t->folds || e->trials[i].members < 1 ||
-			e->trials[i].members > (e->trials[i].refitted ? 1 : t->folds))
+	{
+		if (!is_possible_trial(t, &e->trials[i], &members))
 			return false;
-	return e->n_trials > 0 && e->n_trials <= PGML_MAX_CANDIDATES;
+		sum += e->trials[i].weight;
+	}
+	return fabs(sum - 1) < 1e-6 && members <= PGML_MAX_MEMBERS &&
+		   !(e->stacked && t->target.task == PGML_TASK_REGRESSION);
 }
 
 static PgmlStatus

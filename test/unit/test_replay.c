@@ -536,13 +536,98 @@ changed_data_is_told(void **state)
 	people_free(more);
 }
 
+/* Is what a run has executed, as it was changed, refused? */
+static void
+check_refused(const Run *r, const People *p)
+{
+	Run again;
+
+	repeat_run(&again, r, p, 1);
+	assert_int_equal(again.status, PGML_OK);
+	assert_string_equal(again.result.not_repeated,
+						"what is stored of the training does not go with its data");
+	assert_int_equal(again.result.image.len, 0);
+	run_done(&again);
+}
+
+/* More members than an image has room for, none of which is one too many for its trial. */
+static void
+too_many_members_are_refused(void **state)
+{
+	People *p = people_new(300, PGML_TASK_BINARY);
+	PgmlExecutedTrial trials[PGML_MAX_ENSEMBLE];
+	Run r;
+
+	(void) state;
+	run_init(&r);
+	r.options.folds = PGML_MAX_FOLDS;
+	run_train(&r, p);
+	for (int i = 0; i < PGML_MAX_ENSEMBLE; i++)
+	{
+		trials[i] = r.result.execution.trials[0];
+		trials[i].weight = 1.0 / PGML_MAX_ENSEMBLE;
+		trials[i].members = PGML_MAX_FOLDS;
+	}
+	r.result.execution.trials = trials;
+	r.result.execution.n_trials = PGML_MAX_ENSEMBLE;
+	check_refused(&r, p);
+	run_done(&r);
+	people_free(p);
+}
+
+/* Numbers are averaged, never stacked. */
+static void
+stacked_numbers_are_refused(void **state)
+{
+	People *p = people_new(300, PGML_TASK_REGRESSION);
+	Run r;
+
+	(void) state;
+	run_init(&r);
+	run_train(&r, p);
+	r.result.execution.stacked = true;
+	check_refused(&r, p);
+	run_done(&r);
+	people_free(p);
+}
+
+/* Notes of more steps than there are would never end: the training goes on as it is configured. */
+static void
+notes_of_too_many_steps_change_nothing(void **state)
+{
+	static const PgmlNote notes[] = { { 20, INT64_C(1) << 53 }, { 21, INT64_C(1) << 40 } };
+	PgmlClock without, with;
+	Fitted as_configured, damaged;
+	Trainer t;
+
+	(void) state;
+	trainer_init(&t, &pgml_learner_mlp, PGML_TASK_BINARY);
+	t.params.v[pgml_param_index(t.learner, "epochs")] = 4;
+	pgml_clock_init(&without, &t.people->f.budget);
+	pgml_clock_init(&with, &t.people->f.budget);
+	pgml_clock_repeat(&without, NULL, 0);
+	pgml_clock_repeat(&with, notes, 2);
+	as_configured = fit_once(&t, 0, 1, &without);
+	damaged = fit_once(&t, 0, 1, &with);
+	assert_int_equal(as_configured.status, PGML_OK);
+	assert_int_equal(damaged.status, PGML_OK);
+	assert_int_equal(damaged.fit.payload.len, as_configured.fit.payload.len);
+	assert_memory_equal(damaged.fit.payload.data, as_configured.fit.payload.data,
+						damaged.fit.payload.len);
+	pgml_buf_free(&as_configured.fit.payload);
+	pgml_buf_free(&damaged.fit.payload);
+	pgml_clock_free(&without);
+	pgml_clock_free(&with);
+	trainer_done(&t);
+}
+
 /* What is stored may be damaged: no crash, and no image. */
 static void
 impossible_notes_are_refused(void **state)
 {
 	People *p = people_new(300, PGML_TASK_BINARY);
 	PgmlExecutedTrial *trial;
-	Run r, again;
+	Run r;
 
 	(void) state;
 	run_init(&r);
@@ -558,11 +643,7 @@ impossible_notes_are_refused(void **state)
 			trial->weight /= 2;
 		else
 			trial->members = i == 1 ? 0 : 3;
-		repeat_run(&again, &r, p, 1);
-		assert_int_equal(again.status, PGML_OK);
-		assert_string_equal(again.result.not_repeated,
-							"what is stored of the training does not go with its data");
-		run_done(&again);
+		check_refused(&r, p);
 		*trial = was;
 	}
 	run_done(&r);
@@ -604,6 +685,9 @@ test_replay(void)
 		cmocka_unit_test(other_trainings_are_repeated),
 		cmocka_unit_test(changed_data_is_told),
 		cmocka_unit_test(impossible_notes_are_refused),
+		cmocka_unit_test(too_many_members_are_refused),
+		cmocka_unit_test(stacked_numbers_are_refused),
+		cmocka_unit_test(notes_of_too_many_steps_change_nothing),
 		cmocka_unit_test(a_repetition_can_be_cancelled),
 	};
 
