@@ -4,10 +4,11 @@
 #include <math.h>
 
 #include "pg/json_text.h"
+#include "search/automl.h"
 
-/* Bounds of what may be read: more was never written. */
-#define MOST_TRIALS 64
-#define MOST_FITS   64
+/* Bins that fits share, at least and at most. */
+#define FEWEST_BINS 2
+#define MOST_BINS   255
 
 static void
 put_hash(StringInfo out, uint64 value)
@@ -157,14 +158,45 @@ get_integer(const Jsonb *object, const char *key, int64 most)
 	return (int64) value;
 }
 
+static bool
+get_bool(const Jsonb *object, const char *key)
+{
+	JsonbValue *value = json_get(object, key);
+
+	if (value == NULL || value->type != jbvBool)
+		damaged(key);
+	return value->val.boolean;
+}
+
+static double
+get_finite(const Jsonb *object, const char *key)
+{
+	double value = json_get_number(object, key, NAN);
+
+	if (!isfinite(value))
+		damaged(key);
+	return value;
+}
+
 /* An array, its container and length. */
 static JsonbContainer *
-get_array(JsonbValue *value, const char *what, uint32 *n)
+get_array(const JsonbValue *value, const char *what, uint32 *n)
 {
 	if (value == NULL || value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
 		damaged(what);
 	*n = JsonContainerSize(value->val.binary.data);
 	return value->val.binary.data;
+}
+
+/* A text of a list. */
+static const char *
+read_word(JsonbContainer *array, uint32 i, const char *what)
+{
+	JsonbValue *value = getIthJsonbValueFromContainer(array, i);
+
+	if (value->type != jbvString)
+		damaged(what);
+	return json_value_text(value);
 }
 
 static uint64
@@ -178,55 +210,68 @@ read_hash(const char *text)
 	return value;
 }
 
+/* A whole number of a list of notes. */
+static int64
+read_note(JsonbContainer *array, uint32 i, double least)
+{
+	JsonbValue *value = getIthJsonbValueFromContainer(array, i);
+	double number = value->type == jbvNumeric ? json_value_number(value) : NAN;
+
+	if (!(number >= least && number <= 0x1p53 && number == floor(number)))
+		damaged("notes");
+	return (int64) number;
+}
+
+/* Pairs, the first numbers of which rise. */
 static PgmlFitNotes
-read_notes(JsonbValue *value)
+read_notes(const JsonbValue *value)
 {
 	uint32 n;
 	JsonbContainer *array = get_array(value, "notes", &n);
 	PgmlNote *notes = palloc(sizeof(PgmlNote) * (n / 2 + 1));
 
-	for (uint32 i = 0; i + 1 < n; i += 2)
+	if (n % 2 != 0)
+		damaged("notes");
+	for (uint32 i = 0; i < n / 2; i++)
 	{
-		JsonbValue *at = getIthJsonbValueFromContainer(array, i);
-		JsonbValue *what = getIthJsonbValueFromContainer(array, i + 1);
-		double number, decided;
-
-		if (at->type != jbvNumeric || what->type != jbvNumeric)
+		notes[i] = (PgmlNote){ read_note(array, 2 * i, 0), read_note(array, 2 * i + 1, -0x1p53) };
+		if (i > 0 && notes[i].at <= notes[i - 1].at)
 			damaged("notes");
-		number = json_value_number(at);
-		decided = json_value_number(what);
-		if (!(number >= 0 && number <= 0x1p53 && fabs(decided) <= 0x1p53))
-			damaged("notes");
-		notes[i / 2] = (PgmlNote){ (int64_t) number, (int64_t) decided };
 	}
 	return (PgmlFitNotes){ notes, n / 2 };
+}
+
+/* The value of a setting; one that an earlier release did not know has its default. */
+static double
+read_param(const Jsonb *params, const PgmlParam *param)
+{
+	double v = json_get(params, param->name) == NULL ? param->def : get_finite(params, param->name);
+	bool in_range = param->type != PGML_PARAM_CHOICE && v >= param->min && v <= param->max;
+	size_t len;
+
+	if (!in_range && pgml_param_word(param, v, &len) == NULL)
+		damaged(param->name);
+	return v;
 }
 
 static void
 read_params(const Jsonb *stored, PgmlExecutedTrial *trial)
 {
 	JsonbValue *value = json_get(stored, "params");
-	int n;
-	const char **given = json_get_list(stored, "given", &n);
+	JsonbContainer *given;
 	Jsonb *params;
+	uint32 n;
 
 	if (value == NULL || value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
 		damaged("params");
 	params = JsonbValueToJsonb(value);
 	pgml_params_default(trial->learner, &trial->params);
 	for (int i = 0; i < trial->learner->n_params; i++)
+		trial->params.v[i] = read_param(params, &trial->learner->params[i]);
+	given = get_array(json_get(stored, "given"), "given", &n);
+	for (uint32 i = 0; i < n; i++)
 	{
-		const PgmlParam *param = &trial->learner->params[i];
-		double v = json_get_number(params, param->name, trial->params.v[i]);
-		size_t len;
-
-		if (!(v >= param->min && v <= param->max) && pgml_param_word(param, v, &len) == NULL)
-			damaged(param->name);
-		trial->params.v[i] = v;
-	}
-	for (int i = 0; i < n; i++)
-	{
-		int which = pgml_param_index(trial->learner, given[i]);
+		int which = pgml_param_index(trial->learner, read_word(given, i, "given"));
 
 		if (which >= 0)
 			trial->params.given[which] = true;
@@ -250,54 +295,91 @@ read_trial(JsonbValue *value, PgmlExecutedTrial *trial)
 	if (trial->learner == NULL)
 		damaged("algorithm");
 	read_params(stored, trial);
-	trial->number = (int) get_integer(stored, "trial", PG_INT32_MAX);
-	trial->weight = json_get_number(stored, "weight", 0);
-	trial->stack = json_get_number(stored, "stack", 0);
-	trial->members = (int) get_integer(stored, "members", MOST_FITS);
+	trial->number = (int) get_integer(stored, "trial", PGML_MAX_TRIALS);
+	trial->weight = get_finite(stored, "weight");
+	trial->stack = get_finite(stored, "stack");
+	trial->members = (int) get_integer(stored, "members", PGML_MAX_FOLDS);
 	trial->max_payload = get_integer(stored, "max_payload", PG_INT64_MAX / 2);
-	trial->memory_ended = json_get_bool(stored, "memory_ended");
-	trial->notes_lost = json_get_bool(stored, "notes_lost");
-	trial->refitted = json_get_bool(stored, "refitted");
+	trial->memory_ended = get_bool(stored, "memory_ended");
+	trial->notes_lost = get_bool(stored, "notes_lost");
+	trial->refitted = get_bool(stored, "refitted");
 	trial->refit_max_payload = get_integer(stored, "refit_max_payload", PG_INT64_MAX / 2);
 	trial->refit = read_notes(json_get(stored, "refit"));
+	if (!(trial->weight > 0 && trial->weight <= 1))
+		damaged("weight");
 	fits = get_array(json_get(stored, "fits"), "fits", &n);
-	if (n > MOST_FITS || !(trial->weight > 0 && trial->weight <= 1) || !isfinite(trial->stack))
+	if (n < 1 || n > PGML_MAX_FOLDS)
 		damaged("fits");
 	trial->n_fits = (int) n;
-	trial->fit = palloc(sizeof(PgmlFitNotes) * (n + 1));
+	trial->fit = palloc(sizeof(PgmlFitNotes) * n);
 	for (uint32 f = 0; f < n; f++)
 		trial->fit[f] = read_notes(getIthJsonbValueFromContainer(fits, f));
+}
+
+/* Names and hashes in turn. */
+static void
+read_columns(const Jsonb *stored, PgmlExecution *e)
+{
+	uint32 n;
+	JsonbContainer *array = get_array(json_get(stored, "columns"), "columns", &n);
+	PgmlReadColumn *columns = palloc(sizeof(PgmlReadColumn) * (n / 2 + 1));
+
+	if (n == 0 || n % 2 != 0)
+		damaged("columns");
+	for (uint32 i = 0; i < n / 2; i++)
+		columns[i] = (PgmlReadColumn){ read_word(array, 2 * i, "columns"),
+									   read_hash(read_word(array, 2 * i + 1, "columns")) };
+	e->n_columns = (int) (n / 2);
+	e->columns = columns;
+}
+
+/* What the trials share, and the machine. */
+static void
+read_shared(const Jsonb *stored, PgmlExecution *e)
+{
+	const char *cpu = json_get_text(stored, "cpu");
+	const char *blas = json_get_text(stored, "blas");
+
+	if (cpu == NULL || blas == NULL)
+		damaged(cpu == NULL ? "cpu" : "blas");
+	strlcpy(e->cpu, cpu, sizeof(e->cpu));
+	strlcpy(e->blas, blas, sizeof(e->blas));
+	e->folds = (int) get_integer(stored, "folds", PGML_MAX_FOLDS);
+	e->max_bin = (int) get_integer(stored, "max_bin", MOST_BINS);
+	if (e->folds < 1 || (e->max_bin > 0 && e->max_bin < FEWEST_BINS))
+		damaged(e->folds < 1 ? "folds" : "max_bin");
+	e->stacked = get_bool(stored, "stacked");
+}
+
+/* The rules of the split; NULL: the training made its own. */
+static const Jsonb *
+read_rules(const Jsonb *stored)
+{
+	JsonbValue *value = getKeyJsonValueFromContainer((JsonbContainer *) &stored->root, "split",
+													 strlen("split"), NULL);
+
+	if (value == NULL ||
+		(value->type != jbvNull &&
+		 (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))))
+		damaged("split");
+	return value->type == jbvNull ? NULL : JsonbValueToJsonb(value);
 }
 
 void
 execution_read(const Jsonb *stored, PgmlExecution *e, ExecutionFrame *frame)
 {
-	JsonbValue *split = json_get(stored, "split");
-	int n_words;
-	const char **words = json_get_list(stored, "columns", &n_words);
-	const char *text;
 	JsonbContainer *trials;
-	PgmlReadColumn *columns = palloc(sizeof(PgmlReadColumn) * (n_words / 2 + 1));
 	uint32 n;
 
 	memset(e, 0, sizeof(*e));
 	e->rows = get_integer(stored, "rows", PG_INT64_MAX / 2);
 	e->prepared = read_hash(json_get_text(stored, "prepared"));
-	e->n_columns = n_words / 2;
-	for (int i = 0; i < e->n_columns; i++)
-		columns[i] = (PgmlReadColumn){ words[2 * i], read_hash(words[2 * i + 1]) };
-	e->columns = columns;
-	text = json_get_text(stored, "cpu");
-	strlcpy(e->cpu, text == NULL ? "" : text, sizeof(e->cpu));
-	text = json_get_text(stored, "blas");
-	strlcpy(e->blas, text == NULL ? "" : text, sizeof(e->blas));
-	e->folds = (int) get_integer(stored, "folds", MOST_FITS);
-	e->max_bin = (int) get_integer(stored, "max_bin", PG_INT16_MAX);
-	e->stacked = json_get_bool(stored, "stacked");
+	read_columns(stored, e);
+	read_shared(stored, e);
 	frame->max_columns = get_integer(stored, "max_columns", PG_INT64_MAX / 2);
-	frame->rules = split == NULL || split->type != jbvBinary ? NULL : JsonbValueToJsonb(split);
+	frame->rules = read_rules(stored);
 	trials = get_array(json_get(stored, "trials"), "trials", &n);
-	if (n == 0 || n > MOST_TRIALS)
+	if (n == 0 || n > PGML_MAX_ENSEMBLE)
 		damaged("trials");
 	e->n_trials = (int) n;
 	e->trials = palloc(sizeof(PgmlExecutedTrial) * n);

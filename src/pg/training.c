@@ -288,7 +288,7 @@ read_data(TrainJob *job)
 		.target = job->options.target,
 		.id_columns = job->options.id_columns,
 		.n_id_columns = job->options.n_id_columns,
-		.identity = job->split.fixed ? &job->identity : NULL,
+		.identity = job->identity.n > 0 ? &job->identity : NULL,
 		.split_column =
 			job->options.time_column != NULL ? job->options.time_column : job->options.group_column,
 		.salt = job->split.salt,
@@ -313,7 +313,7 @@ read_data(TrainJob *job)
 		ingest.source_owner = GetUserId();
 	}
 	job->table = pgml_ingest(&ingest, job->arena, &info);
-	if (!job->split.fixed)
+	if (job->identity.n == 0)
 		job->identity = info.identity;
 	/* The table itself is remembered: a name alone may come to mean another one. */
 	job->relid = info.relid;
@@ -449,10 +449,24 @@ training_plan(TrainJob *job)
 	tell_notices(job);
 }
 
+/*
+ * What tells rows apart.  The first version has found it, which the model keeps; columns that have come since, in a table without a key,
+ * would belong to it if it were looked for again.
+ */
+static void
+keep_identity(TrainJob *job)
+{
+	PgmlSplit rules;
+
+	if (job->rules == NULL && job->model->split != NULL)
+		split_rules_read(job->model->split, &rules, &job->identity);
+}
+
 void
 training_repeat(TrainJob *job)
 {
 	read_settings(job);
+	keep_identity(job);
 	job->options.time_budget = 0;
 	pgml_progress_start(job->call.model, 0);
 	read_data(job);

@@ -280,10 +280,10 @@ find_column(const PgmlExecution *e, const char *name)
 
 /* A column that was there and is not any more, or NULL. */
 static const char *
-lost_column(const PgmlExecution *then, const PgmlExecution *now)
+lost_column(const PgmlExecution *then, const PgmlTable *now)
 {
 	for (int i = 0; i < then->n_columns; i++)
-		if (find_column(now, then->columns[i].name) == NULL)
+		if (pgml_table_next(now, then->columns[i].name, 0) < 0)
 			return then->columns[i].name;
 	return NULL;
 }
@@ -305,15 +305,31 @@ leave_out_new(const PgmlEnv *env, PgmlArena *arena, const PgmlExecution *then, P
 	return PGML_OK;
 }
 
+/* Say what is different in the data at first sight; false: nothing. */
+static bool
+say_plain_difference(Training *t)
+{
+	const PgmlExecution *then = t->repeats;
+	const char *lost = lost_column(then, t->table);
+
+	if (lost != NULL)
+		give_up(t, "the data has changed: column \"%.60s\" is not there any more", lost);
+	else if (then->rows != t->table->nrows)
+		give_up(t, "the data has changed: %lld rows were read then, %lld now",
+				(long long) then->rows, (long long) t->table->nrows);
+	return t->result->not_repeated != NULL;
+}
+
 /* Say what is different in the data, in which something is. */
 static void
 say_difference(Training *t)
 {
 	const PgmlExecution *then = t->repeats, *now = &t->result->execution;
-	const char *lost = lost_column(then, now);
 	const char *first = NULL;
 	int changed = 0;
 
+	if (say_plain_difference(t))
+		return;
 	for (int i = 0; i < now->n_columns; i++)
 	{
 		const PgmlReadColumn *column = find_column(then, now->columns[i].name);
@@ -323,18 +339,25 @@ say_difference(Training *t)
 		first = first == NULL ? column->name : first;
 		changed++;
 	}
-	if (lost != NULL)
-		give_up(t, "the data has changed: column \"%.60s\" is not there any more", lost);
-	else if (then->rows != now->rows)
-		give_up(t, "the data has changed: %lld rows were read then, %lld now",
-				(long long) then->rows, (long long) now->rows);
-	else if (changed == now->n_columns && changed > 1)
+	if (changed == now->n_columns && changed > 1)
 		give_up(t, "the data has changed: as many rows are there, but they are others");
 	else if (changed > 0)
 		give_up(t, "the data has changed: values of \"%.60s\" are others%s", first,
 				changed > 1 ? ", and of other columns" : "");
 	else
-		give_up(t, "the same values are prepared in another way now");
+		give_up(t, "the same values are prepared in another way now, as by another release, or "
+				   "where a column has become of another type");
+}
+
+/* The data prepared as it was; what cannot be, as there are other rows or columns, is a difference rather than an error. */
+static PgmlStatus
+open_data(Training *t)
+{
+	PgmlStatus status = training_open(t);
+
+	if ((status == PGML_ERR_DATA || status == PGML_ERR_BADARG) && say_plain_difference(t))
+		return PGML_OK;
+	return status;
 }
 
 /* Fit the folds of a trial again. */
@@ -429,7 +452,9 @@ repeat(Training *t)
 	double weight[PGML_MAX_CANDIDATES];
 	PgmlStatus status;
 
-	PGML_TRY(training_open(t));
+	PGML_TRY(open_data(t));
+	if (t->result->not_repeated != NULL)
+		return PGML_OK;
 	PGML_TRY(training_note_data(t));
 	if (t->result->execution.columns == NULL)
 		return pgml_fail_nomem(t->env, "the fingerprint of the data");
