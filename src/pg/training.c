@@ -53,6 +53,7 @@ training_create(const TrainCall *call)
 	TrainJob *job = palloc0(sizeof(TrainJob));
 
 	pgml_budget_init(&job->budget, pgml_max_memory());
+	job->threads = pgml_max_threads();
 	job->max_columns = (int64) (job->budget.limit * COLUMNS_SHARE);
 	pgml_buf_init(&job->result.image, &job->budget);
 	job->free_core.func = free_core_memory;
@@ -413,7 +414,7 @@ run_driver(TrainJob *job, PgmlDriverFn fn)
 		double left = job->options.time_budget - (pgml_now() - job->started);
 		job->options.time_budget = Max(left, 0.01);
 	}
-	pgml_driver_run(fn, job, &job->budget, pgml_max_threads(), (uint64_t) job->seed,
+	pgml_driver_run(fn, job, &job->budget, job->threads, (uint64_t) job->seed,
 					job->options.time_budget);
 }
 

@@ -29,10 +29,11 @@ typedef struct TrainJob
 	int64 seed;
 	PgmlSplit split;
 	const Jsonb *rules;      /* of the split, as the training finds them; NULL: it makes them */
-	PgmlIdentity identity;   /* n = 0: the model is new */
+	PgmlIdentity identity;   /* n = 0: not known before the data is read */
 	CatalogVersion champion; /* version 0: nothing is deployed */
 	bool champion_damaged;   /* its image cannot be read */
 	PgmlBudget budget;
+	int threads;       /* found out while there is a transaction: it depends on the role */
 	int64 max_columns; /* bytes that reading may take */
 	PgmlArena *arena;
 	PgmlTable *table;

@@ -56,6 +56,15 @@ is(wait_for($job), 'succeeded', 'a role that becomes another one when it logs in
 is($node->safe_psql('postgres', "SELECT owner FROM pgml_auto.model WHERE name = 'of_reader'"), 'reader', 'trains as the one that queued the job');
 $node->safe_psql('postgres', 'ALTER ROLE reader RESET role; REVOKE eve FROM reader');
 
+# Whoever manages a model trains it on its owner's data, which the worker reads as the owner: between transactions nothing is to ask who that is.
+$job = queue(sprintf($small, 'managed'), 'SET SESSION AUTHORIZATION reader; SET default_transaction_read_only = off; ');
+is(wait_for($job), 'succeeded', 'a model');
+$node->safe_psql('postgres', q{SELECT automl_grant('managed', 'eve', 'manage')});
+$job = queue(q{'managed'}, 'SET SESSION AUTHORIZATION eve; ');
+is(wait_for($job), 'succeeded', 'is trained again by a role that manages it');
+is($node->safe_psql('postgres', q{SELECT string_agg(identical::text, ' ') FROM generate_series(1, 2) n, automl_reproduce('managed@' || n)}), 'true true',
+	'and both of its versions can be repeated');
+
 # A job that cannot start does not stand before those of others.
 my $running = queue(sprintf $slow, 'running');
 wait_until_trains($running);
