@@ -372,7 +372,12 @@ static PgmlStatus
 descend(Newton *s)
 {
 	if (s->beta == NULL)
-		return minimise(s);
+	{
+		PGML_TRY(minimise(s));
+		/* The last walk may have met the deadline, which decides whether a fold is used for probabilities. */
+		s->late = pgml_clock_ends(s->env, s->late);
+		return PGML_OK;
+	}
 	s->objective = INFINITY;
 	for (int round = 0; round < ROUNDS && s->steps < s->problem->max_iter; round++)
 	{

@@ -14,6 +14,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "model/image.h"
 #include "pg/compat.h"
 #include "pg/execution.h"
 #include "pg/json_text.h"
@@ -95,6 +96,19 @@ explain_difference(const TrainJob *job, const char *built_by)
 	return psprintf("the model is another one: %s", words.data);
 }
 
+/* Why the image is not the stored one, which may be damaged itself. */
+static const char *
+explain(TrainJob *job, const CatalogVersion *version, const uint8 *image, const char *built_by)
+{
+	PgmlImage *opened = palloc(sizeof(PgmlImage));
+	PgmlError error = { 0 };
+
+	if (pgml_image_open(image, (size_t) version->image_bytes, job->arena, opened, &error) !=
+		PGML_OK)
+		return psprintf("the stored %s", error.message);
+	return explain_difference(job, built_by);
+}
+
 /* Execute a version again, as job; the stored image is read to compare. */
 static Outcome
 reproduce(TrainJob *job, const CatalogVersion *version, const uint8 *image)
@@ -121,7 +135,7 @@ reproduce(TrainJob *job, const CatalogVersion *version, const uint8 *image)
 	if (job->result.image.len == (size_t) version->image_bytes &&
 		memcmp(job->result.image.data, image, job->result.image.len) == 0)
 		return (Outcome){ .repeated = true, .identical = true };
-	return (Outcome){ .repeated = true, .reason = explain_difference(job, stored.built_by) };
+	return (Outcome){ .repeated = true, .reason = explain(job, version, image, stored.built_by) };
 }
 
 /* A training that is told nothing. */

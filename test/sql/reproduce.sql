@@ -135,6 +135,13 @@ END
 $$;
 SELECT identical FROM automl_reproduce('joined@1');
 
+-- The stored model may be what is damaged.
+BEGIN;
+UPDATE pgml_auto.image_chunks c SET data = set_byte(data, 500, 255 - get_byte(data, 500))
+FROM pgml_auto.versions v JOIN pgml_auto.models USING (model_id) WHERE v.version_id = c.version_id AND name = 'joined' AND version = 1;
+SELECT identical, reason FROM automl_reproduce('joined@1');
+ROLLBACK;
+
 -- Read-only transactions can do it; who may not train the model may not.
 BEGIN READ ONLY;
 SELECT identical FROM automl_reproduce('buys');
