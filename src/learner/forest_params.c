@@ -227,6 +227,9 @@ pgml_forest_check_config(const PgmlLearner *learner, const PgmlDataset *data,
 	bool for_numbers = criterion == CRITERION_SQUARED_ERROR;
 	bool numbers = data->task == PGML_TASK_REGRESSION;
 
+	if (numbers && value_of(learner, params, "class_weight", 0) != 0)
+		return pgml_fail(error, PGML_ERR_BADARG,
+						 "class_weight is for classes, the target is a number");
 	if (criterion == CRITERION_AUTO || for_numbers == numbers)
 		return PGML_OK;
 	pgml_fail(error, PGML_ERR_BADARG, "the criterion of learner \"%s\" does not fit the task",

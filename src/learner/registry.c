@@ -207,6 +207,8 @@ pgml_param_value(const PgmlParam *param, const char *text)
 	const char *word = param->choices;
 	int k = 0;
 
+	if (param->type == PGML_PARAM_BOOL)
+		return strcmp(text, "true") == 0 ? 1 : strcmp(text, "false") == 0 ? 0 : NAN;
 	if (word == NULL)
 		return NAN;
 	for (size_t n = next_word(&word); n > 0; word += n, n = next_word(&word), k++)
@@ -232,7 +234,7 @@ fail_choice(const PgmlLearner *learner, const PgmlParam *param, const char *name
 	if (param->type == PGML_PARAM_CHOICE)
 		pgml_fail_hint(err, "It is one of: %s.", list);
 	else if (param->type == PGML_PARAM_BOOL)
-		pgml_fail_hint(err, "It is true or false, without quotes.");
+		pgml_fail_hint(err, "It is true or false.");
 	else
 		pgml_fail_hint(err, "It is a number between %g and %g%s%s.", param->min, param->max,
 					   used > 0 ? ", or one of: " : "", list);

@@ -284,7 +284,7 @@ train_hyperparam_of(const char *name, const JsonbValue *value)
 	if (value->type == jbvString)
 		hp.text = json_value_text(value);
 	else if (value->type == jbvBool)
-		hp.value = value->val.boolean;
+		hp.text = value->val.boolean ? "true" : "false";
 	else /* Too large a number is infinite, which no setting may be: its error names the setting. */
 		hp.value = json_value_number(value);
 	return hp;

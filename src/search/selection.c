@@ -232,6 +232,47 @@ check_hyperparam(const PgmlTrainOptions *o, const PgmlHyperparam *hp, PgmlError 
 	return status;
 }
 
+/* Do two names stand for one setting, for all selected learners that know both? */
+static bool
+names_agree(const PgmlTrainOptions *o, const char *a, const char *b)
+{
+	int n;
+	bool agree = false;
+	const PgmlLearner *const *learners = pgml_learners(&n);
+
+	for (int i = 0; i < n; i++)
+	{
+		int first = pgml_param_index(learners[i], a);
+		int second = pgml_param_index(learners[i], b);
+
+		if (!training_selects(o, learners[i]) || first < 0 || second < 0)
+			continue;
+		if (first != second)
+			return false;
+		agree = true;
+	}
+	return agree;
+}
+
+/* A setting that is given twice, by two of its names, leaves open which value counts. */
+static PgmlStatus
+check_given_once(const PgmlTrainOptions *o, int number, PgmlError *error)
+{
+	const char *name = o->hyperparams[number].name;
+
+	for (int i = 0; i < number; i++)
+	{
+		if (!names_agree(o, name, o->hyperparams[i].name))
+			continue;
+		pgml_fail(error, PGML_ERR_BADARG,
+				  "hyperparams have setting \"%.100s\" twice, also as \"%.100s\"", name,
+				  o->hyperparams[i].name);
+		pgml_fail_hint(error, "Give it once.");
+		return PGML_ERR_BADARG;
+	}
+	return PGML_OK;
+}
+
 /* A metric that knows quantiles asks for models that predict one. */
 static PgmlStatus
 check_metric(const PgmlTrainOptions *o, PgmlError *error)
@@ -253,7 +294,10 @@ pgml_automl_check(const PgmlTrainOptions *options, PgmlError *error)
 {
 	PGML_TRY(check_algorithms(options, error));
 	for (int h = 0; h < options->n_hyperparams; h++)
+	{
 		PGML_TRY(check_hyperparam(options, &options->hyperparams[h], error));
+		PGML_TRY(check_given_once(options, h, error));
+	}
 	PGML_TRY(check_metric(options, error));
 	return pgml_search_check(options, error);
 }

@@ -360,6 +360,26 @@ hyperparam_of_the_constant(People *p, Run *r)
 	set_hyperparam(r, &h);
 }
 
+/* Two names, one setting: which value counts would be a guess. */
+static void
+hyperparam_twice(People *p, Run *r)
+{
+	static const PgmlHyperparam h[] = { { "n_estimators", 5, NULL }, { "iterations", 6, NULL } };
+
+	(void) p;
+	r->options.hyperparams = h;
+	r->options.n_hyperparams = 2;
+}
+
+static void
+hyperparam_true(People *p, Run *r)
+{
+	static const PgmlHyperparam h = { "num_leaves", 0, "true" };
+
+	(void) p;
+	set_hyperparam(r, &h);
+}
+
 static void
 too_many_folds(People *p, Run *r)
 {
@@ -533,6 +553,11 @@ static const Trouble troubles[] = {
 	  "learner \"linear\" has no setting named \"num_leaves\"", "Its settings are: alpha" },
 	{ "constant", BIN, 100, hyperparam_of_the_constant, PGML_ERR_BADARG,
 	  "no selected algorithm has the hyperparameter \"num_leaves\"", "other algorithms" },
+	{ "twice", BIN, 100, hyperparam_twice, PGML_ERR_BADARG,
+	  "hyperparams have setting \"iterations\" twice, also as \"n_estimators\"", "Give it once" },
+	{ "true", BIN, 100, hyperparam_true, PGML_ERR_BADARG,
+	  "setting \"num_leaves\" of learner \"gradient_boosting\" cannot be \"true\"",
+	  "It is a number between 2 and 32768" },
 	{ "folds", BIN, 100, too_many_folds, PGML_ERR_BADARG, "folds must be between 1 and 10", "" },
 	{ "negative weight", BIN, 100, negative_weight, PGML_ERR_DATA,
 	  "weight_column \"weight\" holds a weight that is negative or infinite",
@@ -640,6 +665,27 @@ known_to_one_is_enough(void **state)
 	}
 	run_done(&r);
 	people_free(p);
+}
+
+/* Two names of one setting of a learner are no error where another learner has two settings by them. */
+static void
+one_setting_here_may_be_two_there(void **state)
+{
+	static const PgmlHyperparam settings[] = { { "alpha", 0.7, NULL }, { "lambda_l2", 2, NULL } };
+	static const char *const names[] = { "linear", "gradient_boosting" };
+	PgmlTrainOptions options = { .target = "y",
+								 .hyperparams = settings,
+								 .n_hyperparams = 2,
+								 .algorithms = names,
+								 .n_algorithms = 2 };
+	PgmlError error = { 0 };
+
+	(void) state;
+	assert_int_equal(pgml_automl_check(&options, &error), PGML_OK);
+	options.n_algorithms = 1;
+	assert_int_equal(pgml_automl_check(&options, &error), PGML_ERR_BADARG);
+	assert_string_equal(error.message,
+						"hyperparams have setting \"lambda_l2\" twice, also as \"alpha\"");
 }
 
 /* A learner that is named and not for the task is told of, and the others train. */
@@ -763,6 +809,7 @@ test_automl_errors(void)
 		cmocka_unit_test(every_trouble_is_named),
 		cmocka_unit_test(few_rows_are_enough),
 		cmocka_unit_test(known_to_one_is_enough),
+		cmocka_unit_test(one_setting_here_may_be_two_there),
 		cmocka_unit_test(one_for_the_task_is_enough),
 		cmocka_unit_test(options_are_checked_without_data),
 		cmocka_unit_test(late_predictions_are_given_up),

@@ -389,6 +389,23 @@ the_criterion_is_followed(void **state)
 		}
 }
 
+/* As gradient_boosting says it. */
+static void
+weights_of_classes_need_classes(void **state)
+{
+	(void) state;
+	for (int l = 0; l < 3; l++)
+	{
+		Data *d = data_mixed(forests[l], 100, 8, PGML_TASK_REGRESSION);
+
+		set_word(d, "class_weight", "balanced");
+		assert_int_equal(try_fit(d), PGML_ERR_BADARG);
+		assert_string_equal(d->error.message,
+							"class_weight is for classes, the target is a number");
+		data_free(d);
+	}
+}
+
 /* ---- invariants ---------------------------------------------------------------------------------- */
 
 static void
@@ -1004,6 +1021,7 @@ test_forest(void)
 		cmocka_unit_test(missing_values_go_where_they_fit),
 		cmocka_unit_test(sets_of_levels_are_parted),
 		cmocka_unit_test(the_criterion_is_followed),
+		cmocka_unit_test(weights_of_classes_need_classes),
 		cmocka_unit_test(full_trees_know_their_rows),
 		cmocka_unit_test(leaves_are_bounded),
 		cmocka_unit_test(a_weight_is_as_many_rows),

@@ -198,6 +198,9 @@ words_are_set_by_name(void **state)
 	assert_true(pgml_param_value(&toy_params[3], "gini") == 0);
 	assert_true(isnan(pgml_param_value(&toy_params[3], "gin")));
 	assert_true(isnan(pgml_param_value(&toy_params[0], "31")));
+	assert_true(pgml_param_value(&toy_params[2], "true") == 1);
+	assert_true(pgml_param_value(&toy_params[2], "false") == 0);
+	assert_true(isnan(pgml_param_value(&toy_params[0], "true")));
 }
 
 static void
@@ -221,7 +224,7 @@ wrong_words_are_told_with_the_right_ones(void **state)
 					 PGML_ERR_BADARG);
 	assert_int_equal(pgml_params_set_text(&toy, &params, "extra_trees", "yes", &err),
 					 PGML_ERR_BADARG);
-	assert_string_equal(err.hint, "It is true or false, without quotes.");
+	assert_string_equal(err.hint, "It is true or false.");
 	assert_int_equal(pgml_params_set_text(&toy, &params, "eta", "", &err), PGML_ERR_BADARG);
 	assert_string_equal(err.message, "setting \"eta\" of learner \"toy\" cannot be \"\"");
 	assert_string_equal(err.hint, "It is a number between 0.001 and 1.");
