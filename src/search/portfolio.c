@@ -37,8 +37,7 @@ training_keep_rounds(const PgmlLearner *learner, PgmlParams *params)
 static void
 apply_fixed(const Training *t, const PgmlLearner *learner, PgmlParams *params)
 {
-	for (int i = 0; i < t->options->n_hyperparams; i++)
-		(void) training_set_hyperparam(learner, params, &t->options->hyperparams[i], NULL);
+	training_set_hyperparams(learner, params, t->options);
 	training_keep_rounds(learner, params);
 }
 

@@ -94,6 +94,20 @@ training_set_hyperparam(const PgmlLearner *learner, PgmlParams *params, const Pg
 	return pgml_params_set(learner, params, hp->name, hp->value, error);
 }
 
+void
+training_set_hyperparams(const PgmlLearner *learner, PgmlParams *params, const PgmlTrainOptions *o)
+{
+	for (int own = 0; own < 2; own++)
+		for (int i = 0; i < o->n_hyperparams; i++)
+		{
+			const PgmlHyperparam *hp = &o->hyperparams[i];
+			int param = pgml_param_index(learner, hp->name);
+
+			if (param >= 0 && own == (strcmp(hp->name, learner->params[param].name) == 0))
+				(void) training_set_hyperparam(learner, params, hp, NULL);
+		}
+}
+
 double
 training_quantile(const PgmlTrainOptions *o)
 {
@@ -103,14 +117,11 @@ training_quantile(const PgmlTrainOptions *o)
 	for (int i = 0; i < n; i++)
 	{
 		PgmlParams params;
-		PgmlError refusal = { 0 };
 
 		if (!training_selects(o, learners[i]) || learners[i]->quantile == NULL)
 			continue;
 		pgml_params_default(learners[i], &params);
-		/* What it does not know is for others. */
-		for (int h = 0; h < o->n_hyperparams; h++)
-			(void) training_set_hyperparam(learners[i], &params, &o->hyperparams[h], &refusal);
+		training_set_hyperparams(learners[i], &params, o);
 		if (learners[i]->quantile(&params) > 0)
 			return learners[i]->quantile(&params);
 	}
@@ -232,7 +243,7 @@ check_hyperparam(const PgmlTrainOptions *o, const PgmlHyperparam *hp, PgmlError 
 	return status;
 }
 
-/* Do two names stand for one setting, for all selected learners that know both? */
+/* Do two names stand for one setting, for all selected learners that know one of them? */
 static bool
 names_agree(const PgmlTrainOptions *o, const char *a, const char *b)
 {
@@ -245,7 +256,7 @@ names_agree(const PgmlTrainOptions *o, const char *a, const char *b)
 		int first = pgml_param_index(learners[i], a);
 		int second = pgml_param_index(learners[i], b);
 
-		if (!training_selects(o, learners[i]) || first < 0 || second < 0)
+		if (!training_selects(o, learners[i]) || (first < 0 && second < 0))
 			continue;
 		if (first != second)
 			return false;

@@ -191,6 +191,13 @@ extern void training_list_algorithms(unsigned tasks, char *list, size_t size);
 extern PgmlStatus training_set_hyperparam(const PgmlLearner *learner, PgmlParams *params,
 										  const PgmlHyperparam *hp, PgmlError *error);
 
+/*
+ * Set what the options fix; what the learner does not know is for others.  A name that is the learner's own counts where it is given besides another
+ * one of the setting, which is then meant for a learner whose own it is.
+ */
+extern void training_set_hyperparams(const PgmlLearner *learner, PgmlParams *params,
+									 const PgmlTrainOptions *o);
+
 /* Seconds beyond the deadline that the end of a training may take. */
 extern double training_grace(const Training *t);
 

@@ -364,9 +364,11 @@ hyperparam_of_the_constant(People *p, Run *r)
 static void
 hyperparam_twice(People *p, Run *r)
 {
+	static const char *const names[] = { "gradient_boosting" };
 	static const PgmlHyperparam h[] = { { "n_estimators", 5, NULL }, { "iterations", 6, NULL } };
 
 	(void) p;
+	set_algorithm(r, names);
 	r->options.hyperparams = h;
 	r->options.n_hyperparams = 2;
 }
@@ -688,6 +690,27 @@ one_setting_here_may_be_two_there(void **state)
 						"hyperparams have setting \"lambda_l2\" twice, also as \"alpha\"");
 }
 
+/* "max_iter" is another name of a setting of boosting, and the linear learner's own. */
+static void
+own_names_count(void **state)
+{
+	static const PgmlHyperparam settings[] = { { "n_estimators", 5, NULL },
+											   { "max_iter", 7, NULL } };
+	const PgmlTrainOptions options = { .hyperparams = settings, .n_hyperparams = 2 };
+	const PgmlLearner *boosting = &pgml_learner_gradient_boosting;
+	PgmlParams params;
+	PgmlError error = { 0 };
+
+	(void) state;
+	assert_int_equal(pgml_automl_check(&options, &error), PGML_OK);
+	pgml_params_default(boosting, &params);
+	training_set_hyperparams(boosting, &params, &options);
+	assert_true(pgml_param(boosting, &params, "n_estimators") == 5);
+	pgml_params_default(&pgml_learner_linear, &params);
+	training_set_hyperparams(&pgml_learner_linear, &params, &options);
+	assert_true(pgml_param(&pgml_learner_linear, &params, "max_iter") == 7);
+}
+
 /* A learner that is named and not for the task is told of, and the others train. */
 static void
 one_for_the_task_is_enough(void **state)
@@ -810,6 +833,7 @@ test_automl_errors(void)
 		cmocka_unit_test(few_rows_are_enough),
 		cmocka_unit_test(known_to_one_is_enough),
 		cmocka_unit_test(one_setting_here_may_be_two_there),
+		cmocka_unit_test(own_names_count),
 		cmocka_unit_test(one_for_the_task_is_enough),
 		cmocka_unit_test(options_are_checked_without_data),
 		cmocka_unit_test(late_predictions_are_given_up),
