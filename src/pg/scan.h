@@ -101,6 +101,9 @@ enum
 /* scan_exec.c */
 extern const CustomScanMethods scan_methods;
 
+/* Note which of our nodes of a plan are below a LIMIT. */
+extern void scan_link_limits(PlanState *node);
+
 /* scan_single.c: have the prediction of a plan that is about one row read where its scan has the row. */
 extern void scan_single(PlanState *node);
 

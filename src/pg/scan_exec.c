@@ -23,6 +23,8 @@
 #include "pg/scan.h"
 #include "pg/scan_state.h"
 
+static const CustomExecMethods exec_methods;
+
 /* ---- setting up ---------------------------------------------------------------------------- */
 
 /* The columns that expressions refer to, for the walker. */
@@ -169,6 +171,40 @@ begin_scan(CustomScanState *css, EState *estate, int eflags)
 	memset(css->ss.ss_ScanTupleSlot->tts_values, 0, desc->natts * sizeof(Datum));
 }
 
+/*
+ * No more rows are read ahead than a LIMIT above will take, and a sort below is told of it, as the executor tells it through
+ * nodes of its own.
+ */
+static void
+set_bound(PredictScan *self)
+{
+	const LimitState *limit = self->limit;
+	bool bounded = limit != NULL && !limit->noCount && limit->limitOption == LIMIT_OPTION_COUNT;
+	int64 bound = bounded ? limit->count + limit->offset : -1;
+
+	self->bound_set = true;
+	self->left = bounded ? bound : PG_INT64_MAX;
+	if (limit != NULL)
+		ExecSetTupleBound(bound, outerPlanState(self));
+}
+
+static bool
+link_limit(PlanState *node, void *arg)
+{
+	PredictScan *below = (PredictScan *) outerPlanState(node);
+
+	if (IsA(node, LimitState) && IsA(below, CustomScanState) &&
+		below->css.methods == &exec_methods && below->css.ss.ps.qual == NULL)
+		below->limit = (LimitState *) node;
+	return planstate_tree_walker(node, link_limit, arg);
+}
+
+void
+scan_link_limits(PlanState *node)
+{
+	link_limit(node, NULL);
+}
+
 /* ---- getting rows -------------------------------------------------------------------------- */
 
 /* Get the models ready; false when a call cannot be made ahead. */
@@ -197,7 +233,7 @@ prepare_calls(PredictScan *self)
 static bool
 fill(PredictScan *self)
 {
-	bool ahead = (self->phase == PHASE_CONDITIONS || self->phase == PHASE_OPEN) &&
+	bool ahead = (self->phase == PHASE_CONDITIONS || self->phase == PHASE_OPEN) && self->left > 0 &&
 				 (!self->run_only || scan_reads_all(self->css.ss.ps.state));
 
 	self->rows = self->next = 0;
@@ -317,6 +353,8 @@ fill_backward(PredictScan *self)
 		ExecProcNode(outerPlanState(self));
 	self->rows = 0;
 	self->size = SCAN_FIRST_ROWS;
+	if (self->limit != NULL)
+		self->left = 0; /* a position is not worth counting */
 	MemoryContextReset(self->block);
 	scan_fill_single(self);
 	self->done = false;
@@ -351,6 +389,8 @@ exec_scan(CustomScanState *css)
 	TupleTableSlot *result;
 
 	check_user(self);
+	if (!self->bound_set)
+		set_bound(self);
 	result = ScanDirectionIsBackward(css->ss.ps.state->es_direction) ? go_backward(self) :
 																	   go_forward(self);
 	self->ended = result == NULL;
@@ -376,6 +416,7 @@ rescan(CustomScanState *css)
 	self->done = self->ended = false;
 	self->size = SCAN_FIRST_ROWS;
 	ExecClearTuple(css->ss.ss_ScanTupleSlot);
+	set_bound(self);
 	if (!self->fixed)
 	{
 		self->phase = PHASE_CLOSED;

@@ -115,6 +115,7 @@ executor_start(QueryDesc *query, int eflags)
 	}
 	query->plannedstmt = stmt;
 	start(query, eflags);
+	scan_link_limits(query->planstate);
 	MemoryContextSetParent(context, query->estate->es_query_cxt);
 }
 

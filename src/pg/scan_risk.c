@@ -77,6 +77,8 @@ may_fail(Node *node)
 
 static ScanRisk child_risk(const PlannedStmt *stmt, Plan *plan, bool again);
 
+/* ---- subqueries ---------------------------------------------------------------------------- */
+
 /* Subplans: their own risk, and an error when one gives two rows. */
 static ScanRisk
 subplan_risk(const PlannedStmt *stmt, const SubPlan *subplan)
@@ -85,12 +87,59 @@ subplan_risk(const PlannedStmt *stmt, const SubPlan *subplan)
 				 child_risk(stmt, list_nth(stmt->subplans, subplan->plan_id - 1), true));
 }
 
-/* Whether the value may come from a subquery that is executed when its value is first needed. */
-static bool
-may_be_subquery(const Node *node)
+static const SubPlan *find_subquery(const Plan *plan, int param);
+
+/* The same in several nodes. */
+static const SubPlan *
+find_subquery_in(const List *plans, int param)
 {
-	return IsA(node, Param) && ((const Param *) node)->paramkind == PARAM_EXEC;
+	const SubPlan *found = NULL;
+	ListCell *cell;
+
+	foreach(cell, plans)
+		if (found == NULL)
+			found = find_subquery(lfirst(cell), param);
+	return found;
 }
+
+/* The subquery of the node, or of one below it, that sets a parameter when its value is first needed; NULL: there is none. */
+static const SubPlan *
+find_subquery(const Plan *plan, int param)
+{
+	const SubPlan *found = NULL;
+	ListCell *cell;
+
+	if (plan == NULL)
+		return NULL;
+	foreach(cell, plan->initPlan)
+		if (list_member_int(((const SubPlan *) lfirst(cell))->setParam, param))
+			return lfirst(cell);
+	if (IsA(plan, Append))
+		found = find_subquery_in(((const Append *) plan)->appendplans, param);
+	else if (IsA(plan, MergeAppend))
+		found = find_subquery_in(((const MergeAppend *) plan)->mergeplans, param);
+	else if (IsA(plan, SubqueryScan))
+		found = find_subquery(((const SubqueryScan *) plan)->subplan, param);
+	if (found == NULL)
+		found = find_subquery(outerPlan(plan), param);
+	return found != NULL ? found : find_subquery(innerPlan(plan), param);
+}
+
+/* What may happen when a value is needed for the first time. */
+static ScanRisk
+param_risk(const PlannedStmt *stmt, const Param *param)
+{
+	const SubPlan *subquery;
+
+	if (param->paramkind != PARAM_EXEC)
+		return RISK_NONE;
+	subquery = find_subquery(stmt->planTree, param->paramid);
+	if (subquery == NULL)
+		subquery = find_subquery_in(stmt->subplans, param->paramid);
+	return subquery == NULL ? RISK_NONE : subplan_risk(stmt, subquery);
+}
+
+/* ---- expressions --------------------------------------------------------------------------- */
 
 static bool
 risk_walker(Node *node, void *arg)
@@ -112,23 +161,32 @@ risk_walker(Node *node, void *arg)
 			walk->risk = worse(walk->risk, RISK_ERROR);
 		return false;
 	}
-	else if (may_fail(node) || (maybe && may_be_subquery(node)))
+	else if (may_fail(node))
 		walk->risk = worse(walk->risk, RISK_ERROR);
+	else if (maybe && IsA(node, Param))
+		walk->risk = worse(walk->risk, param_risk(walk->stmt, (Param *) node));
 	walk->maybe |= IsA(node, BoolExpr) || IsA(node, CaseExpr) || IsA(node, CoalesceExpr);
 	expression_tree_walker(node, risk_walker, walk);
 	walk->maybe = maybe;
 	return false;
 }
 
-ScanRisk
-scan_expression_risk(const PlannedStmt *stmt, Node *expression)
+/* Maybe is whether it may not have been evaluated for the rows so far. */
+static ScanRisk
+expression_risk(const PlannedStmt *stmt, void *expression, bool maybe)
 {
-	RiskWalk walk = { .stmt = stmt };
+	RiskWalk walk = { .stmt = stmt, .maybe = maybe };
 
 	if (contain_volatile_functions(expression))
 		return RISK_SHOWS;
 	risk_walker(expression, &walk);
 	return walk.risk;
+}
+
+ScanRisk
+scan_expression_risk(const PlannedStmt *stmt, Node *expression)
+{
+	return expression_risk(stmt, expression, false);
 }
 
 /* ---- plans --------------------------------------------------------------------------------- */
@@ -141,7 +199,7 @@ child_risk(const PlannedStmt *stmt, Plan *plan, bool again)
 {
 	if (plan == NULL)
 		return RISK_NONE;
-	return worse(scan_expression_risk(stmt, (Node *) plan->targetlist),
+	return worse(expression_risk(stmt, plan->targetlist, again),
 				 plan_risk(stmt, plan, plan->qual, again));
 }
 
@@ -158,18 +216,25 @@ children_risk(const PlannedStmt *stmt, List *plans, bool again)
 	return risk;
 }
 
+/* Whether the node is a join that gives rows for which it has not evaluated its condition, nor maybe read its inner side. */
+static bool
+is_outer_join(const Plan *plan)
+{
+	return (IsA(plan, NestLoop) || IsA(plan, MergeJoin) || IsA(plan, HashJoin)) &&
+		   ((const Join *) plan)->jointype != JOIN_INNER;
+}
+
 /* Risk of what only nodes of one type have. */
 static ScanRisk
 own_risk(const PlannedStmt *stmt, Plan *plan, bool again)
 {
+	bool maybe = again || is_outer_join(plan);
+
 	switch (nodeTag(plan))
 	{
 		case T_SeqScan:
-		case T_SampleScan:
-		case T_IndexOnlyScan:
 		case T_NamedTuplestoreScan:
 		case T_WorkTableScan:
-		case T_ForeignScan:
 		case T_Material:
 		case T_Memoize:
 		case T_Sort:
@@ -183,28 +248,33 @@ own_risk(const PlannedStmt *stmt, Plan *plan, bool again)
 		case T_RecursiveUnion:
 			return RISK_NONE;
 		case T_FunctionScan: /* called as a whole for the first row */
-			return again ? scan_expression_risk(stmt, (Node *) ((FunctionScan *) plan)->functions) :
+			return again ? expression_risk(stmt, ((FunctionScan *) plan)->functions, true) :
 						   RISK_NONE;
 		case T_TableFuncScan:
-			return again ?
-					   scan_expression_risk(stmt, (Node *) ((TableFuncScan *) plan)->tablefunc) :
-					   RISK_NONE;
+			return again ? expression_risk(stmt, ((TableFuncScan *) plan)->tablefunc, true) :
+						   RISK_NONE;
+		case T_SampleScan:
+			return again ? expression_risk(stmt, ((SampleScan *) plan)->tablesample, true) :
+						   RISK_NONE;
+		case T_IndexOnlyScan:
+			return worse(expression_risk(stmt, ((IndexOnlyScan *) plan)->indexqual, again),
+						 expression_risk(stmt, ((IndexOnlyScan *) plan)->indexorderby, again));
 		case T_IndexScan:
-			return worse(scan_expression_risk(stmt, (Node *) ((IndexScan *) plan)->indexqualorig),
-						 scan_expression_risk(stmt, (Node *) ((IndexScan *) plan)->indexorderby));
+			return worse(expression_risk(stmt, ((IndexScan *) plan)->indexqualorig, again),
+						 expression_risk(stmt, ((IndexScan *) plan)->indexorderby, again));
 		case T_BitmapHeapScan:
-			return scan_expression_risk(stmt, (Node *) ((BitmapHeapScan *) plan)->bitmapqualorig);
+			return expression_risk(stmt, ((BitmapHeapScan *) plan)->bitmapqualorig, again);
 		case T_TidScan:
-			return scan_expression_risk(stmt, (Node *) ((TidScan *) plan)->tidquals);
+			return expression_risk(stmt, ((TidScan *) plan)->tidquals, again);
 		case T_TidRangeScan:
-			return scan_expression_risk(stmt, (Node *) ((TidRangeScan *) plan)->tidrangequals);
+			return expression_risk(stmt, ((TidRangeScan *) plan)->tidrangequals, again);
 		case T_SubqueryScan:
 			return child_risk(stmt, ((SubqueryScan *) plan)->subplan, again);
 		case T_CteScan:
 			return child_risk(stmt, list_nth(stmt->subplans, ((CteScan *) plan)->ctePlanId - 1),
 							  again);
 		case T_ValuesScan:
-			return scan_expression_risk(stmt, (Node *) ((ValuesScan *) plan)->values_lists);
+			return expression_risk(stmt, ((ValuesScan *) plan)->values_lists, true);
 		case T_Result:
 			return scan_expression_risk(stmt, ((Result *) plan)->resconstantqual);
 		case T_Append:
@@ -212,18 +282,19 @@ own_risk(const PlannedStmt *stmt, Plan *plan, bool again)
 		case T_MergeAppend:
 			return children_risk(stmt, ((MergeAppend *) plan)->mergeplans, again);
 		case T_NestLoop:
-			return scan_expression_risk(stmt, (Node *) ((NestLoop *) plan)->join.joinqual);
+			return expression_risk(stmt, ((NestLoop *) plan)->join.joinqual, maybe);
 		case T_MergeJoin:
-			return worse(scan_expression_risk(stmt, (Node *) ((MergeJoin *) plan)->join.joinqual),
-						 scan_expression_risk(stmt, (Node *) ((MergeJoin *) plan)->mergeclauses));
+			return worse(expression_risk(stmt, ((MergeJoin *) plan)->join.joinqual, maybe),
+						 expression_risk(stmt, ((MergeJoin *) plan)->mergeclauses, again));
 		case T_HashJoin:
-			return worse(scan_expression_risk(stmt, (Node *) ((HashJoin *) plan)->join.joinqual),
-						 scan_expression_risk(stmt, (Node *) ((HashJoin *) plan)->hashclauses));
+			return worse(expression_risk(stmt, ((HashJoin *) plan)->join.joinqual, maybe),
+						 expression_risk(stmt, ((HashJoin *) plan)->hashclauses, again));
 		case T_Agg: /* of sorted rows, or anew: transitions happen on the way */
 			return again || ((Agg *) plan)->aggstrategy == AGG_SORTED ? RISK_ERROR : RISK_NONE;
 		case T_WindowAgg:
 		case T_Limit:
 		case T_ProjectSet:
+		case T_ForeignScan: /* of a file, say, which has lines that are no rows */
 			return RISK_ERROR;
 		case T_CustomScan: /* ours: calls that are not made ahead raise errors */
 			return ((CustomScan *) plan)->methods == &scan_methods ? RISK_ERROR : RISK_SHOWS;
@@ -246,13 +317,13 @@ reads_all_first(Plan *plan, bool again)
 static ScanRisk
 plan_risk(const PlannedStmt *stmt, Plan *plan, List *conditions, bool again)
 {
-	ScanRisk risk =
-		worse(own_risk(stmt, plan, again), scan_expression_risk(stmt, (Node *) conditions));
+	ScanRisk risk = worse(own_risk(stmt, plan, again), expression_risk(stmt, conditions, again));
 
 	if (reads_all_first(plan, again) || risk == RISK_SHOWS)
 		return risk;
 	risk = worse(risk, child_risk(stmt, outerPlan(plan), again));
-	again |= IsA(plan, NestLoop) || IsA(plan, RecursiveUnion);
+	again |= IsA(plan, NestLoop) || IsA(plan, RecursiveUnion) ||
+			 (IsA(plan, MergeJoin) && is_outer_join(plan));
 	return worse(risk, child_risk(stmt, innerPlan(plan), again));
 }
 

@@ -115,7 +115,7 @@ next_size(PredictScan *self)
 	most = Min(most, MAX_BLOCK_ROWS);
 	for (int i = 0; i < open_jobs(self, self->phase); i++)
 		most = Min(most, scan_job_room(self->jobs[i]));
-	rows = Min(self->size, most);
+	rows = (int) Min(Min(self->size, most), self->left);
 	self->size = Min(2 * self->size, MAX_BLOCK_ROWS);
 	self->most = most;
 	if (rows > self->room)
@@ -203,6 +203,8 @@ next_row(PredictScan *self)
 		self->done = true;
 		return NULL;
 	}
+	if (self->left > 0)
+		self->left--;
 	slot_getsomeattrs(slot, self->last_column);
 	return slot;
 }

@@ -32,9 +32,9 @@ typedef struct Split
 typedef struct Carry
 {
 	Split *split;
-	int varno;    /* that refers to the columns */
-	bool replace; /* the calls by their predictions */
-	bool show;    /* for EXPLAIN: columns of tables stay as they are */
+	int varno;      /* that refers to the columns */
+	int n_replaced; /* the first of the calls, by their predictions */
+	bool show;      /* for EXPLAIN: columns of tables stay as they are */
 } Carry;
 
 static Node *carry_over(Node *node, void *arg);
@@ -220,8 +220,8 @@ carry_over(Node *node, void *arg)
 
 	if (node == NULL)
 		return NULL;
-	call = carry->replace ? scan_find_call(carry->split->calls.calls, node) : -1;
-	if (call >= 0)
+	call = carry->n_replaced > 0 ? scan_find_call(carry->split->calls.calls, node) : -1;
+	if (call >= 0 && call < carry->n_replaced)
 		return (Node *) prediction_reference(carry, call);
 	if (IsA(node, Var) || IsA(node, ConvertRowtypeExpr))
 	{
@@ -456,14 +456,20 @@ move_run_condition(Node *node, void *arg)
 	return expression_tree_mutator(node, move_run_condition, arg);
 }
 
-/* Put PgmlPredict above the node, with the expressions over its columns. */
+/*
+ * Put PgmlPredict above the node, with the expressions over its columns.  While conditions are evaluated only predictions
+ * of the first one's calls are there, so that others which the target list also makes stay calls in them.
+ */
 static Plan *
 build(Split *split, List *conditions, int n_condition_calls, bool run_only, int id)
 {
 	CustomScan *scan = makeNode(CustomScan);
 	Plan *plan = split->plan;
 	Carry plain = { .split = split, .varno = INDEX_VAR };
-	Carry replaced = { .split = split, .varno = INDEX_VAR, .replace = true };
+	Carry first = { .split = split, .varno = INDEX_VAR, .n_replaced = n_condition_calls };
+	Carry all = { .split = split,
+				  .varno = INDEX_VAR,
+				  .n_replaced = list_length(split->calls.calls) };
 	List *targets = plan->targetlist;
 	List *plain_targets = (List *) carry_over((Node *) targets, &plain);
 	List *plain_conditions = (List *) carry_over((Node *) conditions, &plain);
@@ -474,8 +480,8 @@ build(Split *split, List *conditions, int n_condition_calls, bool run_only, int 
 	scan->methods = &scan_methods;
 	scan->custom_exprs = list_make3(plain_targets, plain_conditions, calls);
 	scan->custom_scan_tlist = tuple_targets(split);
-	scan->scan.plan.targetlist = (List *) carry_over((Node *) targets, &replaced);
-	scan->scan.plan.qual = (List *) carry_over((Node *) conditions, &replaced);
+	scan->scan.plan.targetlist = (List *) carry_over((Node *) targets, &all);
+	scan->scan.plan.qual = (List *) carry_over((Node *) conditions, &first);
 	filter_ahead = scan_expression_risk(split->stmt, (Node *) scan->scan.plan.qual) == RISK_NONE;
 	scan->custom_private =
 		list_make4(makeInteger(list_length(split->columns)), makeInteger(n_condition_calls),

@@ -39,8 +39,11 @@ typedef struct PredictScan
 	ScanJob **jobs;
 	bool fixed; /* models and classes are constants */
 	int n_kept;
-	int *kept; /* columns that expressions with predictions need */
-	Oid user;  /* that the block was scored for */
+	int *kept;               /* columns that expressions with predictions need */
+	const LimitState *limit; /* that takes what this node gives; NULL: none */
+	bool bound_set;
+	int64 left; /* rows that may be read ahead */
+	Oid user;   /* that the block was scored for */
 	Phase phase;
 
 	/* The block: filled by scan_rows.c, given away by scan_exec.c. */

@@ -91,6 +91,9 @@ $$SELECT predict_value('price', t) FROM customers t WHERE predict('churn', t) = 
 $$SELECT id, predict_value('price', t), predict('kind', k) FROM customers t, LATERAL (SELECT t.age, t.active, t.plan || ' x' AS p) k WHERE predict('churn', t) = 'yes'$$,
 $$SELECT id, plan, predict_value('price', t), predict('churn', t), predict('ratio', ROW(t.age, 2.5, '')::ratios) FROM customers t WHERE predict('churn', t) = 'yes' AND predict('flag', t) = 'true'$$,
 $$SELECT id, predict_value('price', t) FROM customers t WHERE predict('churn', t) = 'yes' AND 10 / (1 + id % 3) > 4$$,
+$$SELECT predict('flag', t) FROM customers t WHERE predict('churn', t) = 'yes' AND predict('flag', t) = 'true'$$,
+$$SELECT predict_value('price', t) FROM customers t WHERE predict('churn', t) = 'yes' AND (id % 7 = 0 OR predict_value('price', t) > 100)$$,
+$$SELECT predict_value('price', t) FROM customers t WHERE predict('churn', t) = 'yes' AND 10 / (1 + id % 3) > 4 AND predict_value('price', t) > 100$$,
 $$SELECT count(*) FROM customers t WHERE predict('churn', t) = churned$$,
 $$SELECT avg(predict_proba('churn', t)), max(predict_value('price', t)), count(*) FILTER (WHERE predict('churn', t) = 'yes') FROM customers t$$,
 $$SELECT plan, sum(predict_value('price', t)) FILTER (WHERE age > 30) FROM customers t GROUP BY plan ORDER BY plan$$,
@@ -178,6 +181,14 @@ SELECT * FROM shapes(ARRAY[
 $$SELECT * FROM (SELECT predict('churn', t) AS p, predict_proba('churn', t) AS q, id, row_number() OVER (ORDER BY charges, id) AS n FROM customers t) s WHERE n <= 50$$,
 $$SELECT * FROM (SELECT predict('churn', t) AS p, predict_proba('churn', t) AS q, rank() OVER (PARTITION BY plan ORDER BY charges, id) AS n FROM customers t) s WHERE n <= 50$$]);
 
+CREATE TABLE few AS SELECT age, plan FROM customers WHERE id <= 14;
+CREATE TABLE other_ids (id int PRIMARY KEY);
+INSERT INTO other_ids SELECT id FROM other;
+VACUUM ANALYZE few, other_ids;
+CREATE EXTENSION file_fdw;
+CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+CREATE FOREIGN TABLE lines (age int, plan text) SERVER files OPTIONS (program 'printf "%s\tgold\n" $(seq 20) none');
+
 -- What is executed anew for a row, or only when a row first needs it, is not executed for rows that nobody asks for.
 CREATE FUNCTION bump(i int) RETURNS SETOF int LANGUAGE plpgsql ROWS 1 AS $$ BEGIN PERFORM nextval('counter'); RETURN NEXT i; END $$;
 CREATE FUNCTION counted(query text, mode text) RETURNS text LANGUAGE plpgsql AS $$
@@ -187,10 +198,25 @@ BEGIN
     FOR line IN EXECUTE query LOOP n := n + 1; END LOOP;
     RETURN n || ' rows, ' || (SELECT last_value FROM counter);
 END $$;
-SELECT q AS query, counted(q, 'off') AS one_by_one, counted(q, 'on') AS in_blocks FROM unnest(ARRAY[
-$$SELECT predict('churn', t), f FROM customers t, LATERAL bump(t.id) f LIMIT 3$$,
-$$SELECT predict('churn', t), f FROM customers t, LATERAL (SELECT count(*) AS f FROM other o WHERE nextval('counter') + t.id > 0) f LIMIT 3$$,
-$$SELECT predict('churn', t) FROM customers t WHERE id < 5 OR id > (SELECT 1 / (count(*) - 900) FROM other) LIMIT 3$$]) q;
+-- A LIMIT that is not directly above, so that nobody can know how many rows it will take.
+CREATE FUNCTION first_of(query text) RETURNS text LANGUAGE sql AS $$ SELECT 'SELECT * FROM (' || query || ' OFFSET 0) z(p) WHERE p <> '''' LIMIT 12' $$;
+SELECT q AS query, counted(first_of(q), 'off') AS one_by_one, counted(first_of(q), 'on') AS in_blocks FROM unnest(ARRAY[
+$$SELECT predict('churn', t), f FROM customers t, LATERAL bump(t.id) f$$,
+$$SELECT predict('churn', t), f FROM customers t, LATERAL (SELECT count(*) AS f FROM other o WHERE nextval('counter') + t.id > 0) f$$,
+$$SELECT predict('churn', t) FROM customers t WHERE id < 20 OR id > (SELECT 1 / (count(*) - 900) FROM other)$$,
+$$SELECT predict('price', s) FROM (SELECT * FROM few UNION ALL SELECT age, plan FROM customers WHERE id > (SELECT 1 / (count(*) - 900) FROM other)) s$$,
+$$SELECT predict('price', s) FROM (SELECT * FROM few UNION ALL SELECT age, plan FROM customers WHERE id > (SELECT 0 * nextval('counter') FROM other LIMIT 1)) s$$,
+$$SELECT predict('price', s) FROM (VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd'), (5, 'e'), (6, 'f'), (7, 'g'), (8, 'h'), (9, 'i'), (10, 'j'), (11, 'k'), (12, 'l'),
+    ((SELECT count(nextval('counter'))::int FROM few), 'm')) s(age, plan)$$]) q;
+
+-- Nor is what could fail for a later row: a condition that an index looks up, a file with a line that is no row.
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+SELECT q AS query, counted(first_of(q), 'off') AS one_by_one, counted(first_of(q), 'on') AS in_blocks FROM unnest(ARRAY[
+$$SELECT predict('price', s) FROM (SELECT t.age, t.plan, o.id FROM (SELECT * FROM customers ORDER BY id OFFSET 0) t LEFT JOIN other_ids o ON o.id = 600 / (20 - t.id)) s$$,
+$$SELECT predict('price', f) FROM lines f$$]) q;
+RESET enable_hashjoin;
+RESET enable_mergejoin;
 
 -- A prepared statement's ROW(...) has fewer elements than its type, which has got an attribute since.
 CREATE TYPE features AS (age int, plan text);
@@ -218,6 +244,12 @@ SELECT * FROM analyzed($$SELECT predict('churn', t), predict_value('price', t) F
 EXPLAIN (COSTS OFF) SELECT avg(predict_proba('churn', t)) FROM parts t;
 EXPLAIN (COSTS OFF) SELECT predict('churn', t) FROM customers t WHERE id = 5;
 SELECT * FROM analyzed($$SELECT predict('churn', t) FROM customers t LIMIT 3$$);
+-- A sort below still knows of the LIMIT above, also when it is another one each time.
+SELECT plan ~ 'top-N' AS bounded
+FROM analyzed($$SELECT id, predict('churn', t) FROM customers t ORDER BY charges LIMIT 20$$) WHERE plan ~ 'Sort Method';
+SELECT * FROM shapes(ARRAY[
+$$SELECT o.id, y.* FROM other o, LATERAL (SELECT t.id, predict('churn', t) AS p FROM customers t ORDER BY charges, t.id LIMIT o.id OFFSET 2) y WHERE o.id < 60$$,
+$$SELECT o.id, y.* FROM other o, LATERAL (SELECT t.id, predict('churn', t) AS p FROM customers t ORDER BY charges FETCH FIRST o.id ROWS WITH TIES) y WHERE o.id < 60$$]);
 -- Blocks of wide rows have few of them.
 SELECT substring(plan FROM 'Blocks: (.*)')::int > 20 AS small
 FROM analyzed($$SELECT predict('price', s), length(wide) FROM (SELECT age, plan, repeat('x', 100000) || id AS wide FROM customers OFFSET 0) s$$)
@@ -257,6 +289,8 @@ $$SELECT predict('price', t), 1 / (id - 1400) FROM sorted_bad t LIMIT 1399$$,
 $$SELECT predict('price', t) FROM sorted_bad t WHERE 1 / (id - 1400) < 5$$,
 $$SELECT predict('price', t) FROM sorted_bad t WHERE 1 / (id - 1400) < 5 LIMIT 1399$$,
 $$SELECT predict('ratio', s) FROM (SELECT id AS age, 1 / (id - 1400) AS ratio FROM customers ORDER BY id) s LIMIT 1399$$,
+first_of($$SELECT predict('price', t) FROM sorted_bad t WHERE 1 / (id - 20) < 5$$),
+first_of($$SELECT predict('price', t), 1 / (id - 20) FROM sorted_bad t$$),
 $$SELECT predict('no such model', t) FROM customers t$$,
 $$SELECT predict('no such model', t) FROM customers t WHERE false$$,
 $$SELECT predict('churn@9', t) FROM customers t$$,
@@ -419,6 +453,7 @@ RESET max_parallel_workers_per_gather;
 -- predict_table() agrees with the functions.
 SELECT count(*) FROM predict_table('churn', 'customers') r JOIN before b ON b.id = r.id::int AND b.p = r.prediction;
 
+DROP EXTENSION file_fdw CASCADE;
 DROP SCHEMA blocks_test CASCADE;
 DROP EXTENSION pgml_auto CASCADE;
 DROP ROLE blocks_reader, blocks_stranger;
