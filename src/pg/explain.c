@@ -166,43 +166,74 @@ json_text(const JsonbValue *value)
 	}
 }
 
-/* The value under an input's key; of an array in text, the whole of it. */
+/* The array whose elements are being shown: neighbouring inputs come from the same one. */
+typedef struct ShownArray
+{
+	const BoundInput *bound; /* NULL: none yet */
+	int length;
+	JsonbValue *of_key;
+	double *of_column;
+} ShownArray;
+
+/* Is the input's array another one than the one that is open? */
+static bool
+is_other_array(const ShownArray *open, const BoundInput *bound)
+{
+	return open->bound == NULL || open->bound->key_length != bound->key_length ||
+		   strncmp(open->bound->key, bound->key, bound->key_length) != 0;
+}
+
+/* The value under an input's key, or of an element of the array there. */
 static char *
-key_text(const BoundInput *bound, Jsonb *object)
+key_text(const PgmlInputs *inputs, ShownArray *open, BoundInput *bound, Jsonb *object)
 {
 	JsonbContainer *root = &object->root;
-	JsonbValue value, *element;
+	JsonbValue value;
 
 	if (getKeyJsonValueFromContainer(root, bound->key, (int) strlen(bound->key), &value) != NULL)
 		return json_text(&value);
-	if (getKeyJsonValueFromContainer(root, bound->key, bound->key_length, &value) == NULL)
+	if (getKeyJsonValueFromContainer(root, bound->key, bound->key_length, &value) == NULL ||
+		value.type == jbvNull)
 		return NULL;
-	if (value.type != jbvBinary || !JsonContainerIsArray(value.val.binary.data))
-		return json_text(&value);
-	element = getIthJsonbValueFromContainer(value.val.binary.data, (uint32) bound->element - 1);
-	return element == NULL ? NULL : json_text(element);
+	if (is_other_array(open, bound))
+	{
+		open->length = predict_json_elements(inputs, bound, &value, &open->of_key);
+		open->bound = bound;
+	}
+	return bound->element <= open->length ? json_text(&open->of_key[bound->element - 1]) : NULL;
+}
+
+/* An element of an array column. */
+static char *
+element_text(ShownArray *open, BoundInput *bound, Datum datum)
+{
+	double element;
+
+	if (is_other_array(open, bound))
+	{
+		open->length = pgml_datum_elements(&bound->reader, datum, &open->of_column);
+		open->bound = bound;
+	}
+	if (bound->element > open->length)
+		return NULL;
+	element = open->of_column[bound->element - 1];
+	if (isnan(element))
+		return NULL;
+	return DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(element)));
 }
 
 /* The value of an input's column, or the element of an array, in the row read last. */
 static char *
-column_text(const PgmlInputs *inputs, BoundInput *bound)
+column_text(const PgmlInputs *inputs, ShownArray *open, BoundInput *bound)
 {
 	Datum datum = inputs->values[bound->attribute];
-	double *elements;
 	Oid output;
 	bool varlena;
 
 	if (inputs->nulls[bound->attribute])
 		return NULL;
 	if (bound->element > 0)
-	{
-		int n = pgml_datum_elements(&bound->reader, datum, &elements);
-		double element = bound->element <= n ? elements[bound->element - 1] : NAN;
-
-		return isnan(element) ?
-				   NULL :
-				   DatumGetCString(DirectFunctionCall1(float8out, Float8GetDatum(element)));
-	}
+		return element_text(open, bound, datum);
 	getTypeOutputInfo(TupleDescAttr(inputs->binding->desc, bound->attribute)->atttypid, &output,
 					  &varlena);
 	return OidOutputFunctionCall(output, datum);
@@ -277,6 +308,7 @@ scale_name(const ExplainSite *site)
 typedef struct Shown
 {
 	BoundInput *bound;
+	char *value; /* NULL: none */
 	double contribution;
 } Shown;
 
@@ -302,12 +334,15 @@ return_rows(ExplainSite *site, Jsonb *object, ReturnSetInfo *result)
 	double total = site->base;
 	Datum values[6] = { 0 };
 	bool nulls[6] = { true, true, false, false, image->classes == NULL, false };
+	ShownArray open = { .bound = NULL };
 
 	for (int i = 0; i < binding->n_inputs; i++)
 	{
 		BoundInput *bound = &binding->inputs[i];
 
-		shown[i] = (Shown){ bound, site->contribution[bound->input] };
+		shown[i] = (Shown){ .bound = bound, .contribution = site->contribution[bound->input] };
+		shown[i].value = object != NULL ? key_text(site->inputs, &open, bound, object) :
+										  column_text(site->inputs, &open, bound);
 		total += shown[i].contribution;
 	}
 	qsort(shown, binding->n_inputs, sizeof(Shown), compare_shown);
@@ -320,13 +355,12 @@ return_rows(ExplainSite *site, Jsonb *object, ReturnSetInfo *result)
 	for (int i = 0; i < binding->n_inputs; i++)
 	{
 		BoundInput *bound = shown[i].bound;
-		char *value = object != NULL ? key_text(bound, object) : column_text(site->inputs, bound);
 
 		values[0] = CStringGetTextDatum(pgml_recipe_input(&image->recipe, bound->input).name);
-		values[1] = value != NULL ? CStringGetTextDatum(value) : (Datum) 0;
+		values[1] = shown[i].value != NULL ? CStringGetTextDatum(shown[i].value) : (Datum) 0;
 		values[2] = Float8GetDatum(shown[i].contribution);
 		nulls[0] = false;
-		nulls[1] = value == NULL;
+		nulls[1] = shown[i].value == NULL;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 }

@@ -7,6 +7,7 @@
 #include "postgres.h"
 #include "access/tupdesc.h"
 #include "lib/stringinfo.h"
+#include "utils/jsonb.h"
 
 #include "pg/ingest.h"
 #include "pg/predict_input.h"
@@ -70,6 +71,13 @@ extern PgmlBinding *predict_create_binding(PgmlModel *model, const char *referen
  * row's columns.
  */
 extern void predict_bind_type(PgmlInputs *inputs, Oid type, int32 typmod, uint64 identifier);
+
+/*
+ * Elements of the array that is under an input's key, nested ones flattened as rows have them; returns how many.  22023 when it is no array of
+ * numbers, 22000 for a wrong length.
+ */
+extern int predict_json_elements(const PgmlInputs *inputs, BoundInput *bound,
+								 const JsonbValue *json, JsonbValue **elements);
 
 /* Release what belongs to the call site's last binding. */
 extern void predict_forget_binding(PgmlInputs *inputs);

@@ -151,7 +151,7 @@ pgml_inputs_bind_columns(PgmlInputs *inputs, TupleDesc desc)
 
 /* ---- JSON ---------------------------------------------------------------------------------- */
 
-/* The array under a key whose elements are being read, nested ones flattened as rows have them. */
+/* The array under a key whose elements are being read. */
 typedef struct OpenKey
 {
 	const char *key;
@@ -201,33 +201,33 @@ array_container(BoundInput *bound, const JsonbValue *json)
 	return &parsed->root;
 }
 
-/* Take the elements of an array. */
-static void
-open_array(const PgmlInputs *inputs, OpenKey *open, const BoundInput *bound, JsonbContainer *array)
+int
+predict_json_elements(const PgmlInputs *inputs, BoundInput *bound, const JsonbValue *json,
+					  JsonbValue **elements)
 {
+	JsonbContainer *array = array_container(bound, json);
 	JsonbIterator *iterator = JsonbIteratorInit(array);
 	JsonbIteratorToken token;
 	JsonbValue value;
 	int room = Max((int) JsonContainerSize(array), 8);
+	int length = 0;
 
-	open->key = bound->key;
-	open->key_length = bound->key_length;
-	open->length = 0;
-	open->elements = palloc(room * sizeof(JsonbValue));
+	*elements = palloc(room * sizeof(JsonbValue));
 	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
 	{
 		if (token == WJB_BEGIN_OBJECT)
 			refuse_array(bound);
 		if (token != WJB_ELEM)
 			continue;
-		if (open->length == room)
+		if (length == room)
 		{
 			room *= 2;
-			open->elements = repalloc(open->elements, room * sizeof(JsonbValue));
+			*elements = repalloc(*elements, room * sizeof(JsonbValue));
 		}
-		open->elements[open->length++] = value;
+		(*elements)[length++] = value;
 	}
-	check_length(inputs, bound, open->length);
+	check_length(inputs, bound, length);
+	return length;
 }
 
 /* Element of the array under a key; null for the whole array is null for each element. */
@@ -238,7 +238,11 @@ json_element(const PgmlInputs *inputs, OpenKey *open, const JsonbValue *json, Bo
 		return null_value;
 	if (open->key == NULL || open->key_length != bound->key_length ||
 		strncmp(open->key, bound->key, bound->key_length) != 0)
-		open_array(inputs, open, bound, array_container(bound, json));
+	{
+		open->length = predict_json_elements(inputs, bound, json, &open->elements);
+		open->key = bound->key;
+		open->key_length = bound->key_length;
+	}
 	if (open->length == 0)
 		return null_value;
 	return predict_convert_json(bound, &open->elements[bound->element - 1]);

@@ -36,6 +36,11 @@ SELECT throws_ok($$SELECT predict('arrays', '{"v": 1, "grid": null}')$$, '22023'
 SELECT throws_ok($$SELECT predict('arrays', s) FROM (SELECT ARRAY[1, 2] AS v, 3 AS "v[1]", ARRAY[[1, 2], [0, 1]] AS grid) s$$, '42702',
                  'column "v[1]" has the name of an element of array column "v"');
 SELECT throws_ok($$SELECT predict('arrays', '{"v": [1, 2], "v[1]": 3, "grid": null}')$$, '42702', 'key "v[1]" has the name of an element of array "v"');
+SELECT is(string_agg(format('%s=%s', column_name, value), ' ' ORDER BY column_name), 'grid[1]=1 grid[2]=2 grid[3]=0 v[1]=1 v[2]=2', 'explanations show elements')
+FROM automl_explain('arrays', '{"v": "[1,2]", "grid": [[1, 2], [0, null]]}') WHERE value IS NOT NULL;
+SELECT is((SELECT string_agg(format('%s=%s', column_name, value), ' ' ORDER BY column_name) FROM automl_explain('arrays', t)),
+          (SELECT string_agg(format('%s=%s', column_name, value), ' ' ORDER BY column_name) FROM automl_explain('arrays', to_jsonb(t))), 'of rows as of JSON')
+FROM arrays t LIMIT 1;
 
 -- ---- dates, times, time zones ----------------------------------------------------------------------------
 
