@@ -84,11 +84,17 @@ look_at_settings(void)
 						errhint("Train again when it is on.")));
 }
 
+static bool
+role_is_gone(void)
+{
+	return !SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+}
+
 /* 42704 when the role was dropped meanwhile. */
 static void
 check_role(const CatalogJob *job)
 {
-	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(GetUserId())))
+	if (role_is_gone())
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("role \"%s\" no longer exists", job->role)));
 }
@@ -128,7 +134,7 @@ train(const CatalogJob *job, MemoryContext context)
 
 /* Write down why the job did not succeed. */
 static void
-record_failure(int64 job_id, const ErrorData *error, MemoryContext context)
+record_failure(const CatalogJob *job, const ErrorData *error, MemoryContext context)
 {
 	CatalogJobEnd end = { .state =
 							  error->sqlerrcode == ERRCODE_QUERY_CANCELED ? "cancelled" : "failed",
@@ -144,7 +150,15 @@ record_failure(int64 job_id, const ErrorData *error, MemoryContext context)
 		end.hint = "Raise time_limit, or train within a shorter time_budget.";
 	}
 	begin(context);
-	catalog_end_job(job_id, &end);
+	if (role_is_gone())
+	{
+		/* What fails then for that reason speaks of the role by its number, or of a privilege. */
+		end.state = "failed";
+		end.sqlstate = unpack_sql_state(ERRCODE_UNDEFINED_OBJECT);
+		end.message = psprintf("role \"%s\" no longer exists", job->role);
+		end.detail = end.hint = NULL;
+	}
+	catalog_end_job(job->job_id, &end);
 	worker_commit(context);
 }
 
@@ -173,7 +187,7 @@ run(const CatalogJob *job, MemoryContext context)
 		AbortCurrentTransaction();
 		RESUME_INTERRUPTS();
 		MemoryContextSwitchTo(context);
-		record_failure(job->job_id, error, context);
+		record_failure(job, error, context);
 	}
 	PG_END_TRY();
 	disable_all_timeouts(false);

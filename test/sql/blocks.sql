@@ -359,6 +359,8 @@ $$SELECT id, predict('churn', t) FROM customers t WHERE id < 300$$,
 $$SELECT id, predict('churn', t) FROM customers t WHERE predict_proba('churn', t) > 0.3$$,
 $$SELECT id, predict('churn', t) FROM parts t WHERE id % 7 = 0$$,
 $$SELECT id, predict('churn', t) FROM customers t ORDER BY id LIMIT 100$$,
+$$SELECT id, predict('churn', t) FROM customers t ORDER BY charges, id LIMIT 100 OFFSET 5$$,
+$$SELECT id, predict('churn', t) FROM customers t LIMIT 100$$,
 $$SELECT id, predict('churn', t) FROM customers t WHERE id < 0$$]) q;
 
 -- Prepared statements, custom and generic; the model, the class and a bound as parameters.

@@ -139,6 +139,18 @@ $node->safe_psql('postgres', 'DROP OWNED BY carl; DROP ROLE carl');
 wait_until_true("SELECT state NOT IN ('running', 'queued') FROM pgml_auto.job_queue WHERE job_id = $job");
 is($node->safe_psql('postgres', "SELECT state, error FROM pgml_auto.job_queue WHERE job_id = $job"), 'failed|role "carl" no longer exists', 'a job whose role is dropped fails');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pgml_auto.models WHERE name = 'carls'}), 0, 'and leaves nothing');
+# The same while it waits for another training of the name.
+$node->safe_psql('postgres', 'CREATE ROLE carol LOGIN; GRANT SELECT ON slow TO carol');
+my $holder = $node->background_psql('postgres');
+$holder->query_safe(qq{BEGIN; SELECT version FROM automl_train(@{[sprintf $small, 'held']})});
+$job = queue(sprintf($boosting, 'held', 800), user => 'carol');
+wait_until_true("SELECT wait_event_type = 'Lock' FROM pg_stat_activity JOIN pgml_auto.jobs USING (pid) WHERE job = $job");
+$node->safe_psql('postgres', 'DROP OWNED BY carol; DROP ROLE carol');
+$holder->query_safe('ROLLBACK');
+$holder->quit;
+wait_until_true("SELECT state NOT IN ('running', 'queued') FROM pgml_auto.job_queue WHERE job_id = $job");
+is($node->safe_psql('postgres', "SELECT state, sqlstate, error FROM pgml_auto.job_queue WHERE job_id = $job"), 'failed|42704|role "carol" no longer exists',
+	'before it has begun');
 
 # The queue is bounded, and so are the server's workers.
 $node->append_conf('postgresql.conf', 'pgml_auto.max_queued_jobs = 1');
