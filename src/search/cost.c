@@ -17,9 +17,9 @@ typedef struct Rate
 static const Rate rates[] = {
 	{ &pgml_learner_gradient_boosting, 20, 0.8 },
 	{ &pgml_learner_oblivious_boosting, 20, 1.5 },
-	{ &pgml_learner_mlp, 20, 25 },
+	{ &pgml_learner_mlp, 20, 16 },
 	{ &pgml_learner_svm, 20, 45 },
-	{ &pgml_learner_knn, 5000, 15 }, /* the nearest of few rows are sorted as those of many */
+	{ &pgml_learner_knn, 3000, 15 }, /* the nearest of few rows are sorted as those of many */
 	{ &pgml_learner_linear, 20, 40 },
 };
 
@@ -40,8 +40,8 @@ static const Rate other_rate = { NULL, 20, 10 };
  */
 #define BEST_US       22.0
 #define FAST_US       4.5
-#define READ_US       0.3 /* of a row */
-#define FEATURE_US    0.04
+#define READ_US       0.25 /* of a row */
+#define FEATURE_US    0.03
 #define LEAST_FAST_US 0.5
 
 double
