@@ -52,7 +52,7 @@ override with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
 # The script targets install what is missing first, so they must work before PGXS is there.
-.PHONY: demo test test-long unit fuzz lint bench
+.PHONY: demo test test-long unit fuzz fuzz-build lint
 demo:
 	@test/run demo
 test:
@@ -112,15 +112,22 @@ unit: build/unit/unit
 
 FUZZ_SRCS    = $(sort $(wildcard $(srcdir)/test/fuzz/fuzz_*.c))
 FUZZ_BINS    = $(patsubst $(srcdir)/test/fuzz/%.c,build/fuzz/%,$(FUZZ_SRCS))
+FUZZ_OBJS    = $(patsubst $(srcdir)/%.c,build/fuzz/%.o,$(CORE_SRCS))
+FUZZ_SAN     = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FUZZ_SECONDS ?= 10
 FUZZ_CC      ?= clang
 
-build/fuzz/%: $(srcdir)/test/fuzz/%.c $(CORE_SRCS) $(wildcard $(srcdir)/src/*/*.h)
+# Compiled once for all targets; only a target itself brings the fuzzer's main.
+build/fuzz/%.o: $(srcdir)/%.c $(wildcard $(srcdir)/src/*/*.h)
 	@mkdir -p $(dir $@)
-	$(FUZZ_CC) $(UNIT_CFLAGS) -Wno-error -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		-o $@ $< $(CORE_SRCS) -ldl -lm
+	$(FUZZ_CC) $(UNIT_CFLAGS) -Wno-error $(FUZZ_SAN) -fsanitize=fuzzer-no-link -c -o $@ $<
 
-fuzz: $(FUZZ_BINS)
+build/fuzz/fuzz_%: $(srcdir)/test/fuzz/fuzz_%.c $(FUZZ_OBJS)
+	$(FUZZ_CC) $(UNIT_CFLAGS) -Wno-error $(FUZZ_SAN) -fsanitize=fuzzer -o $@ $^ -ldl -lm
+
+fuzz-build: $(FUZZ_BINS)
+
+fuzz: fuzz-build
 	@for f in $(FUZZ_BINS); do \
 		n=`basename $$f`; mkdir -p build/corpus/$$n; \
 		seeds=; test -d $(srcdir)/test/fuzz/corpus/$$n && seeds=$(srcdir)/test/fuzz/corpus/$$n; \
@@ -129,5 +136,8 @@ fuzz: $(FUZZ_BINS)
 			build/corpus/$$n $$seeds || exit 1; \
 	done
 
-lint:
-	@for f in $(srcdir)/test/lint/*.sh; do echo "lint: `basename $$f .sh`"; sh $$f || exit 1; done
+LINTS = $(patsubst $(srcdir)/test/lint/%.sh,lint-%,$(sort $(wildcard $(srcdir)/test/lint/*.sh)))
+.PHONY: $(LINTS)
+lint: $(LINTS)
+$(LINTS): lint-%:
+	@echo "lint: $*"; sh $(srcdir)/test/lint/$*.sh

@@ -7,17 +7,18 @@ out=$(mktemp -d) || exit 2
 trap 'rm -rf "$out"' EXIT
 bad=0
 
-for source in src/core/*.c src/data/*.c src/stats/*.c src/prep/*.c src/learner/*.c src/model/*.c src/search/*.c
+for folder in core data stats prep learner search model
 do
-	[ -f "$source" ] || continue
-	object=$out/object.o
-	# Not position-independent: constant tables of pointers are read-only then.
-	if ! ${CC:-gcc} -std=gnu11 -O0 -w -fno-pic -fno-pie -pthread -Isrc -c -o "$object" "$source"
-	then
-		bad=1
-		continue
-	fi
-	nm "$object" | awk -v source="$source" '
+	mkdir -p "$out/src/$folder"
+	ls src/$folder/*.c
+done >"$out/sources"
+# Not position-independent: constant tables of pointers are read-only then.
+xargs -P "$(nproc)" -I {} ${CC:-gcc} -std=gnu11 -O0 -w -fno-pic -fno-pie -pthread -Isrc -c -o "$out/{}.o" {} \
+	<"$out/sources" || bad=1
+
+while read -r source
+do
+	nm "$out/$source.o" | awk -v source="$source" '
 		# b and d: data, zero or not; C: common; the letters of small data too.
 		$(NF - 1) ~ /^[bBdDCcsSgG]$/ {
 			print source ": writable data \"" $NF "\""
@@ -29,5 +30,5 @@ do
 		}
 		END { exit bad }
 	' || bad=1
-done
+done <"$out/sources"
 exit $bad
