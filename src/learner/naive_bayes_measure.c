@@ -178,8 +178,6 @@ choose_kind(const PgmlBayesFit *b, const Look *l)
 
 	switch (b->distribution)
 	{
-		case PGML_BAYES_ALL_MULTINOMIAL:
-			return PGML_BAYES_MULTINOMIAL;
 		case PGML_BAYES_ALL_BERNOULLI:
 			return PGML_BAYES_BERNOULLI;
 		case PGML_BAYES_ALL_GAUSSIAN:
@@ -239,14 +237,33 @@ measure_bernoulli(const PgmlBayesFit *b, const float *col, double *t)
 	return PGML_OK;
 }
 
-/* Sums of the counts by class, into the first line. */
-static PgmlStatus
-measure_multinomial(const PgmlBayesFit *b, const float *col, double *t)
+static bool
+any_below_zero(const Chunk *c)
 {
-	double weight;
+	int below = 0;
+
+	for (int64_t i = 0; i < c->n; i++)
+		below |= c->x[i] < 0;
+	return below != 0;
+}
+
+/* Sums of the counts by class, into the first line; failed: are there numbers below 0, which are no counts? */
+static PgmlStatus
+measure_multinomial(const PgmlBayesFit *b, const float *col, double *t, bool *failed)
+{
+	Chunk chunk;
 
 	for (int c = 0; c < b->k; c++)
-		PGML_TRY(sum_values(b, col, b->start[c], b->start[c + 1], true, 1, &weight, &t[c]));
+		for (int64_t i = b->start[c]; i < b->start[c + 1]; i += CHUNK)
+		{
+			int64_t end = i + CHUNK < b->start[c + 1] ? i + CHUNK : b->start[c + 1];
+
+			if ((i - b->start[c]) % POLL_ROWS == 0 && pgml_stopped(b->env))
+				return PGML_ERR_CANCELLED;
+			load(b, col, i, end, true, &chunk);
+			t[c] += sum_of_values(&chunk, 1);
+			*failed |= any_below_zero(&chunk);
+		}
 	return PGML_OK;
 }
 
@@ -285,6 +302,11 @@ pgml_bayes_measure(void *arg, int64_t f, int thread)
 	}
 	if (feature->kind == PGML_BAYES_CATEGORY)
 		return measure_category(b, col, feature->levels, t);
+	if (b->distribution == PGML_BAYES_ALL_MULTINOMIAL)
+	{
+		feature->kind = PGML_BAYES_MULTINOMIAL;
+		return measure_multinomial(b, col, t, &b->failed[f]);
+	}
 	PGML_TRY(look(b, col, &l));
 	feature->kind = choose_kind(b, &l);
 	switch (feature->kind)
@@ -293,9 +315,6 @@ pgml_bayes_measure(void *arg, int64_t f, int thread)
 			return measure_gaussian(b, f, col, t);
 		case PGML_BAYES_BERNOULLI:
 			return measure_bernoulli(b, col, t);
-		case PGML_BAYES_MULTINOMIAL:
-			b->failed[f] = l.low < 0;
-			return measure_multinomial(b, col, t);
 		default:
 			return PGML_OK;
 	}
