@@ -107,8 +107,10 @@ build/unit/%.o: $(srcdir)/%.c $(wildcard $(srcdir)/src/*/*.h) $(wildcard $(srcdi
 build/unit/unit: $(UNIT_OBJS)
 	$(CC) $(SAN) -pthread -o $@ $^ -lcmocka -ldl -lm
 
+# Modules side by side, the output of each in one piece.
 unit: build/unit/unit
-	build/unit/unit
+	@build/unit/unit --list | xargs -P "`nproc`" -I {} sh -c 'build/unit/unit {} >build/unit/{}.log 2>&1; status=$$?; \
+		flock build/unit/output cat build/unit/{}.log; exit $$status'
 
 FUZZ_SRCS    = $(sort $(wildcard $(srcdir)/test/fuzz/fuzz_*.c))
 FUZZ_BINS    = $(patsubst $(srcdir)/test/fuzz/%.c,build/fuzz/%,$(FUZZ_SRCS))

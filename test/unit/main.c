@@ -1,5 +1,5 @@
 /*
- * main.c - runs the unit tests: all of them, or the modules named on the command line.
+ * main.c - runs the unit tests: all of them, or the modules named on the command line; with --list, names the modules.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -90,6 +90,12 @@ main(int argc, char **argv)
 	int failures = 0;
 	int run = 0;
 
+	if (argc == 2 && strcmp(argv[1], "--list") == 0)
+	{
+		for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++)
+			puts(modules[i].name);
+		return 0;
+	}
 	for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++)
 	{
 		if (!wanted(modules[i].name, argc, argv))
