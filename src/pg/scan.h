@@ -69,6 +69,9 @@ extern bool scan_same_job(const FuncExpr *a, const FuncExpr *b);
 /* scan_split.c: whether the node can give any columns, so that its target list can move. */
 extern bool scan_can_split(const Plan *plan);
 
+/* Take over what the planner expects of a node that another one stands for. */
+extern void scan_copy_estimates(Plan *to, const Plan *from);
+
 /* The rewritten node, or the node itself when there is nothing to gain. */
 extern Plan *scan_split(PlannedStmt *stmt, Plan *plan, ScanDemand demand, int *last_node_id);
 

@@ -159,13 +159,7 @@ add_targets(Plan *plan, List *calls)
 	Plan *node = &result->plan;
 	ListCell *cell;
 
-	node->startup_cost = plan->startup_cost;
-	node->total_cost = plan->total_cost;
-	node->plan_rows = plan->plan_rows;
-	node->plan_width = plan->plan_width;
-	node->parallel_safe = plan->parallel_safe;
-	node->extParam = bms_copy(plan->extParam);
-	node->allParam = bms_copy(plan->allParam);
+	scan_copy_estimates(node, plan);
 	outerPlan(node) = plan;
 	foreach(cell, plan->targetlist)
 	{
@@ -373,6 +367,10 @@ demand_of_child(const Plan *plan, ScanDemand demand, bool outer)
 			return ((Agg *) plan)->aggstrategy == AGG_SORTED ? demand : DEMAND_ALL;
 		case T_WindowAgg: /* stops early by its run condition */
 			return ((WindowAgg *) plan)->runCondition == NIL ? demand : DEMAND_SOME;
+		case T_SetOp: /* 18: of two sorted sides, the outer one decides */
+			if (((SetOp *) plan)->strategy == SETOP_HASHED)
+				return DEMAND_ALL;
+			return outer ? demand : DEMAND_SOME;
 		case T_NestLoop:
 			return outer ? demand : DEMAND_SOME;
 		case T_HashJoin:

@@ -424,19 +424,47 @@ tuple_targets(Split *split)
 	return targets;
 }
 
-/* Take over what the planner has said about the node. */
-static void
-copy_node(Plan *to, Plan *from, int id)
+#if PG_VERSION_NUM >= 180000
+/*
+ * EXPLAIN calls a node disabled whose count of disabled nodes is higher than that of the nodes below, and below a custom
+ * node it looks only at this list.
+ */
+static List *
+disabled_below(const Plan *plan)
+{
+	Result *below = makeNode(Result);
+
+	below->plan.disabled_nodes = plan->disabled_nodes;
+	return list_make1(below);
+}
+#endif
+
+void
+scan_copy_estimates(Plan *to, const Plan *from)
 {
 	to->startup_cost = from->startup_cost;
 	to->total_cost = from->total_cost;
+#if PG_VERSION_NUM >= 180000
+	to->disabled_nodes = from->disabled_nodes;
+#endif
 	to->plan_rows = from->plan_rows;
 	to->plan_width = from->plan_width;
 	to->parallel_safe = from->parallel_safe;
-	to->plan_node_id = id;
-	to->initPlan = from->initPlan;
 	to->extParam = bms_copy(from->extParam);
 	to->allParam = bms_copy(from->allParam);
+}
+
+/* Take over what the planner has said about the node. */
+static void
+copy_node(CustomScan *to, const Plan *from, int id)
+{
+	scan_copy_estimates(&to->scan.plan, from);
+#if PG_VERSION_NUM >= 180000
+	if (from->disabled_nodes > 0)
+		to->custom_plans = disabled_below(from);
+#endif
+	to->scan.plan.plan_node_id = id;
+	to->scan.plan.initPlan = from->initPlan;
 }
 
 /* A run condition of a WindowAgg, whose columns are places in its target list, when the columns become that. */
@@ -476,7 +504,7 @@ build(Split *split, List *conditions, int n_condition_calls, bool run_only, int 
 	List *calls = (List *) carry_over((Node *) split->calls.calls, &plain);
 	bool filter_ahead;
 
-	copy_node(&scan->scan.plan, plan, id);
+	copy_node(scan, plan, id);
 	scan->methods = &scan_methods;
 	scan->custom_exprs = list_make3(plain_targets, plain_conditions, calls);
 	scan->custom_scan_tlist = tuple_targets(split);

@@ -230,6 +230,23 @@ SELECT count(automl_drop('grown')) AS dropped;
 SELECT * FROM shapes(ARRAY[$$SELECT id, predict_value('price', s) FROM (SELECT t.*, CASE WHEN id % 10 = 0 THEN ' 33 ' ELSE age::text END AS years FROM customers t) t,
     LATERAL (SELECT years AS age, plan) s WHERE predict('churn', t) = 'yes'$$]);
 
+-- Generated columns, which PostgreSQL computes from 18 on when they are read: in blocks, one by one, and from where the scan has the row.
+SELECT format('CREATE TABLE made (id int PRIMARY KEY, age int, years int GENERATED ALWAYS AS (age %% 30) %s, plan text)',
+              CASE WHEN current_setting('server_version_num')::int < 180000 THEN 'STORED' ELSE 'VIRTUAL' END) AS statement \gset
+:statement;
+INSERT INTO made (id, age, plan) SELECT id, age, plan FROM customers;
+VACUUM ANALYZE made;
+SELECT train('made', 'SELECT years, plan, coalesce(years, 3) * 2 AS y FROM made', 'y');
+SELECT * FROM shapes(ARRAY[
+$$SELECT id, predict_value('made', t) FROM made t$$,
+$$SELECT id FROM made t WHERE predict_value('made', t) > 20 AND years > 3$$,
+$$SELECT plan, avg(predict_value('made', t)) FROM made t GROUP BY plan ORDER BY plan$$]);
+SELECT count(DISTINCT p) > 5 AS several, bool_and(p = j) AS same_as_json
+FROM (SELECT predict_value('made', t) AS p, predict_value('made', to_jsonb(t)) AS j FROM made t) s;
+SELECT count(*) FROM made m WHERE predict_value('made', m) <> (SELECT predict_value('made', t) FROM made t WHERE t.id = m.id);
+SELECT count(*) FROM predict_table('made', 'made') r JOIN made t ON t.id = r.id::int AND predict('made', t) = r.prediction;
+SELECT count(automl_drop('made')) AS dropped;
+
 -- EXPLAIN shows the node, its models, and what was scored in blocks: all but the first row.
 EXPLAIN (COSTS OFF, VERBOSE) SELECT id, predict('churn', t) FROM customers t WHERE age > 20 AND predict_proba('churn', t) > 0.5;
 -- EXPLAIN ANALYZE as all versions of PostgreSQL show it: from 18 on, rows have decimals.
@@ -244,6 +261,25 @@ SELECT * FROM analyzed($$SELECT predict('churn', t), predict_value('price', t) F
 EXPLAIN (COSTS OFF) SELECT avg(predict_proba('churn', t)) FROM parts t;
 EXPLAIN (COSTS OFF) SELECT predict('churn', t) FROM customers t WHERE id = 5;
 SELECT * FROM analyzed($$SELECT predict('churn', t) FROM customers t LIMIT 3$$);
+-- Nodes that the planner was told not to use, which PostgreSQL tells from 18 on, are the same ones.
+CREATE FUNCTION disabled(query text, mode text) RETURNS text[] LANGUAGE plpgsql AS $$
+DECLARE plan text;
+BEGIN
+    PERFORM set_config('pgml_auto.block_scoring', mode, true);
+    SELECT plan_of(query) INTO plan;
+    RETURN ARRAY(SELECT m[1] FROM regexp_matches(plan, '(\w+ [^\n]*)\n *Disabled', 'g') m);
+END $$;
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SET enable_indexscan = off;
+SELECT q AS query, disabled(q, 'off') = disabled(q, 'on') AS same FROM unnest(ARRAY[
+$$SELECT predict('churn', t) FROM customers t$$,
+$$SELECT count(*) FROM customers t WHERE predict('churn', t) = 'yes'$$,
+$$SELECT id FROM customers t ORDER BY predict_proba('churn', t)$$,
+$$SELECT plan, avg(predict_proba('churn', t)) FROM customers t JOIN other o USING (id) GROUP BY plan$$]) q;
+RESET enable_seqscan;
+RESET enable_bitmapscan;
+RESET enable_indexscan;
 -- A sort below still knows of the LIMIT above, also when it is another one each time.
 SELECT plan ~ 'top-N' AS bounded
 FROM analyzed($$SELECT id, predict('churn', t) FROM customers t ORDER BY charges LIMIT 20$$) WHERE plan ~ 'Sort Method';
@@ -302,6 +338,18 @@ $$SELECT predict('churn', t, NULL::int) FROM customers t$$,
 $$SELECT avg(predict_value('price', t)) FROM sorted_bad t$$,
 $$SELECT avg(predict_value('price', t)) FILTER (WHERE id < 1500) FROM sorted_bad t$$]);
 \x off
+
+-- Of sorted rows EXCEPT reads no more than it needs, from PostgreSQL 18 on.
+CREATE INDEX ON sorted_bad (id);
+CREATE TABLE first_ids AS SELECT id FROM sorted_bad WHERE id <= 20;
+CREATE INDEX ON first_ids (id);
+VACUUM ANALYZE sorted_bad, first_ids;
+SET enable_hashagg = off;
+SET enable_sort = off;
+SELECT same FROM errors(ARRAY[
+$$SELECT count(*) FROM (SELECT id FROM first_ids EXCEPT SELECT id FROM sorted_bad t WHERE 1 / (id - 22) < 5 AND predict('price', t) <> '') s$$]);
+RESET enable_hashagg;
+RESET enable_sort;
 
 -- Cursors: forth, back, with hold; the row under one.
 BEGIN;
