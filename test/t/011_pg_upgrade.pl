@@ -1,7 +1,8 @@
 # pg_upgrade from an older major version takes models along: they predict the same and are trained on.
 #
 # PGML_OLD_BINDIR is the older server's directory of programs, PGML_OLD_STAGE the extension built for it; PostgreSQL's
-# packages of two major versions are rarely there at once.
+# packages of two major versions are rarely there at once.  Before 18 functions name their library with $libdir/, which 18 looks up
+# only among its own libraries, whatever its settings are: there the extension must be installed, too.
 use strict;
 use warnings;
 use FindBin;
@@ -15,6 +16,10 @@ use PgmlTest;
 
 my ($bindir, $stage) = @ENV{qw(PGML_OLD_BINDIR PGML_OLD_STAGE)};
 plan skip_all => 'PGML_OLD_BINDIR and PGML_OLD_STAGE do not name an older server and its extension' unless $bindir && $stage;
+
+my $new = PostgreSQL::Test::Cluster->new('new');
+my ($libdir) = run_command([ $ENV{PG_CONFIG} // 'pg_config', '--pkglibdir' ]);
+plan skip_all => "there is no pgml_auto.so in $libdir" if $new->pg_version >= 18 && !-e "$libdir/pgml_auto.so";
 
 my @encoding = ('-E', 'UTF8', '--locale=C.UTF-8');
 my $old = PostgreSQL::Test::Cluster->new('old', install_path => dirname($bindir));
@@ -42,7 +47,6 @@ my @queries = (
 my @before = map { $old->safe_psql('postgres', $_) } @queries;
 $old->stop;
 
-my $new = PostgreSQL::Test::Cluster->new('new');
 my @checksums = $new->pg_version >= 18 && $old->pg_version < 18 ? ('--no-data-checksums') : ();
 $new->init(extra => [ @encoding, @checksums ]);
 configure_server($new);
