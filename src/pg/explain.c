@@ -175,14 +175,6 @@ typedef struct ShownArray
 	double *of_column;
 } ShownArray;
 
-/* Is the input's array another one than the one that is open? */
-static bool
-is_other_array(const ShownArray *open, const BoundInput *bound)
-{
-	return open->bound == NULL || open->bound->key_length != bound->key_length ||
-		   strncmp(open->bound->key, bound->key, bound->key_length) != 0;
-}
-
 /* The value under an input's key, or of an element of the array there. */
 static char *
 key_text(const PgmlInputs *inputs, ShownArray *open, BoundInput *bound, Jsonb *object)
@@ -195,7 +187,7 @@ key_text(const PgmlInputs *inputs, ShownArray *open, BoundInput *bound, Jsonb *o
 	if (getKeyJsonValueFromContainer(root, bound->key, bound->key_length, &value) == NULL ||
 		value.type == jbvNull)
 		return NULL;
-	if (is_other_array(open, bound))
+	if (!predict_same_array(open->bound, bound))
 	{
 		open->length = predict_json_elements(inputs, bound, &value, &open->of_key);
 		open->bound = bound;
@@ -209,7 +201,7 @@ element_text(ShownArray *open, BoundInput *bound, Datum datum)
 {
 	double element;
 
-	if (is_other_array(open, bound))
+	if (!predict_same_array(open->bound, bound))
 	{
 		open->length = pgml_datum_elements(&bound->reader, datum, &open->of_column);
 		open->bound = bound;

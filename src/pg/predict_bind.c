@@ -196,16 +196,10 @@ static int32
 bound_length(const PgmlRecipe *recipe, const PgmlBinding *binding)
 {
 	const BoundInput *bound = &binding->inputs[binding->n_inputs];
+	const BoundInput *previous = binding->n_inputs > 0 ? bound - 1 : NULL;
 
-	if (binding->n_inputs > 0)
-	{
-		const BoundInput *previous = bound - 1;
-
-		if (previous->element > 0 && previous->key_length == bound->key_length &&
-			strncmp(previous->key, bound->key, bound->key_length) == 0)
-			return previous->length;
-	}
-	return trained_length(recipe, bound->input);
+	return predict_same_array(previous, bound) ? previous->length :
+												 trained_length(recipe, bound->input);
 }
 
 PgmlBinding *

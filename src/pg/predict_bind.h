@@ -28,6 +28,15 @@ typedef struct BoundInput
 	PgmlNumberStep step;
 } BoundInput;
 
+/* Is the input an element of the array that another one, or NULL, is an element of?  Neighbours are, and share what was read of it. */
+static inline bool
+predict_same_array(const BoundInput *other, const BoundInput *bound)
+{
+	return other != NULL && other->element > 0 && bound->element > 0 &&
+		   other->key_length == bound->key_length &&
+		   strncmp(other->key, bound->key, bound->key_length) == 0;
+}
+
 struct PgmlBinding
 {
 	dlist_node node; /* in PgmlModel.bindings */

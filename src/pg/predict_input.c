@@ -154,8 +154,7 @@ pgml_inputs_bind_columns(PgmlInputs *inputs, TupleDesc desc)
 /* The array under a key whose elements are being read. */
 typedef struct OpenKey
 {
-	const char *key;
-	int key_length;
+	const BoundInput *bound; /* NULL: none yet */
 	int length;
 	JsonbValue *elements;
 } OpenKey;
@@ -236,12 +235,10 @@ json_element(const PgmlInputs *inputs, OpenKey *open, const JsonbValue *json, Bo
 {
 	if (json->type == jbvNull)
 		return null_value;
-	if (open->key == NULL || open->key_length != bound->key_length ||
-		strncmp(open->key, bound->key, bound->key_length) != 0)
+	if (!predict_same_array(open->bound, bound))
 	{
 		open->length = predict_json_elements(inputs, bound, json, &open->elements);
-		open->key = bound->key;
-		open->key_length = bound->key_length;
+		open->bound = bound;
 	}
 	if (open->length == 0)
 		return null_value;
@@ -300,7 +297,7 @@ void
 pgml_inputs_read_jsonb(PgmlInputs *inputs, Jsonb *object)
 {
 	MemoryContext old = MemoryContextSwitchTo(inputs->row);
-	OpenKey open = { .key = NULL };
+	OpenKey open = { .bound = NULL };
 
 	if (!JB_ROOT_IS_OBJECT(object))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
