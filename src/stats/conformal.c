@@ -97,7 +97,7 @@ find_points(const PgmlKeyed *items, int64_t n, const double *p, const double *y,
 			PgmlErrorSize *self)
 {
 	int64_t parts = n / PGML_SIZE_ROWS_PER_POINT;
-	int64_t from = 0;
+	int64_t from = 0, last_from = 0;
 
 	if (parts > PGML_SIZE_POINTS)
 		parts = PGML_SIZE_POINTS;
@@ -112,10 +112,17 @@ find_points(const PgmlKeyed *items, int64_t n, const double *p, const double *y,
 			continue;
 		if (to <= from)
 			break;
+		/* Too few rows are left, as many predictions before were equal: they belong to the part before. */
+		if (to - from < PGML_SIZE_ROWS_PER_POINT && self->n > 0)
+		{
+			from = last_from;
+			self->n--;
+		}
 		average(items, from, to, p, y, &self->at[self->n], &self->size[self->n]);
 		/* Means of what ascends ascend, but for rounding. */
 		if (self->n == 0 || self->at[self->n] > self->at[self->n - 1])
 			self->n++;
+		last_from = from;
 		from = to;
 	}
 }
@@ -184,6 +191,13 @@ pgml_error_size(const double *at, const double *size, int32_t n, double p)
 
 /* ---- scores ---- */
 
+/* Of the true class's probability; one that is not known agrees as badly as can be. */
+static double
+score_of_class(double p)
+{
+	return isnan(p) ? 1 : fmax(1 - p, 0);
+}
+
 double
 pgml_conformal_row(const PgmlPredictions *p, const PgmlErrorSize *size, int64_t i)
 {
@@ -195,9 +209,9 @@ pgml_conformal_row(const PgmlPredictions *p, const PgmlErrorSize *size, int64_t 
 			error = fabs(p->y[i] - p->p[i]);
 			return fmin(error / pgml_error_size(size->at, size->size, size->n, p->p[i]), DBL_MAX);
 		case PGML_TASK_BINARY:
-			return fmax(1 - (p->y[i] == 1 ? p->p[i] : 1 - p->p[i]), 0);
+			return score_of_class(p->y[i] == 1 ? p->p[i] : 1 - p->p[i]);
 		default:
-			return fmax(1 - p->p[i * p->n_classes + (int64_t) p->y[i]], 0);
+			return score_of_class(p->p[i * p->n_classes + (int64_t) p->y[i]]);
 	}
 }
 

@@ -64,7 +64,7 @@ extern double pgml_error_size(const double *at, const double *size, int32_t n, d
 
 /*
  * Score of row i, >= 0 also where a probability is rounded to more than 1; size is not used for classes.  One that overflows is
- * DBL_MAX.  Weights do not count: the level is held for rows as they come.
+ * DBL_MAX, as is one of a prediction that is NaN; of a probability that is, 1.  Weights do not count: the level is held for rows as they come.
  */
 extern double pgml_conformal_row(const PgmlPredictions *p, const PgmlErrorSize *size, int64_t i);
 

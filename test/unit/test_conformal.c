@@ -225,6 +225,60 @@ sizes_may_be_constant(void **state)
 	give_back(&l);
 }
 
+/* Where most predictions are equal, the few rows behind them make no size of their own: a row's error is no mean. */
+static void
+sizes_are_means_of_many(void **state)
+{
+	enum
+	{
+		N = 200,
+		EQUAL = 190
+	};
+	double p[N], y[N];
+	PgmlErrorSize size;
+	Lent l;
+
+	(void) state;
+	lend(&l);
+	for (int i = 0; i < N; i++)
+	{
+		p[i] = i < EQUAL ? (i < 60 ? 1 : 2) : 3 + i;
+		y[i] = p[i] + (i < EQUAL ? 1 : 1000);
+	}
+	assert_int_equal(pgml_error_size_fit(&l.env, p, y, N, &size), PGML_OK);
+	assert_int_equal(size.n, 2);
+	/* 60 rows with errors of 1, and 130 of 1 with ten of 1000. */
+	assert_true(fabs(size.at[0] - 1) < 1e-12);
+	assert_true(fabs(size.size[1] - size.size[0] - (130 + 10 * 1000) / 140.0 + 1) < 1e-9);
+	/* All that is left is too little: one part, which is constant. */
+	for (int i = 0; i < EQUAL; i++)
+		p[i] = 2;
+	assert_int_equal(pgml_error_size_fit(&l.env, p, y, N, &size), PGML_OK);
+	assert_constant(&size);
+	give_back(&l);
+}
+
+/* What is not known agrees as badly as can be, so that levels are held without it. */
+static void
+unknown_predictions_score_worst(void **state)
+{
+	double number = NAN, binary[] = { NAN, 0.25 }, several[] = { 0.5, 0.25, NAN };
+	double zero = 0, classes[] = { 0, 1 }, third = 2;
+	PgmlErrorSize size;
+	PgmlPredictions p = { .task = PGML_TASK_REGRESSION, .p = &number, .y = &zero };
+
+	(void) state;
+	pgml_error_size_constant(&size);
+	assert_true(pgml_conformal_row(&p, &size, 0) == DBL_MAX);
+	p = (PgmlPredictions){ .task = PGML_TASK_BINARY, .n_classes = 2, .p = binary, .y = classes };
+	assert_true(pgml_conformal_row(&p, &size, 0) == 1);
+	assert_true(pgml_conformal_row(&p, &size, 1) == 0.75);
+	p = (PgmlPredictions){
+		.task = PGML_TASK_MULTICLASS, .n_classes = 3, .p = several, .y = &third
+	};
+	assert_true(pgml_conformal_row(&p, &size, 0) == 1);
+}
+
 static void
 memory_may_be_short(void **state)
 {
@@ -413,6 +467,8 @@ test_conformal(void)
 		cmocka_unit_test(many_scores_are_rounded_up),
 		cmocka_unit_test(sizes_follow_errors),
 		cmocka_unit_test(sizes_may_be_constant),
+		cmocka_unit_test(sizes_are_means_of_many),
+		cmocka_unit_test(unknown_predictions_score_worst),
 		cmocka_unit_test(memory_may_be_short),
 		cmocka_unit_test(the_level_is_held),
 		cmocka_unit_test(sizes_keep_the_level),
