@@ -19,10 +19,10 @@
 #include "learner/gbm_hist.h"
 #include "learner/gbm_objective.h"
 #include "learner/gbm_payload.h"
+#include "learner/gbm_pool.h"
 #include "learner/gbm_rounds.h"
 #include "learner/gbm_tree.h"
 
-#define POOL_BYTES ((int64_t) 256 << 20)
 #define MAX_EMPTY_ROUNDS                                                                           \
 	10 /* rounds without a split after which sampling is given no more chances */
 
@@ -86,7 +86,6 @@ static int64_t
 memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 {
 	PgmlGbmConfig config = pgml_gbm_read_config(data, params);
-	int64_t nf = data->x->nfeatures;
 	const PgmlBins *bins = pgml_given_bins(data, config.max_bin);
 	int64_t n_valid = data->n_valid;
 	bool weighted = data->w != NULL || pgml_gbm_weighs_classes(&config);
@@ -108,10 +107,9 @@ memory(const PgmlDataset *data, const PgmlParams *params, int64_t *payload)
 	if (sample_fraction(&config) < 1)
 		bytes += pgml_gbm_sample_size(data, sample_fraction(&config), config.mvs_fraction < 1);
 	leaves = leaves < config.num_leaves ? leaves : config.num_leaves;
-	bytes += pgml_gbm_grower_size(&config, bins, data->n);
+	bytes += pgml_gbm_grower_size(&config, data, bins);
 	if (bins == NULL)
-		bytes += nf * (data->x->nrows + (config.max_bin + 1) * (leaves + PGML_GBM_PARTS) *
-											(int64_t) sizeof(PgmlGbmSum));
+		bytes += data->x->nfeatures * data->x->nrows;
 	*payload = leaves * TREE_BYTES_PER_LEAF * outputs * rounds + 1024;
 	/* Chunks of the arena, which grow with what is asked for, and the ends of large pages. */
 	slack = ((int64_t) 128 << 10) + bytes / 2;
@@ -203,7 +201,7 @@ prepare(Boost *b)
 	PGML_TRY(prepare_rows(b));
 	list_usable(b);
 	pool_bytes = pgml_budget_left(env->budget) / 2;
-	pool_bytes = pool_bytes < POOL_BYTES ? pool_bytes : POOL_BYTES;
+	pool_bytes = pool_bytes < PGML_GBM_POOL_BYTES ? pool_bytes : PGML_GBM_POOL_BYTES;
 	PGML_TRY(pgml_gbm_applier_create(env, b->arena, b->config.num_leaves, b->bins->nfeatures,
 									 &b->applier));
 	return pgml_gbm_grower_create(env, b->arena, &b->config, b->data->x, b->bins, most, pool_bytes,

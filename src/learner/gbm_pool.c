@@ -7,13 +7,20 @@
 
 /* Number of slots to have. */
 static int32_t
-count_slots(uint32_t entries, int32_t wanted, int64_t bytes)
+count_slots(int64_t entries, int32_t wanted, int64_t bytes)
 {
-	int64_t fit = bytes / ((int64_t) entries * (int64_t) sizeof(PgmlGbmSum) + 1);
+	int64_t fit = bytes / (entries * (int64_t) sizeof(PgmlGbmSum) + 1);
 
 	if (fit > wanted)
 		fit = wanted;
 	return fit < PGML_GBM_MIN_SLOTS ? PGML_GBM_MIN_SLOTS : (int32_t) fit;
+}
+
+int64_t
+pgml_gbm_pool_size(int64_t entries, int32_t wanted)
+{
+	return count_slots(entries, wanted, PGML_GBM_POOL_BYTES) *
+		   (entries * (int64_t) sizeof(PgmlGbmSum) + 16);
 }
 
 PgmlStatus

@@ -11,6 +11,8 @@
 #include "learner/gbm.h"
 
 #define PGML_GBM_MIN_SLOTS 3 /* a leaf and its children */
+#define PGML_GBM_POOL_BYTES                                                                        \
+	((int64_t) 256 << 20) /* of a fit, at most, unless the least number of slots is more */
 
 typedef struct PgmlGbmPool
 {
@@ -20,6 +22,9 @@ typedef struct PgmlGbmPool
 	int32_t *owner; /* leaf of each slot, -1: free */
 	double *priority;
 } PgmlGbmPool;
+
+/* Bytes of a pool that may have PGML_GBM_POOL_BYTES. */
+extern int64_t pgml_gbm_pool_size(int64_t entries, int32_t wanted);
 
 /* As many slots as fit in bytes, at least the minimum, at most `wanted`. */
 extern PgmlStatus pgml_gbm_pool_create(const PgmlEnv *env, PgmlArena *arena, uint32_t entries,

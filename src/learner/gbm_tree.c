@@ -34,27 +34,32 @@ count_leaves(const PgmlGbmConfig *config, int64_t n)
 	return most < config->num_leaves ? (int32_t) most : config->num_leaves;
 }
 
-/* Entries of a histogram over all features. */
-static uint32_t
-count_entries(const PgmlBins *bins)
+/* Entries of a histogram over all features; without bins, at most: one for each value or level, and one for missing. */
+static int64_t
+count_entries(const PgmlGbmConfig *config, const PgmlMatrix *x, const PgmlBins *bins)
 {
-	uint32_t total = 0;
+	int64_t total = 0;
 
-	for (int32_t f = 0; f < bins->nfeatures; f++)
-		total += (uint32_t) bins->n_bins[f];
+	for (int32_t f = 0; f < x->nfeatures; f++)
+	{
+		int64_t values = x->features[f].categorical ? x->features[f].n_levels : x->nrows;
+
+		total += bins ? bins->n_bins[f] : (values < config->max_bin ? values : config->max_bin) + 1;
+	}
 	return total;
 }
 
 int64_t
-pgml_gbm_grower_size(const PgmlGbmConfig *config, const PgmlBins *bins, int64_t n)
+pgml_gbm_grower_size(const PgmlGbmConfig *config, const PgmlDataset *data, const PgmlBins *bins)
 {
-	int64_t leaves = count_leaves(config, n);
-	int64_t entries = bins ? count_entries(bins) : 0;
+	int32_t leaves = count_leaves(config, data->n);
+	int64_t entries = count_entries(config, data->x, bins);
 
-	return entries * (int64_t) sizeof(PgmlGbmSum) * (leaves + PGML_GBM_PARTS) +
-		   leaves * (int64_t) (3 * sizeof(PgmlGbmLeaf) + sizeof(PgmlGbmTreeNode) + 32) + n * 8 +
-		   pgml_gbm_work_size(config, bins ? bins->nfeatures : 0, leaves) +
-		   (bins ? bins->nfeatures * 8 : 0);
+	return pgml_gbm_pool_size(entries, leaves) +
+		   (PGML_GBM_PARTS - 1) * entries * (int64_t) sizeof(PgmlGbmSum) +
+		   leaves * (int64_t) (3 * sizeof(PgmlGbmLeaf) + sizeof(PgmlGbmTreeNode) + 32) +
+		   data->n * 8 + pgml_gbm_work_size(config, data->x->nfeatures, leaves) +
+		   data->x->nfeatures * 8;
 }
 
 PgmlStatus

@@ -33,7 +33,8 @@ typedef struct PgmlGbmTree
 typedef struct PgmlGbmGrower PgmlGbmGrower;
 
 /* Bytes that a grower takes, histograms included. */
-extern int64_t pgml_gbm_grower_size(const PgmlGbmConfig *config, const PgmlBins *bins, int64_t n);
+extern int64_t pgml_gbm_grower_size(const PgmlGbmConfig *config, const PgmlDataset *data,
+									const PgmlBins *bins);
 
 /*
  * A grower for trees over at most n rows, with memory for everything.  pool_bytes bounds the histograms kept; less

@@ -47,6 +47,7 @@ static const Module modules[] = {
 	{ "forest", test_forest },
 	{ "oblivious", test_oblivious },
 	{ "oblivious_ctr", test_oblivious_ctr },
+	{ "tree_memory", test_tree_memory },
 	{ "knn", test_knn },
 	{ "naive_bayes", test_naive_bayes },
 	{ "mlp", test_mlp },

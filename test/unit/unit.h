@@ -33,6 +33,7 @@ extern int test_tree_shap(void);
 extern int test_forest(void);
 extern int test_oblivious(void);
 extern int test_oblivious_ctr(void);
+extern int test_tree_memory(void);
 extern int test_knn(void);
 extern int test_naive_bayes(void);
 extern int test_mlp(void);
