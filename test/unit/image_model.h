@@ -27,6 +27,7 @@ typedef struct ImageModel
 	PgmlShape shape;
 	PgmlBlas blas;
 	const PgmlLearner *third;
+	const char *setting, *word; /* of the learners that know it; NULL: none */
 	PgmlFit fit[IMAGE_MEMBERS];
 	PgmlMember members[IMAGE_MEMBERS];
 	PgmlImageSpec spec;
@@ -119,6 +120,8 @@ image_model_fit(ImageModel *m, int i, const PgmlLearner *learner)
 		PGML_TRY(pgml_params_set(learner, &params, "max_depth", 4, &m->f.error));
 	if (learner == &pgml_learner_random_forest || learner == &pgml_learner_extra_trees)
 		PGML_TRY(pgml_params_set(learner, &params, "n_estimators", 3, &m->f.error));
+	if (m->setting && pgml_param_index(learner, m->setting) >= 0)
+		PGML_TRY(pgml_params_set_text(learner, &params, m->setting, m->word, &m->f.error));
 	pgml_buf_init(&m->fit[i].payload, m->f.env.budget);
 	PGML_TRY(learner->fit(&m->f.env, &data, &params, &m->fit[i]));
 	m->members[i].learner = learner;
@@ -213,11 +216,14 @@ image_model_train(ImageModel *m)
 	return image_model_calibrate(m);
 }
 
-/* A model of three learners: those from number `first` of the registry on, the third replaced unless `third` is NULL. */
+/* A model of three learners: those from number `first` of the registry on, the third replaced unless `third` is NULL; with a setting. */
 static inline PgmlStatus
-image_model_init_with(ImageModel *m, PgmlTask task, int first, const PgmlLearner *third)
+image_model_init_set(ImageModel *m, PgmlTask task, int first, const PgmlLearner *third,
+					 const char *setting, const char *word)
 {
 	memset(m, 0, sizeof(*m));
+	m->setting = setting;
+	m->word = word;
 	m->first = first;
 	m->task = task;
 	m->third = third;
@@ -227,6 +233,13 @@ image_model_init_with(ImageModel *m, PgmlTask task, int first, const PgmlLearner
 	pgml_buf_init(&m->image, m->f.env.budget);
 	image_model_table(m);
 	return image_model_train(m);
+}
+
+/* The same without one. */
+static inline PgmlStatus
+image_model_init_with(ImageModel *m, PgmlTask task, int first, const PgmlLearner *third)
+{
+	return image_model_init_set(m, task, first, third, NULL, NULL);
 }
 
 static inline PgmlStatus
