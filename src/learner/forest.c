@@ -266,7 +266,7 @@ fit_forest(const PgmlLearner *learner, const PgmlEnv *env, const PgmlDataset *da
 
 	if (data->n < 1)
 		return pgml_fail(env->error, PGML_ERR_DATA, "there are no rows to learn from");
-	PGML_TRY(pgml_forest_check_config(learner, data, params, env->error));
+	PGML_TRY(pgml_forest_check(learner, params, data->task, data->n_classes, env->error));
 	f.config = pgml_forest_read_config(learner, data, params);
 	f.arena = pgml_arena_create(env->budget);
 	if (f.arena == NULL)
@@ -340,6 +340,7 @@ const PgmlLearner pgml_learner_random_forest = {
 	.tasks = PGML_TASK_ANY,
 	.params = pgml_random_forest_params,
 	.n_params = PGML_RANDOM_FOREST_PARAMS,
+	.check = pgml_forest_check,
 	.memory = random_forest_memory,
 	.fit = random_forest_fit,
 	.verify = pgml_forest_verify,
@@ -359,6 +360,7 @@ const PgmlLearner pgml_learner_extra_trees = {
 	.tasks = PGML_TASK_ANY,
 	.params = pgml_extra_trees_params,
 	.n_params = PGML_EXTRA_TREES_PARAMS,
+	.check = pgml_forest_check,
 	.memory = extra_trees_memory,
 	.fit = extra_trees_fit,
 	.verify = pgml_forest_verify,
@@ -378,6 +380,7 @@ const PgmlLearner pgml_learner_decision_tree = {
 	.params = pgml_decision_tree_params,
 	.n_params = PGML_DECISION_TREE_PARAMS,
 	.only_when_named = true,
+	.check = pgml_forest_check,
 	.memory = decision_tree_memory,
 	.fit = decision_tree_fit,
 	.verify = pgml_forest_verify,

@@ -39,9 +39,9 @@ typedef struct PgmlForestConfig
 extern PgmlForestConfig pgml_forest_read_config(const PgmlLearner *learner, const PgmlDataset *data,
 												const PgmlParams *params);
 
-/* PGML_ERR_BADARG when the criterion is for another kind of target. */
-extern PgmlStatus pgml_forest_check_config(const PgmlLearner *learner, const PgmlDataset *data,
-										   const PgmlParams *params, PgmlError *error);
+/* The learners' check(). */
+extern PgmlStatus pgml_forest_check(const PgmlLearner *learner, const PgmlParams *params,
+									PgmlTask task, int n_classes, PgmlError *error);
 
 /* Depth of any tree, at most: it bounds what waits while a tree grows. */
 #define PGML_FOREST_DEPTH 4000

@@ -220,13 +220,14 @@ pgml_forest_read_config(const PgmlLearner *learner, const PgmlDataset *data,
 }
 
 PgmlStatus
-pgml_forest_check_config(const PgmlLearner *learner, const PgmlDataset *data,
-						 const PgmlParams *params, PgmlError *error)
+pgml_forest_check(const PgmlLearner *learner, const PgmlParams *params, PgmlTask task,
+				  int n_classes, PgmlError *error)
 {
 	int criterion = (int) value_of(learner, params, "criterion", 0);
 	bool for_numbers = criterion == CRITERION_SQUARED_ERROR;
-	bool numbers = data->task == PGML_TASK_REGRESSION;
+	bool numbers = task == PGML_TASK_REGRESSION;
 
+	(void) n_classes;
 	if (numbers && value_of(learner, params, "class_weight", 0) != 0)
 		return pgml_fail(error, PGML_ERR_BADARG,
 						 "class_weight is for classes, the target is a number");

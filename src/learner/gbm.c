@@ -356,7 +356,12 @@ pgml_gbm_fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *para
 
 	if (data->n < 1)
 		return pgml_fail(env->error, PGML_ERR_DATA, "there are no rows to learn from");
-	PGML_TRY(pgml_gbm_check_objective(env, data, &b.config));
+	PGML_TRY(pgml_gbm_check(&pgml_learner_gradient_boosting, params, data->task, data->n_classes,
+							env->error));
+	if (data->constraints && data->constraints->monotone &&
+		pgml_task_outputs(data->task, data->n_classes) > 1)
+		return pgml_fail(env->error, PGML_ERR_BADARG,
+						 "predictions of several classes cannot be monotone");
 	b.arena = pgml_arena_create(env->budget);
 	if (b.arena == NULL)
 		return pgml_fail_nomem(env, "gradient_boosting");
@@ -396,6 +401,7 @@ const PgmlLearner pgml_learner_gradient_boosting = {
 	.params = pgml_gbm_params,
 	.n_params = PGML_GBM_N_PARAMS,
 	.honours_constraints = true,
+	.check = pgml_gbm_check,
 	.memory = memory,
 	.fit = fit,
 	.quantile = pgml_gbm_quantile,

@@ -50,8 +50,14 @@ typedef enum PgmlGbmObjective
 	PGML_GBM_HUBER,
 	PGML_GBM_POISSON, /* from here on the score is the logarithm of the prediction */
 	PGML_GBM_GAMMA,
-	PGML_GBM_TWEEDIE
+	PGML_GBM_TWEEDIE,
+	PGML_GBM_LOGISTIC, /* of two classes, which auto is: from here on only the task is checked */
+	PGML_GBM_SOFTMAX /* of classes; of two it is the logistic loss of the difference of their scores */
 } PgmlGbmObjective;
+
+/* Does a loss fit the task?  PGML_ERR_BADARG. */
+extern PgmlStatus pgml_gbm_check_loss(PgmlGbmObjective objective, PgmlTask task, int n_classes,
+									  PgmlError *err);
 
 /* Settings of a fit, read from PgmlParams. */
 typedef struct PgmlGbmConfig

@@ -6,32 +6,58 @@
 #define POLL_ROWS ((int64_t) 1 << 20) /* a few milliseconds */
 
 static const char *const objective_names[] = {
-	"auto", "squared", "absolute", "quantile", "huber", "poisson", "gamma", "tweedie",
+	"auto",    "squared", "absolute", "quantile", "huber",
+	"poisson", "gamma",   "tweedie",  "logistic", "softmax",
 };
 
 PgmlStatus
-pgml_gbm_check_objective(const PgmlEnv *env, const PgmlDataset *data, const PgmlGbmConfig *config)
+pgml_gbm_check_loss(PgmlGbmObjective objective, PgmlTask task, int n_classes, PgmlError *err)
 {
-	bool regression = data->task == PGML_TASK_REGRESSION;
+	const char *name = objective_names[objective];
+	bool regression = task == PGML_TASK_REGRESSION;
+	bool of_classes = objective >= PGML_GBM_LOGISTIC;
 
-	if (!regression && config->objective != PGML_GBM_AUTO)
-		return pgml_fail(env->error, PGML_ERR_BADARG,
-						 "objective \"%s\" predicts numbers, the target has classes",
-						 objective_names[config->objective]);
-	if (regression && config->balanced)
-		return pgml_fail(env->error, PGML_ERR_BADARG,
+	if (objective == PGML_GBM_AUTO)
+		return PGML_OK;
+	if (!regression && !of_classes)
+		return pgml_fail(err, PGML_ERR_BADARG,
+						 "objective \"%s\" predicts numbers, the target has classes", name);
+	if (regression && of_classes)
+		return pgml_fail(err, PGML_ERR_BADARG,
+						 "objective \"%s\" predicts classes, the target is a number", name);
+	if (objective != PGML_GBM_LOGISTIC || task == PGML_TASK_BINARY)
+		return PGML_OK;
+	pgml_fail(err, PGML_ERR_BADARG, "objective \"%s\" is for two classes, the target has %d", name,
+			  n_classes);
+	pgml_fail_hint(err, "For more than two classes it is softmax.");
+	return PGML_ERR_BADARG;
+}
+
+PgmlStatus
+pgml_gbm_check(const PgmlLearner *self, const PgmlParams *params, PgmlTask task, int n_classes,
+			   PgmlError *err)
+{
+	PgmlGbmObjective objective = (PgmlGbmObjective) pgml_param(self, params, "objective");
+	bool balanced = pgml_param(self, params, "class_weight") != 0;
+	bool scaled = pgml_param(self, params, "scale_pos_weight") != 1;
+
+	PGML_TRY(pgml_gbm_check_loss(objective, task, n_classes, err));
+	if (task == PGML_TASK_REGRESSION && balanced)
+		return pgml_fail(err, PGML_ERR_BADARG,
 						 "class_weight is for classes, the target is a number");
-	if (data->task != PGML_TASK_BINARY && config->scale_pos_weight != 1)
-		return pgml_fail(env->error, PGML_ERR_BADARG,
-						 "scale_pos_weight is for targets with two classes");
-	if (config->balanced && config->scale_pos_weight != 1)
-		return pgml_fail(env->error, PGML_ERR_BADARG,
+	if (task != PGML_TASK_BINARY && scaled)
+		return pgml_fail(err, PGML_ERR_BADARG, "scale_pos_weight is for targets with two classes");
+	if (balanced && scaled)
+		return pgml_fail(err, PGML_ERR_BADARG,
 						 "class_weight \"balanced\" and scale_pos_weight exclude each other");
-	if (config->constraints && config->constraints->monotone &&
-		pgml_task_outputs(data->task, data->n_classes) > 1)
-		return pgml_fail(env->error, PGML_ERR_BADARG,
-						 "predictions of several classes cannot be monotone");
 	return PGML_OK;
+}
+
+/* Is it what auto is, for the task that it fits? */
+static bool
+is_by_task(PgmlGbmObjective objective)
+{
+	return objective <= PGML_GBM_SQUARED || objective >= PGML_GBM_LOGISTIC;
 }
 
 PgmlStatus
@@ -39,7 +65,7 @@ pgml_gbm_set_objective(const PgmlEnv *env, const PgmlGbmConfig *config, PgmlGbmT
 {
 	const char *name = objective_names[config->objective];
 
-	t->objective = config->objective == PGML_GBM_SQUARED ? PGML_GBM_AUTO : config->objective;
+	t->objective = is_by_task(config->objective) ? PGML_GBM_AUTO : config->objective;
 	t->alpha = config->alpha;
 	t->delta = config->huber_delta;
 	t->fixed_delta = config->huber_delta > 0;

@@ -29,7 +29,7 @@ typedef struct PgmlGbmPoint
 static inline bool
 pgml_gbm_is_log(PgmlGbmObjective objective)
 {
-	return objective >= PGML_GBM_POISSON;
+	return objective >= PGML_GBM_POISSON && objective <= PGML_GBM_TWEEDIE;
 }
 
 /* Are leaf values computed from residuals, not from sums of g and h? */
@@ -39,9 +39,9 @@ pgml_gbm_renews(PgmlGbmObjective objective)
 	return objective >= PGML_GBM_ABSOLUTE && objective <= PGML_GBM_HUBER;
 }
 
-/* Whether settings can be used for the task and with each other; PGML_ERR_BADARG says what cannot. */
-extern PgmlStatus pgml_gbm_check_objective(const PgmlEnv *env, const PgmlDataset *data,
-										   const PgmlGbmConfig *config);
+/* The learner's check(). */
+extern PgmlStatus pgml_gbm_check(const PgmlLearner *self, const PgmlParams *params, PgmlTask task,
+								 int n_classes, PgmlError *err);
 
 /* Choose the loss of targets, and see that they are in its range; else PGML_ERR_DATA. */
 extern PgmlStatus pgml_gbm_set_objective(const PgmlEnv *env, const PgmlGbmConfig *config,

@@ -118,9 +118,9 @@ const PgmlParam pgml_gbm_params[PGML_GBM_N_PARAMS] = {
 								   "Rows of a group of levels, at least; when not given, a hundredth of the "
 								   "rows between 10 and 100.",
 								   NULL },
-	[PARAM_OBJECTIVE] = { "objective", "loss", PGML_PARAM_CHOICE, 0, 7, 0, false,
+	[PARAM_OBJECTIVE] = { "objective", "loss", PGML_PARAM_CHOICE, 0, 9, 0, false,
 						  "The loss; auto: squared, or for classes logistic or softmax.",
-						  "auto squared absolute quantile huber poisson gamma tweedie" },
+						  "auto squared absolute quantile huber poisson gamma tweedie logistic softmax" },
 	[PARAM_ALPHA] = { "alpha", "quantile_alpha", PGML_PARAM_REAL, 0.001, 0.999, 0.9, false,
 					  "The quantile that objective quantile predicts; of objective huber, the share of "
 					  "residuals that count with their squares.",

@@ -124,7 +124,9 @@ typedef struct PgmlShape
 /* Rows that predict_block() takes unless it says otherwise: their bins in all features stay in the first cache. */
 #define PGML_BLOCK_ROWS 256
 
-typedef struct PgmlLearner
+typedef struct PgmlLearner PgmlLearner;
+
+struct PgmlLearner
 {
 	const char *name;    /* stored in images and shown everywhere */
 	const char *summary; /* one sentence */
@@ -135,6 +137,12 @@ typedef struct PgmlLearner
 	bool only_when_named; /* a training tries it only when `algorithms` has its name */
 	bool
 		honours_constraints; /* fit() keeps to data->constraints; else it must not be called with any */
+
+	/*
+	 * Do settings fit the task?  PGML_ERR_BADARG says what does not, and fit() would say it, too.  NULL: all settings fit all tasks.
+	 */
+	PgmlStatus (*check)(const PgmlLearner *self, const PgmlParams *params, PgmlTask task,
+						int n_classes, PgmlError *err);
 
 	/*
      * Bytes that fit() takes at most beyond dataset and payload, run by one thread (estimate, checked before fitting).
@@ -219,7 +227,7 @@ typedef struct PgmlLearner
 
 	/* Whether contributions() describes the logarithm of the prediction of this payload; NULL: never. */
 	bool (*log_link)(const uint8_t *payload);
-} PgmlLearner;
+};
 
 /* Whether predictions are sums that explain themselves; others are explained by means of background rows. */
 static inline bool

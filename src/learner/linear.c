@@ -369,6 +369,7 @@ const PgmlLearner pgml_learner_linear = {
 	.needs_blas = true,
 	.params = pgml_linear_params,
 	.n_params = PGML_LINEAR_N_PARAMS,
+	.check = pgml_linear_check_params,
 	.memory = linear_memory,
 	.fit = linear_fit,
 	.verify = pgml_linear_verify,

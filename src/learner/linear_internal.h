@@ -167,6 +167,10 @@ typedef struct PgmlLinearConfig
 
 extern const PgmlParam pgml_linear_params[PGML_LINEAR_N_PARAMS];
 
+/* The learner's check(). */
+extern PgmlStatus pgml_linear_check_params(const PgmlLearner *self, const PgmlParams *params,
+										   PgmlTask task, int n_classes, PgmlError *err);
+
 /* Settings as they are meant; PGML_ERR_BADARG says which of them do not go together, or with the task. */
 extern PgmlStatus pgml_linear_read_config(const PgmlEnv *env, const PgmlDataset *data,
 										  const PgmlParams *params, PgmlLinearConfig *config);

@@ -65,12 +65,12 @@ const PgmlParam pgml_linear_params[PGML_LINEAR_N_PARAMS] = {
 
 /* The loss that the task and the objective ask for. */
 static PgmlStatus
-choose_loss(const PgmlEnv *env, PgmlTask task, int objective, PgmlLinearLoss *loss)
+choose_loss(PgmlError *err, PgmlTask task, int objective, PgmlLinearLoss *loss)
 {
 	if (task != PGML_TASK_REGRESSION)
 	{
 		if (objective != OBJECTIVE_AUTO)
-			return pgml_fail(env->error, PGML_ERR_BADARG,
+			return pgml_fail(err, PGML_ERR_BADARG,
 							 "objective \"%s\" predicts numbers, the target has classes",
 							 objective == OBJECTIVE_POISSON ? "poisson" : "squared");
 		*loss = task == PGML_TASK_BINARY ? PGML_LINEAR_LOGISTIC : PGML_LINEAR_SOFTMAX;
@@ -78,6 +78,16 @@ choose_loss(const PgmlEnv *env, PgmlTask task, int objective, PgmlLinearLoss *lo
 	}
 	*loss = objective == OBJECTIVE_POISSON ? PGML_LINEAR_POISSON : PGML_LINEAR_SQUARED;
 	return PGML_OK;
+}
+
+PgmlStatus
+pgml_linear_check_params(const PgmlLearner *self, const PgmlParams *params, PgmlTask task,
+						 int n_classes, PgmlError *err)
+{
+	PgmlLinearLoss loss;
+
+	(void) self, (void) n_classes;
+	return choose_loss(err, task, (int) params->v[PARAM_OBJECTIVE], &loss);
 }
 
 /* The share of the penalty on absolute values. */
@@ -116,6 +126,6 @@ pgml_linear_read_config(const PgmlEnv *env, const PgmlDataset *data, const PgmlP
 	config->position = (int) v[PARAM_PATH_POSITION];
 	config->max_iter = (int) v[PARAM_MAX_ITER];
 	config->tol = v[PARAM_TOL];
-	PGML_TRY(choose_loss(env, data->task, (int) v[PARAM_OBJECTIVE], &config->loss));
+	PGML_TRY(choose_loss(env->error, data->task, (int) v[PARAM_OBJECTIVE], &config->loss));
 	return choose_ratio(env, params, config);
 }

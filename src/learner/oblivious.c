@@ -40,6 +40,7 @@ enum
 	PARAM_ONE_HOT_MAX_SIZE,
 	PARAM_MAX_CTR_COMPLEXITY,
 	PARAM_EARLY_STOPPING,
+	PARAM_OBJECTIVE,
 	N_PARAMS
 };
 
@@ -97,6 +98,9 @@ static const PgmlParam params_table[N_PARAMS] = {
 							   PGML_PARAM_INT, 0, 100000, 50, false,
 							   "Stop after this many rounds without a better validation loss; 0: never.",
 							   NULL },
+	[PARAM_OBJECTIVE] = { "objective", "loss", PGML_PARAM_CHOICE, 0, 3, 0, false,
+						  "The loss; auto: squared, or for classes logistic or softmax.",
+						  "auto squared logistic softmax" },
 };
 
 #define STORE_BYTES ((int64_t) 256 << 20) /* histograms kept, at most */
@@ -490,6 +494,18 @@ plan_rounds(Fit *b)
 							.arg = b };
 }
 
+/* The losses are those that auto stands for: all that a word does is to be refused for another task. */
+static PgmlStatus
+check(const PgmlLearner *self, const PgmlParams *params, PgmlTask task, int n_classes,
+	  PgmlError *err)
+{
+	static const PgmlGbmObjective objectives[] = { PGML_GBM_AUTO, PGML_GBM_SQUARED,
+												   PGML_GBM_LOGISTIC, PGML_GBM_SOFTMAX };
+
+	(void) self;
+	return pgml_gbm_check_loss(objectives[(int) params->v[PARAM_OBJECTIVE]], task, n_classes, err);
+}
+
 static PgmlStatus
 fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlFit *out)
 {
@@ -498,6 +514,7 @@ fit(const PgmlEnv *env, const PgmlDataset *data, const PgmlParams *params, PgmlF
 
 	if (data->n < 1)
 		return pgml_fail(env->error, PGML_ERR_DATA, "there are no rows to learn from");
+	PGML_TRY(check(NULL, params, data->task, data->n_classes, env->error));
 	out->learning_rate = params->v[PARAM_LEARNING_RATE] > 0 ? 0 : b.config.learning_rate;
 	b.arena = pgml_arena_create(env->budget);
 	if (b.arena == NULL)
@@ -535,6 +552,7 @@ const PgmlLearner pgml_learner_oblivious_boosting = {
 	.needs_blas = false,
 	.params = params_table,
 	.n_params = N_PARAMS,
+	.check = check,
 	.memory = memory,
 	.fit = fit,
 	.verify = pgml_obl_verify,

@@ -530,6 +530,7 @@ training_open(Training *t)
 	PGML_TRY(pgml_automl_check(t->options, t->env->error));
 	PGML_TRY(training_prepare(t));
 	PGML_TRY(training_check_task(t));
+	PGML_TRY(training_check_settings(t));
 	PGML_TRY(choose_metric(t));
 	PGML_TRY(training_read_costs(t));
 	PGML_TRY(load_blas(t));

@@ -108,6 +108,47 @@ training_set_hyperparams(const PgmlLearner *learner, PgmlParams *params, const P
 		}
 }
 
+/* A hyperparameter that no learner that has it can use for this target: no trial would do what was asked for. */
+static PgmlStatus
+check_setting(Training *t, const PgmlHyperparam *hp)
+{
+	int n;
+	const PgmlLearner *const *learners = pgml_learners(&n);
+	PgmlError refusal = { 0 };
+	bool refused = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		PgmlParams params;
+		PgmlError error = { 0 };
+
+		if (!training_selects(t->options, learners[i]) || !(learners[i]->tasks & t->target.task))
+			continue;
+		pgml_params_default(learners[i], &params);
+		if (training_set_hyperparam(learners[i], &params, hp, NULL) != PGML_OK)
+			continue;
+		if (learners[i]->check == NULL ||
+			learners[i]->check(learners[i], &params, t->target.task, t->target.n_classes, &error) ==
+				PGML_OK)
+			return PGML_OK;
+		if (!refused)
+			refusal = error;
+		refused = true;
+	}
+	if (!refused)
+		return PGML_OK;
+	*t->env->error = refusal;
+	return PGML_ERR_BADARG;
+}
+
+PgmlStatus
+training_check_settings(Training *t)
+{
+	for (int i = 0; i < t->options->n_hyperparams; i++)
+		PGML_TRY(check_setting(t, &t->options->hyperparams[i]));
+	return PGML_OK;
+}
+
 double
 training_quantile(const PgmlTrainOptions *o)
 {

@@ -175,6 +175,9 @@ extern bool training_selects(const PgmlTrainOptions *options, const PgmlLearner 
 /* selection.c: warn of learners that were named and are not for the task; fails when there is no other one. */
 extern PgmlStatus training_check_task(Training *t);
 
+/* selection.c: fails when a hyperparameter fits the task for none of the selected learners that have it. */
+extern PgmlStatus training_check_settings(Training *t);
+
 /* selection.c: is the learner in the user's list, not only left over by it? */
 extern bool training_names(const PgmlTrainOptions *options, const PgmlLearner *learner);
 

@@ -39,8 +39,25 @@ SELECT round((avg(predict_value('counts@1', d)) / avg(minutes))::numeric, 1) AS 
 -- what cannot be learned is told
 SELECT version FROM automl_train('bad', 'SELECT km, minutes - 30 AS minutes FROM deliveries', 'minutes', algorithms => '{gradient_boosting}',
     hyperparams => '{"objective": "poisson"}', max_trials => 1, time_budget => '0');
-SELECT version FROM automl_train('bad_class', 'SELECT km, minutes, late FROM deliveries', 'late', algorithms => '{gradient_boosting}',
+SELECT automl_train('bad_late', 'SELECT km, minutes, late FROM deliveries', 'late', algorithms => '{gradient_boosting}',
     hyperparams => '{"objective": "huber"}', max_trials => 1, time_budget => '0');
+
+-- losses of classes fit classes; softmax of two classes is the logistic loss
+CREATE VIEW classes AS SELECT km, late, (ARRAY['near', 'middle', 'far'])[1 + km / 17] AS zone, minutes FROM deliveries;
+CREATE FUNCTION by(model text, target text, objective text, algorithm text) RETURNS float8
+LANGUAGE sql AS $$
+    SELECT score FROM automl_train(model, 'SELECT km, minutes, ' || target || ' FROM classes', target, algorithms => ARRAY[algorithm],
+        hyperparams => jsonb_build_object('objective', objective, 'n_estimators', 20), max_trials => 1, time_budget => '0')
+$$;
+SELECT a AS algorithm, by(a || 2, 'late', 'auto', a) = by(a || 3, 'late', 'logistic', a) AS logistic, by(a || 2, 'late', 'auto', a) = by(a || 4, 'late', 'softmax', a) AS softmax,
+       by(a || 5, 'zone', 'auto', a) = by(a || 6, 'zone', 'softmax', a) AS three
+FROM unnest('{gradient_boosting, oblivious_boosting}'::text[]) AS a;
+SELECT by('bad_zone', 'zone', 'logistic', 'gradient_boosting');
+SELECT by('bad_zone', 'zone', 'logistic', 'oblivious_boosting');
+SELECT by('bad_zone', 'zone', 'squared', 'oblivious_boosting');
+SELECT automl_train('bad', 'SELECT km, minutes FROM classes', 'minutes', hyperparams => '{"objective": "logistic"}');
+SELECT automl_train('bad', 'SELECT km, minutes FROM classes', 'minutes', hyperparams => '{"loss": "softmax"}');
+SELECT algorithm, choices FROM pgml_auto.learners WHERE setting = 'objective' ORDER BY algorithm;
 SELECT automl_train('bad', 'deliveries', 'minutes', hyperparams => '{"objective": "poison"}');
 
 -- weights of classes raise the probability of the rare one

@@ -422,6 +422,54 @@ extreme_targets(void **state)
 		}
 }
 
+/* Words for what auto is by the task: the same model, and a refusal where the task is another. */
+static void
+words_for_what_auto_is(void **state)
+{
+	static const struct
+	{
+		const char *word;
+		PgmlTask task;
+		int n_classes;
+		const char *refusal; /* NULL: none */
+	} cases[] = {
+		{ "squared", PGML_TASK_REGRESSION, 1, NULL },
+		{ "squared", PGML_TASK_BINARY, 2, "\"squared\" predicts numbers, the target has classes" },
+		{ "logistic", PGML_TASK_BINARY, 2, NULL },
+		{ "logistic", PGML_TASK_REGRESSION, 1,
+		  "\"logistic\" predicts classes, the target is a number" },
+		{ "logistic", PGML_TASK_MULTICLASS, 3,
+		  "\"logistic\" is for two classes, the target has 3" },
+		{ "softmax", PGML_TASK_BINARY, 2, NULL },
+		{ "softmax", PGML_TASK_MULTICLASS, 3, NULL },
+		{ "softmax", PGML_TASK_REGRESSION, 1,
+		  "\"softmax\" predicts classes, the target is a number" },
+	};
+
+	(void) state;
+	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++)
+	{
+		Data *d = data_mixed(300, 6, cases[c].task, cases[c].n_classes);
+		PgmlBuf by_task;
+
+		set(d, "n_estimators", 5);
+		fit(d, NULL);
+		by_task = d->fit.payload;
+		pgml_buf_init(&d->fit.payload, &d->budget);
+		set_word(d, "objective", cases[c].word);
+		if (cases[c].refusal)
+			assert_refused(d, PGML_ERR_BADARG, cases[c].refusal);
+		else
+		{
+			fit(d, NULL);
+			assert_int_equal(d->fit.payload.len, by_task.len);
+			assert_memory_equal(d->fit.payload.data, by_task.data, by_task.len);
+		}
+		pgml_buf_free(&by_task);
+		data_free(d);
+	}
+}
+
 static void
 objectives_and_classes_exclude_each_other(void **state)
 {
@@ -614,6 +662,7 @@ gbm_objectives(void)
 		cmocka_unit_test(threads_change_nothing),
 		cmocka_unit_test(targets_out_of_range),
 		cmocka_unit_test(extreme_targets),
+		cmocka_unit_test(words_for_what_auto_is),
 		cmocka_unit_test(objectives_and_classes_exclude_each_other),
 		cmocka_unit_test(class_weights_are_weights),
 		cmocka_unit_test(growth_by_depth),

@@ -338,6 +338,61 @@ hyperparam_of_linear(People *p, Run *r)
 	set_hyperparam(r, &h);
 }
 
+/* Numbers, of which no learner that has the word predicts classes. */
+static void
+loss_of_classes(People *p, Run *r)
+{
+	static const PgmlHyperparam h = { "objective", 0, "logistic" };
+
+	(void) p;
+	set_hyperparam(r, &h);
+}
+
+static void
+loss_of_two_classes(People *p, Run *r)
+{
+	static const char *const names[] = { "oblivious_boosting" };
+	static const PgmlHyperparam h = { "objective", 0, "logistic" };
+
+	(void) p;
+	r->options.algorithms = names;
+	r->options.n_algorithms = 1;
+	set_hyperparam(r, &h);
+}
+
+static void
+loss_of_numbers(People *p, Run *r)
+{
+	static const PgmlHyperparam h = { "objective", 0, "squared" };
+
+	(void) p;
+	set_hyperparam(r, &h);
+}
+
+static void
+weights_of_classes(People *p, Run *r)
+{
+	static const char *const names[] = { "gradient_boosting", "extra_trees" };
+	static const PgmlHyperparam h = { "class_weight", 0, "balanced" };
+
+	(void) p;
+	r->options.algorithms = names;
+	r->options.n_algorithms = 2;
+	set_hyperparam(r, &h);
+}
+
+static void
+criterion_of_classes(People *p, Run *r)
+{
+	static const char *const names[] = { "random_forest", "extra_trees" };
+	static const PgmlHyperparam h = { "criterion", 0, "gini" };
+
+	(void) p;
+	r->options.algorithms = names;
+	r->options.n_algorithms = 2;
+	set_hyperparam(r, &h);
+}
+
 static void
 hyperparam_of_another(People *p, Run *r)
 {
@@ -551,6 +606,16 @@ static const Trouble troubles[] = {
 	  "setting \"learning_rate\" of learner \"gradient_boosting\" must be between", "" },
 	{ "range of linear", BIN, 100, hyperparam_of_linear, PGML_ERR_BADARG,
 	  "setting \"tol\" of learner \"linear\" must be between 0 and 1, not 5", "" },
+	{ "loss of classes", REG, 100, loss_of_classes, PGML_ERR_BADARG,
+	  "objective \"logistic\" predicts classes, the target is a number", "" },
+	{ "loss of two classes", MUL, 100, loss_of_two_classes, PGML_ERR_BADARG,
+	  "objective \"logistic\" is for two classes, the target has 3", "it is softmax" },
+	{ "loss of numbers", BIN, 100, loss_of_numbers, PGML_ERR_BADARG,
+	  "objective \"squared\" predicts numbers, the target has classes", "" },
+	{ "weights of classes", REG, 100, weights_of_classes, PGML_ERR_BADARG,
+	  "class_weight is for classes, the target is a number", "" },
+	{ "criterion", REG, 100, criterion_of_classes, PGML_ERR_BADARG,
+	  "the criterion of learner \"random_forest\" does not fit the task", "squared_error" },
 	{ "other learner", BIN, 100, hyperparam_of_another, PGML_ERR_BADARG,
 	  "learner \"linear\" has no setting named \"num_leaves\"", "Its settings are: alpha" },
 	{ "constant", BIN, 100, hyperparam_of_the_constant, PGML_ERR_BADARG,

@@ -51,6 +51,47 @@ set_valid(Data *d, int64_t from)
 	d->set.n = from;
 }
 
+/* ---- settings ---- */
+
+/* A word for the loss changes nothing where it fits the task, and is refused where it does not. */
+static void
+words_of_the_loss(void **state)
+{
+	static const struct
+	{
+		PgmlTask task;
+		int n_classes;
+		const char *fits, *refused, *why;
+	} cases[] = {
+		{ PGML_TASK_REGRESSION, 1, "squared", "logistic", "the target is a number" },
+		{ PGML_TASK_REGRESSION, 1, "auto", "softmax", "the target is a number" },
+		{ PGML_TASK_BINARY, 2, "logistic", "squared", "the target has classes" },
+		{ PGML_TASK_BINARY, 2, "softmax", "squared", "the target has classes" },
+		{ PGML_TASK_MULTICLASS, 3, "softmax", "logistic", "for two classes, the target has 3" },
+	};
+
+	(void) state;
+	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++)
+	{
+		Data *d = data_mixed(200, 6, cases[c].task, cases[c].n_classes);
+		PgmlBuf by_task;
+
+		set(d, "n_estimators", 3);
+		fit(d, NULL);
+		by_task = d->fit.payload;
+		pgml_buf_init(&d->fit.payload, &d->budget);
+		set_word(d, "objective", cases[c].fits);
+		fit(d, NULL);
+		assert_int_equal(d->fit.payload.len, by_task.len);
+		assert_memory_equal(d->fit.payload.data, by_task.data, by_task.len);
+		set_word(d, "objective", cases[c].refused);
+		assert_int_equal(learner->fit(&d->env, &d->set, &d->params, &d->fit), PGML_ERR_BADARG);
+		assert_non_null(strstr(d->error.message, cases[c].why));
+		pgml_buf_free(&by_task);
+		data_free(d);
+	}
+}
+
 /* ---- closed forms ---- */
 
 /*
@@ -997,6 +1038,7 @@ test_oblivious(void)
 		cmocka_unit_test(stump_of_squared_error),
 		cmocka_unit_test(tree_of_two_levels),
 		cmocka_unit_test(questions_of_their_own),
+		cmocka_unit_test(words_of_the_loss),
 		cmocka_unit_test(stump_of_logistic_loss),
 		cmocka_unit_test(stump_of_softmax),
 		cmocka_unit_test(missing_values_are_least),
