@@ -130,6 +130,8 @@ is($late->query_safe("SELECT automl_cancel($newer)"), 't', 'a job newer than the
 $late->query_safe('COMMIT');
 $late->quit;
 is($node->safe_psql('postgres', "SELECT state FROM pgml_auto.jobs WHERE job = $newer"), 'cancelled', 'and stays so');
+# The workers that were started for the queued jobs at once must have found no slot: a late one would find that of the terminated worker.
+wait_until_true("SELECT count(*) = 1 $worker");
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid, 60000) FROM pgml_auto.jobs WHERE job = $running");
 is(wait_for($_), 'succeeded', 'after a terminated worker the others run') foreach @many, $one;
 is($node->safe_psql('postgres', "SELECT array_agg(job ORDER BY started_at) = ARRAY[$one, $many[0], $many[1]]::bigint[] FROM pgml_auto.jobs WHERE job IN ($many[0], $many[1], $one)"),
