@@ -39,7 +39,7 @@ static const Rate other_rate = { NULL, 20, 10 };
  * recipe take for a row and each of its features.  The rates above are those of a fast core without neighbours; in mode fast a
  * core of half that speed is to keep the promise.
  */
-#define BEST_US       16.0
+#define BEST_US       22.0
 #define FAST_US       2.0
 #define FEATURE_US    0.02
 #define LEAST_FAST_US 0.4
