@@ -261,9 +261,11 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", help="only sets whose name has this in it")
-    parser.add_argument("--data", default=os.environ.get("PGML_DATA", "/work/shared/data"))
+    parser.add_argument("--data", default=os.environ.get("PGML_DATA"), help="folder with the data sets; PGML_DATA unless given")
     parser.add_argument("--report", help="write the table into this file between its markers")
     args = parser.parse_args()
+    if not args.data:
+        parser.error("name the folder with the data sets by --data or PGML_DATA")
     d = args.data
     # name, table, Poisson, share of L1, penalty: of ridge and Poisson alpha, else the share of the one that leaves nothing
     cases = [
