@@ -108,6 +108,12 @@ set(Data *d, const char *name, double value)
 	assert_int_equal(pgml_params_set(learner, &d->params, name, value, &d->error), PGML_OK);
 }
 
+static inline void
+set_word(Data *d, const char *name, const char *word)
+{
+	assert_int_equal(pgml_params_set_text(learner, &d->params, name, word, &d->error), PGML_OK);
+}
+
 /* A single tree with two leaves, no shrinkage, no bound on small leaves. */
 static inline void
 set_stump(Data *d)
@@ -135,6 +141,22 @@ fit(Data *d, double *margins)
 	assert_int_equal(try_fit(d, margins), PGML_OK);
 	assert_int_equal(learner->verify(d->fit.payload.data, d->fit.payload.len, &d->shape, &d->error),
 					 PGML_OK);
+}
+
+/* A word for what is the default anyway gives the same model, byte by byte. */
+static inline void
+assert_word_changes_nothing(Data *d, const char *name, const char *word)
+{
+	PgmlBuf before;
+
+	fit(d, NULL);
+	before = d->fit.payload;
+	pgml_buf_init(&d->fit.payload, &d->budget);
+	set_word(d, name, word);
+	fit(d, NULL);
+	assert_int_equal(d->fit.payload.len, before.len);
+	assert_memory_equal(d->fit.payload.data, before.data, before.len);
+	pgml_buf_free(&before);
 }
 
 /* Row r of the matrix as predict() takes it. */

@@ -20,12 +20,6 @@ assert_near(double a, double b, double tolerance)
 		fail_msg("%.17g is not %.17g", a, b);
 }
 
-static void
-set_word(Data *d, const char *name, const char *word)
-{
-	assert_int_equal(pgml_params_set_text(learner, &d->params, name, word, &d->error), PGML_OK);
-}
-
 static int
 classes_of(PgmlTask task)
 {

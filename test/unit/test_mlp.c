@@ -31,12 +31,6 @@ assert_near(double a, double b, double tolerance)
 		fail_msg("%.12g is not %.12g", a, b);
 }
 
-static void
-set_word(Data *d, const char *name, const char *word)
-{
-	assert_int_equal(pgml_params_set_text(learner, &d->params, name, word, &d->error), PGML_OK);
-}
-
 /* A data set for small networks that take little time. */
 static Data *
 small(Data *d)
